@@ -1,0 +1,167 @@
+"""One environment step of the agent: read the new observation tokens, then write the action token by token.
+
+Only ids that are legal at a position can be chosen. Everything here is one compiled function of fixed shapes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from generalist.agent.cache import Cache, clear, extend
+from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
+from generalist.tokenizers.vocabulary import Vocabulary
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How an action is chosen from the model's distribution over its legal ids.
+
+    Args:
+        continuous: `mean` is the expectation over the bins, `mode` the likeliest bin, `sample` a draw.
+        discrete: `mode` or `sample`.
+        temperature: divides the logits before a draw.
+    """
+
+    continuous: Literal["mean", "mode", "sample"] = "mean"
+    discrete: Literal["mode", "sample"] = "mode"
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}; use mode for greedy decoding")
+
+
+def choose(
+    logits: Float[Array, "B V"],
+    legal: Bool[Array, " V"],
+    continuous: Bool[Array, ""],
+    keys: PRNGKeyArray,
+    vocabulary: Vocabulary,
+    config: DecodeConfig,
+) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
+    """An id per environment, and its value in [-1, 1] where the position is continuous.
+
+    `keys` holds one key per environment, so that a draw depends on the environment's own seed and step alone.
+    """
+    logits = jnp.where(legal[None, :], logits, -jnp.inf)
+    best = jnp.argmax(logits, axis=-1)
+    drawn = best
+    if "sample" in (config.continuous, config.discrete):
+        drawn = jax.vmap(jax.random.categorical)(keys, logits / config.temperature)
+    start, stop = vocabulary.continuous
+    centres = (2 * jnp.arange(stop - start) + 1) / (stop - start) - 1
+    discrete = drawn if config.discrete == "sample" else best
+    if config.continuous == "mean":
+        value = jax.nn.softmax(logits[:, start:stop], axis=-1) @ centres
+        binned = start + jnp.clip(jnp.floor((value + 1) / 2 * (stop - start)), 0, stop - start - 1).astype(jnp.int32)
+    else:
+        binned = drawn if config.continuous == "sample" else best
+        value = centres[jnp.clip(binned - start, 0, stop - start - 1)]
+    return jnp.where(continuous, binned, discrete), jnp.where(continuous, value, 0.0)
+
+
+def action_token(
+    batch: TokenBatch, last: Int[Array, " B"], ids: Int[Array, " B"], index: Int[Array, ""], visible: Bool[Array, ""]
+) -> TokenBatch:
+    """Action token `index` of every environment, in the timestep of its position `last` of `batch`."""
+    B = ids.shape[0]
+
+    def like_last(name: str) -> jax.Array:
+        return jnp.take_along_axis(getattr(batch, name), last[:, None], axis=1)
+
+    features = ("patches", "patch_at", "patch_rows", "patch_cols", "vectors", "vector_at", "images", "image_at")
+    return TokenBatch(
+        **{name: getattr(batch, name)[:, :0] for name in features},
+        **{name: like_last(name) for name in ("timestep", "segment", "source", "context")},
+        ids=ids[:, None],
+        targets=jnp.zeros((B, 1), jnp.int32),
+        loss_mask=jnp.zeros((B, 1), bool),
+        kind=jnp.full((B, 1), int(Kind.ACTION), jnp.int32),
+        local=jnp.full((B, 1), NO_LOCAL, jnp.int32),
+        position=like_last("position") + 1 + index,
+        visible=jnp.broadcast_to(visible, (B, 1)),
+    )
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """What may stand at each of the A tokens of an action.
+
+    ranges: int32[A, 2], legal ids [start, stop). continuous: bool[A]. visible: whether later timesteps may attend to them.
+    """
+
+    ranges: Int[Array, "A 2"]
+    continuous: Bool[Array, " A"]
+    visible: Bool[Array, ""]
+
+
+jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], [])
+
+
+@cache
+def make_act(graphdef: nnx.GraphDef, vocabulary: Vocabulary, config: DecodeConfig) -> Callable:
+    """A compiled `act(state, cache, batch, last, fresh, spec, seeds, steps) -> (ids, values, cache)`; see `act`."""
+    return jax.jit(partial(act, graphdef, vocabulary, config), donate_argnums=1)
+
+
+def act(
+    graphdef: nnx.GraphDef,
+    vocabulary: Vocabulary,
+    config: DecodeConfig,
+    state: nnx.State,
+    cache: Cache,
+    batch: TokenBatch,
+    last: Int[Array, " B"],
+    fresh: Bool[Array, " B"],
+    spec: ActionSpec,
+    seeds: UInt32[Array, " B"],
+    steps: Int[Array, " B"],
+) -> tuple[Int[Array, "B A"], Float[Array, "B A"], Cache]:
+    """Read the observation, then decode the A tokens of an action.
+
+    Args:
+        batch: the new positions of every environment, C each; padding where an environment has fewer.
+        last: index in [0, C) of each environment's last new position: the first action token is predicted from it.
+        fresh: environments that start a new episode; their cache is cleared first.
+        seeds, steps: of each environment's episode; a draw depends on these two alone.
+
+    Returns:
+        Ids [B, A], their values in [-1, 1] at continuous tokens, and the cache. The last action token is not yet in the
+        cache: where past actions are visible, it comes first among the new positions of the next step.
+    """
+    network = nnx.merge(graphdef, state)
+    hidden, cache = extend(network, clear(cache, fresh), batch)
+    hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+    keys = jax.vmap(lambda seed, step: jax.random.fold_in(jax.random.key(seed), step))(seeds, steps)
+    every = jnp.arange(network.sizes.vocabulary)
+
+    def pick(hidden: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+        legal = (every >= spec.ranges[index, 0]) & (every < spec.ranges[index, 1])
+        own = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
+        return choose(network.logits(hidden), legal, spec.continuous[index], own, vocabulary, config)
+
+    def advance(carry, index):
+        hidden, cache = carry
+        ids, values = pick(hidden, index)
+        hidden, cache = extend(network, cache, action_token(batch, last, ids, index, spec.visible))
+        return (hidden[:, 0], cache), (ids, values)
+
+    count = spec.ranges.shape[0]
+    (hidden, cache), (ids, values) = jax.lax.scan(advance, (hidden, cache), jnp.arange(count - 1))
+    last_ids, last_values = pick(hidden, jnp.asarray(count - 1))
+    return jnp.concatenate([ids, last_ids[None]]).T, jnp.concatenate([values, last_values[None]]).T, cache
+
+
+@cache
+def make_prefill(graphdef: nnx.GraphDef) -> Callable:
+    """A compiled `prefill(state, cache, batch, fresh) -> cache` that reads a prompt."""
+
+    def prefill(state: nnx.State, cache: Cache, batch: TokenBatch, fresh: Bool[Array, " B"]) -> Cache:
+        return extend(nnx.merge(graphdef, state), clear(cache, fresh), batch)[1]
+
+    return jax.jit(prefill, donate_argnums=1)

@@ -1,0 +1,67 @@
+"""Key/value cache of fixed window, one ring of `window` tokens per environment.
+
+New positions attend to the cached ones and to each other under the mask that training uses; then they take the place of
+the oldest. Past the window, layer n of a cached key has itself seen tokens that are gone by now (Transformer-XL memory,
+sec. 2.6), exactly as in a full forward pass over the whole episode with attention limited to `window` tokens. Positions
+count on without bound: rotary attention sees only differences.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from generalist.agent.attention import Marks, attention_mask, marks
+from generalist.agent.config import AgentConfig
+from generalist.agent.network import Network
+from generalist.tokenizers.sequence import TokenBatch
+from jaxtyping import Array, Float, Int
+
+
+@struct.dataclass
+class Cache:
+    """Keys and values [L, B, W, N, H] and the marks [B, W] of the cached positions; segment 0 is an empty place."""
+
+    keys: jax.Array
+    values: jax.Array
+    marks: Marks
+
+
+def empty_cache(config: AgentConfig, rows: int, window: int | None = None) -> Cache:
+    """A cache of `rows` environments with nothing in it; `window` tokens, `config.window` by default."""
+    window = window or config.window
+    shape = (config.layers, rows, window, config.heads, config.head_size)
+    zeros = jnp.zeros((rows, window), jnp.int32)
+    empty = Marks(segment=zeros, position=zeros, timestep=zeros, visible=jnp.zeros((rows, window), bool))
+    return Cache(jnp.zeros(shape, config.compute_dtype), jnp.zeros(shape, config.compute_dtype), empty)
+
+
+def clear(cache: Cache, rows: Int[Array, " B"]) -> Cache:
+    """Forget everything of the environments where `rows` is True."""
+    segment = jnp.where(rows[:, None], 0, cache.marks.segment)
+    return cache.replace(marks=cache.marks._replace(segment=segment))
+
+
+def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Array, "B C D"], Cache]:
+    """Hidden states of C new positions per environment, and the cache with them in it.
+
+    Padding positions (segment 0) may stand anywhere in `batch`; they are not cached. C must not exceed the window.
+    """
+    window = cache.keys.shape[2]
+    if batch.ids.shape[1] > window:
+        raise ValueError(f"{batch.ids.shape[1]} new tokens do not fit a cache of {window}; make the window larger")
+    new = marks(batch)
+    both = jax.tree.map(lambda old, fresh: jnp.concatenate([old, fresh], axis=1), cache.marks, new)
+    mask = attention_mask(new, batch.context, both, window)
+    hidden, (keys, values) = network.transformer.extend(
+        network.embed(batch), batch.position, mask, (cache.keys, cache.values)
+    )
+    slot = jnp.where(new.segment > 0, new.position % window, window)
+    row = jnp.arange(slot.shape[0])[:, None]
+
+    def write(old: jax.Array, fresh: jax.Array) -> jax.Array:
+        return old.at[row, slot].set(fresh, mode="drop")
+
+    return hidden, Cache(
+        keys=cache.keys.at[:, row, slot].set(keys, mode="drop"),
+        values=cache.values.at[:, row, slot].set(values, mode="drop"),
+        marks=jax.tree.map(write, cache.marks, new),
+    )

@@ -1,0 +1,88 @@
+"""Sizes of the agent: what the architecture is (`AgentConfig`) and what the data hands to it (`InputSizes`)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax.numpy as jnp
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """A decoder-only transformer with one embedder per modality (Reed et al. 2022, sec. 2.2, app. C).
+
+    Args:
+        width: residual stream D.
+        layers: number of blocks L.
+        heads: attention heads N.
+        head_size: size H of each query, key and value.
+        feedforward: hidden width of the gated feed-forward *before* the split into gate and value, as the paper
+            lists it; the down projection reads half of it.
+        window: attention reaches back this many tokens; also the size of the key/value cache when acting.
+        local_positions: rows of the table of positions inside a timestep (512 in the paper).
+        patch_channels: channels of the patch embedder's residual block (GroupNorm over at most 32 groups).
+        patch_positions: rows of the patch row and column tables (128 in the paper).
+        vector_hidden: hidden width of the vector embedder.
+        image_patch: edge of the first convolution of the whole-image encoder, in pixels.
+        image_channels: channels of the whole-image encoder.
+        source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
+            tells tasks apart by prompts. A task that was not trained on has source -1 and gets zeros.
+        dtype: compute dtype; parameters, softmax and loss are float32.
+        remat: recompute each block's activations in the backward pass.
+        unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
+    """
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    head_size: int = 16
+    feedforward: int = 512
+    window: int = 1024
+    local_positions: int = 512
+    patch_channels: int = 64
+    patch_positions: int = 128
+    vector_hidden: int = 256
+    image_patch: int = 8
+    image_channels: int = 32
+    source_embedding: bool = False
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
+    unroll: int = 1
+
+    def __post_init__(self):
+        for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "unroll"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"AgentConfig.{name} must be positive, got {getattr(self, name)}")
+        if self.feedforward % 2:
+            raise ValueError(
+                f"AgentConfig.feedforward is split into two halves and must be even, got {self.feedforward}"
+            )
+        if self.head_size % 2:
+            raise ValueError(f"AgentConfig.head_size is rotated in pairs and must be even, got {self.head_size}")
+        if self.patch_channels % min(32, self.patch_channels):
+            raise ValueError(
+                f"AgentConfig.patch_channels must be below 32 or a multiple of it, got {self.patch_channels}"
+            )
+
+    @property
+    def compute_dtype(self):
+        return jnp.dtype(self.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSizes:
+    """What the tokenizers of a run produce; a size of 0 leaves out that embedder.
+
+    Args:
+        vocabulary: number of token ids V.
+        sources: number of sources; the source index of a token is below it.
+        patch_size, patch_channels: edge in pixels and channels of an image patch.
+        vector_values: length of a (padded) vector.
+        image_shape: (height, width, channels) of a whole image.
+    """
+
+    vocabulary: int
+    sources: int = 1
+    patch_size: int = 0
+    patch_channels: int = 3
+    vector_values: int = 0
+    image_shape: tuple[int, int, int] = (0, 0, 0)

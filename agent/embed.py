@@ -1,0 +1,138 @@
+"""One embedder per modality: token table, patch residual block, vector network, whole-image convolution, positions."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from generalist.agent.config import AgentConfig, InputSizes
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+
+
+def dense(inputs: int, outputs: int, config: AgentConfig, rngs: nnx.Rngs, axes=(None, None)) -> nnx.Linear:
+    return nnx.Linear(
+        inputs,
+        outputs,
+        dtype=config.compute_dtype,
+        kernel_metadata={"out_sharding": axes},
+        bias_metadata={"out_sharding": (axes[-1],)},
+        rngs=rngs,
+    )
+
+
+def convolution(inputs: int, outputs: int, size: int, stride: int, config: AgentConfig, rngs: nnx.Rngs) -> nnx.Conv:
+    return nnx.Conv(
+        inputs,
+        outputs,
+        (size, size),
+        strides=stride,
+        padding="VALID" if stride > 1 else "SAME",
+        dtype=config.compute_dtype,
+        kernel_metadata={"out_sharding": (None,) * 4},
+        bias_metadata={"out_sharding": (None,)},
+        rngs=rngs,
+    )
+
+
+def group_norm(channels: int, config: AgentConfig, rngs: nnx.Rngs) -> nnx.GroupNorm:
+    return nnx.GroupNorm(
+        channels,
+        num_groups=min(32, channels),
+        dtype=config.compute_dtype,
+        scale_metadata={"out_sharding": (None,)},
+        bias_metadata={"out_sharding": (None,)},
+        rngs=rngs,
+    )
+
+
+class Table(nnx.Module):
+    """A lookup table [rows, D]; negative indices give zeros."""
+
+    def __init__(self, rows: int, config: AgentConfig, *, rngs: nnx.Rngs, axes=(None, None)):
+        init = nnx.initializers.normal(config.width**-0.5)
+        self.rows = nnx.Param(init(rngs.params(), (rows, config.width), jnp.float32), out_sharding=axes)
+        self.dtype = config.compute_dtype
+
+    def __call__(self, index: Int[Array, "*shape"]) -> Float[Array, "*shape D"]:
+        found = jnp.take(self.rows[...], jnp.maximum(index, 0), axis=0, mode="clip")
+        return jnp.where(index[..., None] >= 0, found, 0).astype(self.dtype)
+
+
+class PatchEmbed(nnx.Module):
+    """One pre-activation residual block per patch, then row and column positions (Reed et al. 2022, app. C.2, C.3).
+
+    A 1x1 stem brings the patch to `patch_channels`, because GroupNorm over 32 groups cannot apply to three channels;
+    the paper gives neither the stem nor the widths.
+    """
+
+    def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
+        channels = config.patch_channels
+        self.shape = (sizes.patch_size, sizes.patch_size, sizes.patch_channels)
+        self.stem = convolution(sizes.patch_channels, channels, 1, 1, config, rngs)
+        self.norm1 = group_norm(channels, config, rngs)
+        self.conv1 = convolution(channels, channels, 3, 1, config, rngs)
+        self.norm2 = group_norm(channels, config, rngs)
+        self.conv2 = convolution(channels, channels, 3, 1, config, rngs)
+        self.out = dense(channels * sizes.patch_size**2, config.width, config, rngs, (None, "embed"))
+        self.rows = Table(config.patch_positions, config, rngs=rngs)
+        self.columns = Table(config.patch_positions, config, rngs=rngs)
+
+    def __call__(
+        self,
+        patches: Float[Array, "B P values"],
+        rows: Int[Array, "B P 2"],
+        columns: Int[Array, "B P 2"],
+        key: PRNGKeyArray | None,
+    ) -> Float[Array, "B P D"]:
+        """Embedded patches. With a key, table indices are drawn from each interval; without, its rounded mean."""
+        B, P, _ = patches.shape
+        x = self.stem(patches.reshape(B * P, *self.shape))
+        hidden = self.conv1(nnx.gelu(self.norm1(x)))
+        x = x + self.conv2(nnx.gelu(self.norm2(hidden)))
+        x = self.out(x.reshape(B, P, -1))
+        row_key, column_key = (None, None) if key is None else jax.random.split(key)
+        return x + self.rows(interval_index(rows, row_key)) + self.columns(interval_index(columns, column_key))
+
+
+def interval_index(interval: Int[Array, "B P 2"], key: PRNGKeyArray | None) -> Int[Array, "B P"]:
+    """A table index inside [first, last]: uniform with a key (training), else the rounded mean (evaluation)."""
+    first, last = interval[..., 0], interval[..., 1]
+    if key is None:
+        return jnp.round((first + last) / 2).astype(jnp.int32)
+    uniform = jax.random.uniform(key, first.shape)
+    return first + jnp.floor(uniform * (last - first + 1)).astype(jnp.int32)
+
+
+class VectorEmbed(nnx.Module):
+    """A normalised vector, and what task it belongs to, through a network with one hidden layer."""
+
+    def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
+        self.hidden = dense(sizes.vector_values, config.vector_hidden, config, rngs)
+        self.source = dense(config.width, config.vector_hidden, config, rngs) if config.source_embedding else None
+        self.out = dense(config.vector_hidden, config.width, config, rngs, (None, "embed"))
+
+    def __call__(
+        self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None
+    ) -> Float[Array, "B N D"]:
+        hidden = self.hidden(vectors)
+        if self.source is not None:
+            hidden = hidden + self.source(source)
+        return self.out(nnx.gelu(hidden))
+
+
+class ImageEmbed(nnx.Module):
+    """A whole image as one token: patches of `image_patch` pixels, a 3x3 convolution over them, one projection."""
+
+    def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
+        height, width, channels = sizes.image_shape
+        edge, C = config.image_patch, config.image_channels
+        if height % edge or width % edge:
+            raise ValueError(f"images of {height} x {width} are not a whole number of patches of {edge} pixels")
+        self.stem = convolution(channels, C, edge, edge, config, rngs)
+        self.conv = convolution(C, C, 3, 1, config, rngs)
+        self.out = dense(C * (height // edge) * (width // edge), config.width, config, rngs, (None, "embed"))
+
+    def __call__(self, images: UInt8[Array, "B M h w c"]) -> Float[Array, "B M D"]:
+        B, M = images.shape[:2]
+        x = images.reshape(B * M, *images.shape[2:]).astype(self.stem.dtype) / 127.5 - 1
+        x = nnx.gelu(self.stem(x))
+        x = nnx.gelu(self.conv(x))
+        return self.out(x.reshape(B, M, -1))

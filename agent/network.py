@@ -1,0 +1,80 @@
+"""The network: a batch of token sequences in, logits of the next token out. `generalist.eval.agent.Agent` plays it."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from generalist.agent.attention import attention_mask, marks
+from generalist.agent.batch import TokenBatch
+from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
+from generalist.agent.sharding import constrain
+from generalist.agent.transformer import Transformer
+from generalist.tokenizers.sequence import Kind
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+TABLE_MULTIPLE = 128
+"""Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""
+
+
+class Network(nnx.Module):
+    """One transformer over every modality (Reed et al. 2022, sec. 2.2).
+
+    `network(batch)` gives logits [B, T, V]; training asks for `hidden` and computes logits only where a target stands.
+    """
+
+    def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
+        self.config, self.sizes = config, sizes
+        rows = -(-sizes.vocabulary // TABLE_MULTIPLE) * TABLE_MULTIPLE
+        self.tokens = Table(rows, config, rngs=rngs, axes=("vocabulary", None))
+        self.local = Table(config.local_positions, config, rngs=rngs)
+        self.source = Table(sizes.sources, config, rngs=rngs) if config.source_embedding else None
+        self.patch = PatchEmbed(config, sizes, rngs=rngs) if sizes.patch_size else None
+        self.vector = VectorEmbed(config, sizes, rngs=rngs) if sizes.vector_values else None
+        self.image = ImageEmbed(config, sizes, rngs=rngs) if sizes.image_shape[0] else None
+        self.transformer = Transformer(config, rngs=rngs)
+
+    def embed(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
+        """Embed every position. `key` draws patch positions as in training; None takes their rounded means."""
+        x = self.tokens(batch.ids)
+        if self.patch is not None and batch.patches.shape[1]:
+            patches = self.patch(batch.patches, batch.patch_rows, batch.patch_cols, key)
+            x = place(x, patches, batch.patch_at)
+        if self.vector is not None and batch.vectors.shape[1]:
+            source = None if self.source is None else self.source_of(batch, batch.vector_at)
+            x = place(x, self.vector(batch.vectors, source), batch.vector_at)
+        if self.image is not None and batch.images.shape[1]:
+            x = place(x, self.image(batch.images), batch.image_at)
+        x = x + self.local(batch.local)
+        if self.source is not None:
+            observed = (batch.kind != Kind.ACTION) & (batch.kind != Kind.PAD)
+            x = x + jnp.where(observed[..., None], self.source(batch.source), 0)
+        return constrain(x, "batch", None, None)
+
+    def source_of(self, batch: TokenBatch, at: Int[Array, "B N"]) -> Float[Array, "B N D"]:
+        """Source embedding of the positions `at`; zeros for source -1, a task that was not trained on."""
+        index = jnp.take_along_axis(batch.source, jnp.minimum(at, batch.source.shape[1] - 1), axis=1)
+        return self.source(index)
+
+    def hidden(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
+        """Final hidden state of every position."""
+        mask = attention_mask(marks(batch), batch.context, marks(batch), self.config.window)
+        return self.transformer(self.embed(batch, key), batch.position, mask)
+
+    def logits(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape V"]:
+        """Scores of the next token in float32, from the tied embedding table."""
+        table = self.tokens.rows[...][: self.sizes.vocabulary].astype(hidden.dtype)
+        return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
+
+    def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
+        return self.logits(self.hidden(batch, key))
+
+
+def place(x: Float[Array, "B T D"], rows: Float[Array, "B P D"], at: Int[Array, "B P"]) -> Float[Array, "B T D"]:
+    """Put feature rows at their positions, in place of the placeholder's embedding; rows at T or beyond are dropped."""
+    batch = jnp.arange(x.shape[0])[:, None]
+    return x.at[batch, at].set(rows.astype(x.dtype), mode="drop")
+
+
+def parameter_count(agent: nnx.Module) -> int:
+    """Number of parameters; works on an abstract agent too."""
+    return sum(int(leaf.size) for leaf in jax.tree.leaves(nnx.state(agent, nnx.Param)))

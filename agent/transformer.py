@@ -1,0 +1,143 @@
+"""The trunk: pre-norm blocks of rotary attention and gated GELU feed-forward, stacked and scanned.
+
+Gato is a pre-norm decoder with a GEGLU feed-forward (Reed et al. 2022, sec. 2.2 and app. C.1). Its published sizes fit
+relative attention of the Transformer-XL kind; here positions are rotary, which saves that projection.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from generalist.agent.attention import attend, rotate
+from generalist.agent.config import AgentConfig
+from generalist.agent.sharding import constrain
+from jaxtyping import Array, Bool, Float, Int
+
+KeyValue = tuple[Float[Array, "B S N H"], Float[Array, "B S N H"]]
+
+
+def layer_norm(config: AgentConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(
+        config.width,
+        use_bias=False,
+        dtype=config.compute_dtype,
+        scale_metadata={"out_sharding": (None,)},
+        rngs=rngs,
+    )
+
+
+def projection(
+    equation: str, shape: tuple[int, ...], axes: tuple, fan_in: int, config: AgentConfig, rngs: nnx.Rngs, scale=1.0
+) -> nnx.Einsum:
+    return nnx.Einsum(
+        equation,
+        shape,
+        kernel_init=nnx.initializers.normal(scale / fan_in**0.5),
+        kernel_metadata={"out_sharding": axes},
+        dtype=config.compute_dtype,
+        rngs=rngs,
+    )
+
+
+class Attention(nnx.Module):
+    """Multi-head self-attention with rotary positions; optionally over cached keys and values too."""
+
+    def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
+        D, N, H = config.width, config.heads, config.head_size
+        inward = ("embed", "heads", None)
+        self.query = projection("BTD,DNH->BTNH", (D, N, H), inward, D, config, rngs)
+        self.key = projection("BTD,DNH->BTNH", (D, N, H), inward, D, config, rngs)
+        self.value = projection("BTD,DNH->BTNH", (D, N, H), inward, D, config, rngs)
+        outward = (2 * config.layers) ** -0.5
+        self.out = projection("BTNH,NHD->BTD", (N, H, D), ("heads", None, "embed"), N * H, config, rngs, outward)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        position: Int[Array, "B T"],
+        mask: Bool[Array, "B T S"],
+        past: KeyValue | None = None,
+    ) -> tuple[Float[Array, "B T D"], KeyValue]:
+        """Output and the new keys and values; S is T, or the cache's length and T together."""
+        query, key, value = self.query(x), self.key(x), self.value(x)
+        query, key = rotate(query, position), rotate(key, position)
+        query = constrain(query, "batch", None, "heads", None)
+        keys, values = key, value
+        if past is not None:
+            keys = jnp.concatenate([past[0], key], axis=1)
+            values = jnp.concatenate([past[1], value], axis=1)
+        return self.out(attend(query, keys, values, mask)), (key, value)
+
+
+class FeedForward(nnx.Module):
+    """Gated GELU (Shazeer 2020); `config.feedforward` is the width before the split, as the paper counts it."""
+
+    def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
+        D, F = config.width, config.feedforward // 2
+        self.gate = projection("BTD,DF->BTF", (D, F), ("embed", "feedforward"), D, config, rngs)
+        self.up = projection("BTD,DF->BTF", (D, F), ("embed", "feedforward"), D, config, rngs)
+        outward = (2 * config.layers) ** -0.5
+        self.down = projection("BTF,FD->BTD", (F, D), ("feedforward", "embed"), F, config, rngs, outward)
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        hidden = nnx.gelu(self.gate(x)) * self.up(x)
+        return self.down(constrain(hidden, "batch", None, "feedforward"))
+
+
+class Block(nnx.Module):
+    def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
+        self.attention_norm = layer_norm(config, rngs)
+        self.attention = Attention(config, rngs=rngs)
+        self.feedforward_norm = layer_norm(config, rngs)
+        self.feedforward = FeedForward(config, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "B T D"],
+        position: Int[Array, "B T"],
+        mask: Bool[Array, "B T S"],
+        past: KeyValue | None = None,
+    ) -> tuple[Float[Array, "B T D"], KeyValue]:
+        with jax.named_scope("attention"):
+            out, new = self.attention(self.attention_norm(x), position, mask, past)
+            x = x + out
+        with jax.named_scope("feedforward"):
+            x = x + self.feedforward(self.feedforward_norm(x))
+        return constrain(x, "batch", None, None), new
+
+
+class Transformer(nnx.Module):
+    """`config.layers` blocks whose parameters are stacked along a leading axis L, and a final norm."""
+
+    def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
+        self.config = config
+
+        @nnx.vmap(transform_metadata={nnx.PARTITION_NAME: "layers"})
+        def stacked(rngs: nnx.Rngs) -> Block:
+            return Block(config, rngs=rngs)
+
+        self.blocks = stacked(rngs.split(config.layers))
+        self.norm = layer_norm(config, rngs)
+
+    def __call__(
+        self, x: Float[Array, "B T D"], position: Int[Array, "B T"], mask: Bool[Array, "B T T"]
+    ) -> Float[Array, "B T D"]:
+        """All positions at once, for training."""
+
+        def layer(block: Block, x: jax.Array) -> jax.Array:
+            return block(x, position, mask)[0]
+
+        step = jax.checkpoint(layer) if self.config.remat else layer
+        x, _ = jax.lax.scan(lambda x, block: (step(block, x), None), x, self.blocks, unroll=self.config.unroll)
+        return self.norm(x)
+
+    def extend(
+        self, x: Float[Array, "B C D"], position: Int[Array, "B C"], mask: Bool[Array, "B C S"], past: KeyValue
+    ) -> tuple[Float[Array, "B C D"], KeyValue]:
+        """New positions on top of cached keys and values [L, B, W, N, H]; returns those of the new positions."""
+
+        def layer(x, block_and_past):
+            block, keys, values = block_and_past
+            return block(x, position, mask, (keys, values))
+
+        x, new = jax.lax.scan(layer, x, (self.blocks, *past), unroll=self.config.unroll)
+        return self.norm(x), new

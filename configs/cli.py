@@ -1,0 +1,280 @@
+"""The console script `generalist`: names of commands and presets to what they do.
+
+Each command is a dataclass of its options that does the job when it is called; its docstrings are the help. Heavy
+packages are imported inside the commands, so that help and errors are quick.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+
+import tyro
+from generalist.configs.arguments import nearest, parse
+from generalist.configs.errors import run
+from generalist.configs.terminal import console, table
+
+if TYPE_CHECKING:
+    from generalist.envs.collect import CollectionSummary
+    from generalist.envs.task import Reference, Task
+
+Config = TypeVar("Config")
+TaskIds = tyro.conf.UseAppendAction[tuple[str, ...]]
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+PRESETS = ("smoke", "quickstart", "gato_79m", "gato_364m", "gato_1_2b")
+"""Modules of `generalist.configs` that have a function `config()`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """List the tasks with the scores of the random policy and of the expert."""
+
+    json: Flag = False
+    """Print a JSON list of objects instead of the table."""
+
+    def __call__(self) -> None:
+        from generalist.envs.task import all_tasks
+
+        if self.json:
+            print(json.dumps([_task_record(task) for task in all_tasks()], indent=2))
+        else:
+            out = console()
+            out.print(table([_task_row(task) for task in all_tasks()]))
+            out.print("\nAny Gymnasium id is a task as gym:<id>. --json has every field.", markup=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collect:
+    """Record demonstrations as RLDS episodes. The same command again goes on where an earlier one was stopped."""
+
+    task: TaskIds = ()
+    """A task's id, or gym:<id> for any Gymnasium id; give it again for more. Default: all of `generalist tasks`."""
+    out: Path = Path("data")
+    """Folder of the data sets, one for each task."""
+    episodes: int | None = None
+    """Episodes per task; default: the task's own number."""
+    seed: int = 0
+    """Picks the block of seeds, which is disjoint from those of evaluations."""
+    noise: float | None = None
+    """Noise on the executed action; the recorded one stays clean. Default: the task's own."""
+    policy: str | None = None
+    """Who acts instead of the expert: random, or module:function; function(env) gives an episode's acting function."""
+    workers: int | None = None
+    """Processes; default: one for each CPU core."""
+    overwrite: Flag = False
+    """Delete data sets that were collected with other settings."""
+
+    def __call__(self) -> None:
+        from generalist.envs.task import all_tasks, find_task
+
+        tasks = [find_task(id) for id in self.task] or list(all_tasks())
+        from generalist.envs.collect import collect  # after the ids are known to be right, because it takes a second
+
+        summaries = collect(
+            tasks,
+            self.out,
+            seed=self.seed,
+            episodes=self.episodes,
+            noise=self.noise,
+            policy=self.policy,
+            workers=self.workers,
+            overwrite=self.overwrite,
+        )
+        console().print(table([_summary_row(summary) for summary in summaries]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Generic[Config]):
+    """Train one transformer on the demonstrations of its tasks; then `generalist eval` measures it."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    out: Path | None = None
+    """Run directory; default: runs/CONFIG."""
+    data: Path = Path("data")
+    """Folder of the demonstrations."""
+    task: TaskIds = ()
+    """Train on these tasks instead of the config's; give it again for more."""
+    resume: Flag = False
+    """Go on from the newest checkpoint of the run directory."""
+    overwrite: Flag = False
+    """Delete what the run directory holds."""
+    weights: Path | None = None
+    """Another run's directory, whose parameters to start from."""
+
+    def __call__(self, preset: str) -> None:
+        from generalist.configs import launch
+        from generalist.train.loop import Start
+
+        start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
+        out = self.out or Path("runs") / preset
+        launch.train(self.config, data=self.data, out=out, tasks=self.task, start=start)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe(Generic[Config]):
+    """Print parameters, tokens per timestep, padding and memory per device of a config, without allocating them."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+
+    def __call__(self, preset: str) -> None:
+        from generalist.configs import launch
+
+        launch.describe(self.config, name=preset)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval(Generic[Config]):
+    """Roll a trained agent out on its tasks, beside the baselines, and write report.json and report.html."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    task: TaskIds = ()
+    """Evaluate these tasks instead of the run's; give it again for more."""
+    data: Path | None = None
+    """Folder of the demonstrations, for prompts and fitted baselines; default: where training read them."""
+    out: Path | None = None
+    """Folder of the report; default: the run directory."""
+
+    def __call__(self, run: str) -> None:
+        from generalist.configs import launch
+
+        launch.evaluate(Path(run), self.config, tasks=self.task, data=self.data, out=self.out)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quickstart:
+    """Collect, train, evaluate and write the report. The same command again goes on where it was stopped."""
+
+    out: Path = Path("quickstart")
+    """Folder of the data, the run directory and the report."""
+    seed: int = 0
+    """Seed of the demonstrations and of the training."""
+
+    def __call__(self) -> None:
+        from generalist.configs import launch
+
+        launch.quickstart(self.out, seed=self.seed)
+
+
+COMMANDS: dict[str, Any] = {
+    "tasks": Tasks,
+    "collect": Collect,
+    "train": Train,
+    "eval": Eval,
+    "quickstart": Quickstart,
+    "describe": Describe,
+}
+HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; gives the exit code (see `generalist.configs.errors.run`)."""
+    return run(dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def dispatch(argv: list[str]) -> None:
+    """Find the command, read its options and run it.
+
+    Raises:
+        ValueError: no command, or an unknown command, preset or option, with the nearest names.
+    """
+    name = argv[0] if argv else ""
+    if name in HELP:
+        _print_overview()
+    elif name == "--version":
+        print(version("generalist"))
+    elif name not in COMMANDS:
+        said = f"unknown command {name!r}" if name else "a command is missing"
+        raise ValueError(f"{said}: {nearest(name, COMMANDS)}; see `generalist --help`")
+    elif name in STARTING_POINTS:
+        _run_from_its_starting_point(name, argv[1:])
+    else:
+        parse(COMMANDS[name], argv[1:], prog=f"generalist {name}")()
+
+
+def load_preset(name: str) -> Any:
+    """The config of a preset: a frozen dataclass.
+
+    Raises:
+        ValueError: no preset of that name, with the nearest ones.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown config {name!r}: {nearest(name, PRESETS)}")
+    return importlib.import_module(f"generalist.configs.{name}").config()
+
+
+def load_evaluation(run: str) -> Any:
+    """The evaluation settings that a run directory holds."""
+    from generalist.configs import launch
+
+    return launch.evaluation_of(Path(run))
+
+
+STARTING_POINTS = {
+    "train": ("CONFIG", load_preset),
+    "describe": ("CONFIG", load_preset),
+    "eval": ("RUN", load_evaluation),
+}
+"""Commands whose first argument names the config that their options then override."""
+
+
+def _run_from_its_starting_point(name: str, args: list[str]) -> None:
+    command = COMMANDS[name]
+    metavar, load = STARTING_POINTS[name]
+    meaning = "CONFIG is one of " + ", ".join(PRESETS) if metavar == "CONFIG" else "RUN is what `generalist train` made"
+    if args[:1] and args[0] in HELP:
+        usage = f"usage: generalist {name} {metavar} [OPTIONS]\n\n{command.__doc__}\n\n{meaning}."
+        console().print(f"{usage} All options: generalist {name} {metavar} --help", markup=False)
+        return
+    if not args or args[0].startswith("-"):
+        raise ValueError(f"`generalist {name}` needs {metavar} as its first argument; {meaning}")
+    config = load(args[0])
+    prog = f"generalist {name} {args[0]}"
+    parse(command[type(config)], args[1:], prog=prog, default=command(config=config))(args[0])
+
+
+def _print_overview() -> None:
+    rows = [{"command": name, "what it does": command.__doc__.split("\n")[0]} for name, command in COMMANDS.items()]
+    out = console()
+    out.print("usage: generalist COMMAND [OPTIONS]\n", markup=False)
+    out.print(table(rows))
+    out.print("\n`generalist COMMAND --help` lists its options; --debug adds the traceback to an error.", markup=False)
+
+
+def _summary_row(summary: "CollectionSummary") -> dict[str, Any]:
+    return {
+        "task": summary.task_id,
+        "episodes": summary.episodes,
+        "kept": summary.kept,
+        "steps": summary.steps,
+        "return": summary.mean_return,
+        "std": summary.std_return,
+        "success": summary.success,
+        "seconds": summary.seconds,
+    }
+
+
+def _task_record(task: "Task") -> dict[str, Any]:
+    def record(reference: "Reference | None") -> dict[str, Any] | None:
+        return None if reference is None else asdict(reference)
+
+    fields = ("id", "family", "horizon", "score", "has_success", "episodes", "noise", "extra", "provenance")
+    return {name: getattr(task, name) for name in fields} | {
+        "has_expert": task.expert is not None,
+        "random": record(task.random_reference),
+        "expert": record(task.expert_reference),
+    }
+
+
+def _task_row(task: "Task") -> dict[str, Any]:
+    return {
+        "task": task.id,
+        "family": task.family,
+        "score": task.score,
+        "random": task.random_reference and task.random_reference.mean,
+        "expert": task.expert_reference and task.expert_reference.mean,
+    }

@@ -1,0 +1,120 @@
+"""The one launcher: what the commands do, callable from Python too."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from generalist.configs.experiment import Experiment
+from generalist.configs.terminal import console
+from generalist.envs.collect import collect
+from generalist.envs.storage import read_json, write_json
+from generalist.envs.task import find_task
+from generalist.eval.config import EvaluationConfig
+from generalist.eval.evaluate import evaluate as run_evaluation
+from generalist.train.config import SourceConfig, TrainConfig
+from generalist.train.loop import Start
+from generalist.train.loop import train as run_training
+from generalist.train.run import Run
+
+EVALUATION = "evaluation.json"
+"""Beside `config.json` in a run directory: how the experiment wants to be measured."""
+
+
+def with_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:
+    """The same job on other tasks: a task that the job knows keeps its source, a new one takes the first's layout."""
+    if not tasks:
+        return config
+    known = {source.task: source for source in config.sources}
+    layout = config.sources[0].layout
+    return replace(config, sources=tuple(known.get(task, SourceConfig(task=task, layout=layout)) for task in tasks))
+
+
+def train(
+    experiment: Experiment, *, data: Path, out: Path, tasks: tuple[str, ...] = (), start: Start | None = None
+) -> Run:
+    """Train as the experiment says and leave a run directory at `out`."""
+    config = with_tasks(experiment.train, tasks)
+    for source in config.sources:
+        find_task(source.task)
+    run = run_training(config, data, out, start=start)
+    write_json(out / EVALUATION, cattrs.unstructure(experiment.evaluation))
+    return run
+
+
+def evaluation_of(run: Path) -> EvaluationConfig:
+    """The evaluation settings stored in a run directory; the defaults if there are none."""
+    path = run / EVALUATION
+    return (
+        cattrs.structure(read_json(path, "evaluate again"), EvaluationConfig) if path.exists() else EvaluationConfig()
+    )
+
+
+def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
+    """Evaluate a run, print the scores and say where the report is."""
+    report = run_evaluation(run, config, **where)
+    print_scores(report)
+    out = Path(where.get("out") or run)
+    console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", highlight=False)
+    return report
+
+
+def quickstart(out: Path, *, seed: int = 0, experiment: Experiment | None = None) -> dict[str, Any]:
+    """Collect, train, evaluate and report under `out`; run again, it goes on where it stopped."""
+    if experiment is None:
+        from generalist.configs.quickstart import config
+
+        experiment = config()
+    begun = time.perf_counter()
+    data, run = out / "data", out / "run"
+    say = console(stderr=True).print
+    say("[bold]1/3 demonstrations[/bold]")
+    collect([find_task(source.task) for source in experiment.train.sources], data, seed=seed)
+    say(f"[bold]2/3 training[/bold] ({time.perf_counter() - begun:.0f} s so far)")
+    seeded = replace(experiment, train=replace(experiment.train, seed=seed))
+    train(seeded, data=data, out=run, start=Start(resume=True))
+    say(f"[bold]3/3 evaluation[/bold] ({time.perf_counter() - begun:.0f} s so far)")
+    report = evaluate(run, experiment.evaluation, data=data, out=out)
+    say(f"done in {time.perf_counter() - begun:.0f} s")
+    return report
+
+
+def print_scores(report: dict[str, Any]) -> None:
+    """The table of scores, families and the overall line."""
+    from rich.table import Table
+
+    rows = Table(title="expert-normalised scores (0 random, 1 expert)", title_justify="left")
+    for name in ("task", "score", "95% interval", "success", "linear", "1-NN", "constant", "episodes"):
+        rows.add_column(name, justify="left" if name == "task" else "right")
+    for task in report["tasks"]:
+        interval = task["normalized_ci95"]
+        rows.add_row(
+            task["id"],
+            _number(task["normalized"]),
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
+            _number(task["success"]),
+            *(_number((task[name] or {}).get("normalized")) for name in ("linear", "nearest_neighbour", "constant")),
+            str(task["episodes"]),
+        )
+    rows.add_section()
+    baselines = report["baselines"]
+    groups = {**report["families"], "overall": report["overall"]}
+    for name, group in groups.items():
+        others = [
+            baselines[key]["overall"] if name == "overall" else baselines[key]["families"][name]
+            for key in ("linear", "nearest_neighbour", "constant")
+        ]
+        interval = group.get("mean_ci95")
+        rows.add_row(
+            name,
+            _number(group["mean"]),
+            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
+            _number(group["success"]),
+            *(_number(other["mean"]) for other in others),
+        )
+    console().print(rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

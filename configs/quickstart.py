@@ -1,0 +1,89 @@
+"""Eighteen tasks of five families, one small transformer, two CPU cores.
+
+    generalist quickstart --out runs/quickstart
+
+Not the paper's layout: a task embedding instead of prompts, one token per vector or image, past actions hidden, no
+separator, one timestep of context. `reference` in the README lists each with its reason.
+"""
+
+from generalist.agent.acting import DecodeConfig
+from generalist.agent.config import AgentConfig
+from generalist.configs.experiment import Experiment
+from generalist.eval.config import EvaluationConfig
+from generalist.tokenizers.layout import LayoutOptions
+from generalist.train.config import OptimizerConfig, PromptConfig, SourceConfig, TrainConfig
+
+LAYOUT = LayoutOptions(
+    continuous="vector",
+    images="conv",
+    separator=False,
+    past_actions="hidden",
+    context=1,
+    predict_text=False,
+    max_text_tokens=32,
+)
+
+WEIGHTS = {
+    "CartPole-v1": 1.0,
+    "Acrobot-v1": 1.0,
+    "MountainCar-v0": 1.0,
+    "MountainCarContinuous-v0": 1.0,
+    "Pendulum-v1": 3.0,
+    "Taxi-v4": 1.0,
+    "FrozenLake8x8-v1": 1.0,
+    "CliffWalking-v1": 0.5,
+    "InvertedPendulum-v5": 1.0,
+    "Reacher-v5": 1.0,
+    "babyai/GoToRedBallNoDists": 1.5,
+    "babyai/GoToObj": 2.0,
+    "babyai/OpenRedDoor": 1.5,
+    "babyai/GoToLocalS5N2": 4.0,
+    "metaworld/drawer-close-v3": 3.0,
+    "metaworld/button-press-topdown-v3": 3.0,
+    "metaworld/door-open-v3": 3.0,
+    "metaworld/push-v3": 4.0,
+}
+"""Share of sequences; more for the tasks that need more examples (Meta-World, Pendulum) or whose examples are long."""
+
+STEPS = 4000
+
+
+def config() -> Experiment:
+    train = TrainConfig(
+        sources=tuple(SourceConfig(task=task, weight=weight, layout=LAYOUT) for task, weight in WEIGHTS.items()),
+        agent=AgentConfig(
+            width=64,
+            layers=2,
+            heads=4,
+            head_size=16,
+            feedforward=512,
+            window=128,
+            local_positions=64,
+            vector_hidden=128,
+            source_embedding=True,
+            unroll=2,
+        ),
+        prompt=PromptConfig(fraction=0.0),
+        optimizer=OptimizerConfig(
+            learning_rate=3e-3,
+            initial_rate=0.0,
+            final_fraction=0.0,
+            warmup_steps=120,
+            decay_steps=0,
+            b2=0.98,
+            weight_decay=0.01,
+            clip=1.0,
+        ),
+        sequence_length=128,
+        batch_size=18,
+        steps=STEPS,
+        return_filter=0.0,
+        label_width=6.0,
+        log_every=50,
+        checkpoint_every=500,
+    )
+    evaluation = EvaluationConfig(
+        decode=DecodeConfig(continuous="mean", discrete="mode"),
+        sampled=("babyai",),
+    )
+    return Experiment(train=train, evaluation=evaluation)

@@ -1,0 +1,43 @@
+"""What commands print: tables and one-line errors, with colour where the terminal has it.
+
+Results go to stdout, so that they can be piped; errors and progress go to stderr.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+PIPED_WIDTH = 200
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal, made at each call so that redirections are honoured; a pipe is not wrapped to 80 columns."""
+    piped = not (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr, highlight=False, width=PIPED_WIDTH if piped else None)
+
+
+def print_error(message: str) -> None:
+    """Print `error: message` to stderr as one line, however narrow the terminal is."""
+    console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def table(rows: Iterable[Mapping[str, Any]], *, title: str | None = None) -> Table:
+    """A table with one column for each key of the first row; numbers are flush right, None is a dash."""
+    rows = list(rows)
+    made = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in rows[0] if rows else ():
+        number = any(isinstance(row[name], int | float) for row in rows)
+        made.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(_text(value)) for value in row.values()))
+    return made
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,254 @@
+"""Collect demonstrations: policies act in parallel processes, episodes land in RLDS shards, interruptions resume.
+
+Episode i of a task depends only on (task, settings, seed, i): the number of processes cannot be seen in the data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from generalist.envs.collection import Collection, check_folder, collection_settings, opened_collection
+from generalist.envs.progress import CollectionProgress
+from generalist.envs.record import PolicyFactory, check_noise, find_policy, record_episode
+from generalist.envs.rlds import encode_episode
+from generalist.envs.seeds import demonstration_seed
+from generalist.envs.shards import shard_path, write_shard
+from generalist.envs.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces
+from generalist.envs.task import Task, find_task
+from generalist.envs.workers import Job, JobFailed, Report, run_jobs, run_jobs_here
+
+STEP_COSTS = {"metaworld": 20.0, "babyai": 10.0, "gym": 5.0, "mujoco": 3.0}
+"""Rough time of a step by family (others 1), to start what takes longest first."""
+
+
+class CollectionError(RuntimeError):
+    """Recording failed: the message names the task and the reason; `detail` is the worker's traceback."""
+
+    def __init__(self, task_id: str, reason: str, detail: str):
+        super().__init__(f"collecting {task_id} failed: {reason}")
+        self.task_id, self.detail = task_id, detail
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectionSummary:
+    """What is on disk for one task after `collect`.
+
+    Args:
+        folder: open it with `Demonstrations.open`.
+        episodes, steps: totals; `kept` of the episodes were there before.
+        mean_return, std_return: over all episodes (population standard deviation).
+        success: share of successful episodes; None if the task has no success.
+        seconds: wall time from the call's beginning until this task was complete.
+    """
+
+    task_id: str
+    folder: Path
+    episodes: int
+    steps: int
+    kept: int
+    mean_return: float
+    std_return: float
+    success: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """What a worker needs to know to record one shard."""
+
+    task: Task
+    policy: str | PolicyFactory | None
+    noise: float
+    seed: int
+    shard: int
+    episodes: range
+    path: Path
+
+
+def collect(
+    tasks: Sequence[str | Task],
+    out: str | os.PathLike,
+    *,
+    seed: int,
+    episodes: int | Mapping[str, int] | None = None,
+    noise: float | Mapping[str, float] | None = None,
+    policy: str | PolicyFactory | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> list[CollectionSummary]:
+    """Record demonstrations of each task under `out`/<name>/1.0.0.
+
+    What is there already from the same call, finished or interrupted, is kept.
+
+    Args:
+        tasks: ids ("gym:<id>" works for anything registered with Gymnasium) or tasks.
+        seed: chooses the block of reset seeds, see `generalist.envs.seeds.demonstration_seed`.
+        episodes, noise: for all tasks, or by task id; tasks without one have their own default (`Task.episodes`,
+            `Task.noise`; no noise for a given policy).
+        policy: None for the expert, "random", or "module:function" of a function that is called with the environment
+            right after each reset and gives that episode's function observation -> action.
+        workers: processes; None for one per available core, 0 for recording in this process.
+        overwrite: delete the tasks' earlier collections first, whatever their settings were.
+        progress: show a bar per task.
+
+    Returns:
+        One summary per task, in the order given.
+
+    Raises:
+        ValueError: bad arguments, or a folder that holds something else; no episode was recorded then.
+        CollectionError: recording failed (full disk, missing extra, error in an environment); finished shards stay.
+    """
+    begin = time.monotonic()
+    found = _find_tasks(tasks)
+    settings = [_settings(task, seed, episodes, noise, policy) for task in found]
+    workers = _available_cores() if workers is None else workers
+    if workers < 0:
+        raise ValueError(f"workers must be at least 0, got {workers}")
+    with contextlib.ExitStack() as stack:
+        if not overwrite:
+            for task, wanted in zip(found, settings, strict=True):
+                check_folder(dataset_folder(out, task.id), wanted)
+        collections = {
+            task.id: stack.enter_context(opened_collection(task, wanted, out, overwrite=overwrite))
+            for task, wanted in zip(found, settings, strict=True)
+        }
+        seconds = _run(collections, policy, workers, progress)
+        return [_summary(collection, seconds[id] - begin) for id, collection in collections.items()]
+
+
+def record_shard(job: ShardJob, report: Report) -> ShardIndex:
+    """Record the episodes of a shard into its file; `report(1, steps)` after each. Gives lengths and metadata."""
+    name, factory = find_policy(job.task, job.policy)
+    index: ShardIndex = []
+    env = job.task.make()  # a new one per shard: nothing can leak in from what was recorded before
+    spaces = env.observation_space, env.action_space
+
+    def records() -> Iterator[bytes]:
+        for number in job.episodes:
+            reset_seed = demonstration_seed(job.seed, number)
+            episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
+            index.append((len(episode), episode.metadata))
+            report(1, len(episode))
+            yield encode_episode(episode, *spaces)
+
+    try:
+        check_noise(env.action_space, job.noise)
+        ensure_spaces(job.path.parent, *spaces)
+        write_shard(job.path, records())
+    finally:
+        env.close()
+    return index
+
+
+def _find_tasks(tasks: Sequence[str | Task]) -> list[Task]:
+    if isinstance(tasks, (str, Task)) or not tasks:
+        raise ValueError(f"tasks must be a list of at least one task, got {tasks!r}")
+    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
+    owners: dict[Path, str] = {}
+    for task in found:
+        folder = dataset_folder("", task.id)
+        if folder in owners:
+            raise ValueError(f"tasks {owners[folder]!r} and {task.id!r} have one folder, {folder.parent.name}")
+        owners[folder] = task.id
+    return found
+
+
+def _settings(task: Task, seed: int, episodes: Any, noise: Any, policy: str | PolicyFactory | None) -> dict[str, Any]:
+    count = _for_task(task, episodes, task.episodes)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ValueError(f"{task.id}: episodes must be an integer of at least 1, got {count!r}")
+    demonstration_seed(seed, count - 1)
+    level = float(_for_task(task, noise, task.noise if policy is None else 0.0))
+    if not (level >= 0 and math.isfinite(level)):
+        raise ValueError(f"{task.id}: noise must be finite and at least 0, got {level}")
+    name, _ = find_policy(task, policy)
+    return collection_settings(task, policy=name, noise=level, seed=seed, episodes=count)
+
+
+def _for_task(task: Task, value: Any, default: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(task.id, default)
+    return default if value is None else value
+
+
+def _available_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _run(
+    collections: dict[str, Collection], policy: str | PolicyFactory | None, workers: int, progress: bool
+) -> dict[str, float]:
+    """Record what is missing. Gives the time (`time.monotonic`) at which each task was complete."""
+    done: dict[str, float] = {}
+    totals = {id: (collection.settings["episodes"], collection.kept) for id, collection in collections.items()}
+    bars = CollectionProgress(totals, visible=progress)
+
+    def finish_if_complete(id: str) -> None:
+        if not collections[id].missing():
+            collections[id].finish()
+            done[id] = time.monotonic()
+            bars.finish(id)
+
+    def on_result(job: Job, index: ShardIndex) -> None:
+        collections[job.group].shards[job.argument.shard] = index
+        finish_if_complete(job.group)
+
+    jobs = _jobs(collections, policy)
+    start: Callable[..., None] = (
+        (lambda *to: run_jobs(jobs, workers, *to)) if workers else (lambda *to: run_jobs_here(jobs, *to))
+    )
+    with bars:
+        for id in collections:
+            finish_if_complete(id)
+        try:
+            start(lambda job, amounts: bars.add(job.group, *amounts), on_result)
+        except JobFailed as failure:
+            raise CollectionError(failure.job.group, failure.reason, failure.detail) from failure.__cause__
+    return done
+
+
+def _jobs(collections: dict[str, Collection], policy: str | PolicyFactory | None) -> list[Job]:
+    jobs = []
+    for collection in sorted(collections.values(), key=_expected_cost, reverse=True):
+        for shard in collection.missing():
+            job = ShardJob(
+                task=collection.task,
+                policy=policy,
+                noise=collection.settings["noise"],
+                seed=collection.settings["seed"],
+                shard=shard,
+                episodes=collection.shard_episodes(shard),
+                path=shard_path(collection.folder, shard, len(collection.shards)),
+            )
+            jobs.append(Job(collection.task.id, record_shard, job))
+    return jobs
+
+
+def _expected_cost(collection: Collection) -> float:
+    task = collection.task
+    return collection.settings["episodes"] * min(task.horizon, 200) * STEP_COSTS.get(task.family, 1.0)
+
+
+def _summary(collection: Collection, seconds: float) -> CollectionSummary:
+    demonstrations = Demonstrations.open(collection.folder)
+    successes = [success for success in demonstrations.successes if success is not None]
+    return CollectionSummary(
+        task_id=collection.task.id,
+        folder=collection.folder,
+        episodes=len(demonstrations),
+        steps=int(demonstrations.lengths.sum()),
+        kept=collection.kept,
+        mean_return=float(demonstrations.returns.mean()),
+        std_return=float(demonstrations.returns.std()),
+        success=float(np.mean(successes)) if successes else None,
+        seconds=seconds,
+    )

@@ -1,0 +1,100 @@
+"""Shard files: array_record files of serialised episodes that are whole or absent, never half written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+SPLIT = "train"
+WRITER_OPTIONS = "group_size:1"
+"""One record per chunk: any episode is read without its neighbours."""
+READER_OPTIONS = "readahead_buffer_size:0"
+TEMPORARY = ".part-"
+
+
+def shard_path(folder: Path, shard: int, shards: int) -> Path:
+    """File of shard `shard` of `shards` of the data set in `folder` = DATA/<name>/<version>, as TFDS names it."""
+    return folder / f"{folder.parent.name}-{SPLIT}.array_record-{shard:05d}-of-{shards:05d}"
+
+
+def write_shard(path: Path, records: Iterable[bytes]) -> None:
+    """Write a shard under a temporary name, read it back, and give it its name.
+
+    Raises:
+        OSError: the file cannot be written completely (full disk, permissions). Nothing is left behind.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    try:
+        count = _write(temporary, records)
+        _check_written(temporary, count)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
+    """Reader of a shard. Raises ValueError naming the file if it is missing, cut, or has not `records` records."""
+    if not path.exists():
+        raise ValueError(f"shard {path} is missing: restore it, or collect this task again with overwrite")
+    try:
+        reader = ArrayRecordReader(str(path), READER_OPTIONS)
+        readable = reader.ok()
+    except RuntimeError:
+        readable = False
+    if not readable:
+        raise ValueError(f"shard {path} is truncated or corrupt: {REPAIR}")
+    if records is not None and reader.num_records() != records:
+        raise ValueError(f"shard {path} has {reader.num_records()} episodes instead of {records}: {REPAIR}")
+    return reader
+
+
+REPAIR = "delete this file and run the same collection again (it makes only what is missing), or restore it"
+
+
+def read_records(reader: ArrayRecordReader, path: Path, indices: list[int]) -> list[bytes]:
+    """Records of a shard. Raises ValueError naming the file if its contents are damaged."""
+    try:
+        return reader.read(indices)
+    except RuntimeError as cause:
+        raise ValueError(f"shard {path} is corrupt ({cause}): {REPAIR}") from cause
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Delete what interrupted writers left; only while nobody writes into `folder`."""
+    for path in folder.glob(f"{TEMPORARY}*"):
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, records: Iterable[bytes]) -> int:
+    count = 0
+    try:
+        writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
+    except RuntimeError as cause:
+        raise OSError(f"cannot write {path.parent}: {cause}") from cause
+    try:
+        for record in records:
+            _call(writer.write, path, record)
+            count += 1
+    finally:
+        _call(writer.close, path)
+    return count
+
+
+def _call(function, path: Path, *args) -> None:
+    try:
+        function(*args)
+    except RuntimeError as cause:
+        raise OSError(f"cannot write {path.parent} (is the disk full?): {cause}") from cause
+
+
+def _check_written(path: Path, count: int) -> None:
+    """A full disk is not always reported by the writer, so the file is flushed and opened."""
+    try:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        open_shard(path, count)
+    except ValueError as cause:
+        raise OSError(f"what was written to {path.parent} cannot be read back (is the disk full?)") from cause

@@ -1,0 +1,144 @@
+"""A task: how to make an environment, who solves it, and what a score on it means.
+
+The rows are data in `generalist.envs.table`; an id "gym:<id>" names anything registered with Gymnasium, without a row.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import gymnasium as gym
+
+ActionFunction = Callable[[Any], Any]
+"""observation -> action"""
+
+GYM_PREFIX = "gym:"
+
+
+class UnknownTask(ValueError):  # noqa: N818 (a name, as in KeyError's relatives: the thing that was asked for)
+    """No task of that id; the message lists the nearest ones."""
+
+
+class MissingExtra(ImportError):  # noqa: N818
+    """The task needs packages of an optional extra; the message is the command that installs them."""
+
+    def __init__(self, extra: str, cause: Exception):
+        super().__init__(f"{cause}. Install it with: pip install 'generalist[{extra}]'")
+        self.extra = extra
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Measured scores of one policy: mean and population standard deviation over consecutive evaluation seeds.
+
+    `success` is the share of successful episodes, None where the task has no success. `versions` are those of the
+    packages the numbers were measured with.
+    """
+
+    mean: float
+    std: float
+    episodes: int
+    first_seed: int
+    success: float | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One row of the task table. Frozen and picklable, so that it can be sent to worker processes.
+
+    `env.reset(seed=s)` fixes the whole episode: initial state, goal and all randomness, given the same actions.
+
+    Args:
+        id: for example "CartPole-v1", "babyai/GoToObj", "metaworld/push-v3", "gym:SomeEnv-v1".
+        family: classic_control, toy_text, mujoco, babyai, metaworld or gym.
+        make: `make(render_mode=None)` gives the environment; a module's function or a partial of one.
+        expert: called once per episode right after `env.reset`; gives the action function of that episode.
+        horizon: every episode has ended (terminated or truncated) at or before this many steps.
+        score: the number that is reported: the sum of rewards, or 1.0 for a success and 0.0 otherwise.
+        has_success: every step's info has `info["success"]`, a bool that is true on the step that reached the goal.
+        noise: default action noise while recording, the recorded action staying the expert's. Box: standard deviation
+            of a Gaussian in units of half the action range. Discrete: probability of a uniformly random action.
+        episodes: default number of demonstrations.
+        random_reference: scores of uniformly random actions.
+        expert_reference: scores of the expert.
+        extra: the pip extra that installs it; None if the base installation is enough.
+        provenance: one line: where the environment and its expert come from.
+    """
+
+    id: str
+    family: str
+    make: Callable[..., gym.Env]
+    expert: Callable[[gym.Env], ActionFunction] | None
+    horizon: int
+    score: Literal["return", "success"]
+    has_success: bool
+    noise: float = 0.0
+    episodes: int = 100
+    random_reference: Reference | None = None
+    expert_reference: Reference | None = None
+    extra: str | None = None
+    provenance: str = ""
+
+    def __post_init__(self):
+        if self.horizon < 1 or self.episodes < 1:
+            raise ValueError(f"{self.id}: horizon and episodes must be at least 1, got {self.horizon}, {self.episodes}")
+        if self.noise < 0:
+            raise ValueError(f"{self.id}: noise must be at least 0, got {self.noise}")
+        if self.score not in ("return", "success"):
+            raise ValueError(f"{self.id}: score must be 'return' or 'success', got {self.score!r}")
+        if self.score == "success" and not self.has_success:
+            raise ValueError(f"{self.id}: score 'success' needs has_success=True")
+
+
+def all_tasks() -> tuple[Task, ...]:
+    """Every task of the table, in its order: family by family."""
+    from generalist.envs.table import TASKS  # here, because the table is made of this module's Task
+
+    return TASKS
+
+
+def find_task(id: str) -> Task:
+    """The task of that id: a row of the table, or any id registered with Gymnasium as "gym:<id>".
+
+    "gym:module:Id-v0" imports `module` first, as `gymnasium.make` does.
+
+    Raises:
+        UnknownTask: no such id; lists the nearest ones.
+        MissingExtra: (from `task.make`) a package of an optional extra is not installed.
+    """
+    if id.startswith(GYM_PREFIX):
+        from generalist.envs.gym_task import gym_task
+
+        return gym_task(id)
+    for task in all_tasks():
+        if task.id == id:
+            return task
+    near = nearest_ids(id, [task.id for task in all_tasks()])
+    hint = f"the nearest are {', '.join(near)}" if near else "`generalist tasks` lists all"
+    raise UnknownTask(f"unknown task {id!r}: {hint}; any Gymnasium id works as {GYM_PREFIX}<id>")
+
+
+def nearest_ids(id: str, ids: list[str], count: int = 3) -> list[str]:
+    """At most `count` ids like the given one, best first: by whole id, or by the part after a family's prefix."""
+
+    def likeness(candidate: str) -> float:
+        given, name = id.lower(), candidate.lower()
+        pairs = [(given, name), (given.rsplit("/", 1)[-1], name.rsplit("/", 1)[-1])]
+        return max(difflib.SequenceMatcher(None, a, b).ratio() for a, b in pairs)
+
+    ranked = sorted(ids, key=lambda candidate: -likeness(candidate))
+    return [candidate for candidate in ranked[:count] if likeness(candidate) > 0.55]
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Around imports of optional packages: a missing one becomes `MissingExtra`."""
+    try:
+        yield
+    except (ModuleNotFoundError, gym.error.DependencyNotInstalled) as cause:
+        raise MissingExtra(extra, cause) from cause

@@ -1,0 +1,54 @@
+"""How often the agent would do what the expert does, on the states that the expert visits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from generalist.envs.task import Task
+from generalist.eval.baselines import ExpertPolicy
+from generalist.eval.policy import AgentPolicy, stack_observations
+from generalist.eval.rollout import Slot, rollout
+from generalist.tokenizers.layout import Layout
+
+TOLERANCE = 0.1
+"""Continuous values agree if they differ by at most this part of half their range."""
+
+
+class _Shadowed:
+    """Plays the expert and asks the agent at every step what it would have done."""
+
+    def __init__(self, expert: ExpertPolicy, agent: AgentPolicy):
+        self.expert, self.agent = expert, agent
+        self.agreed: list[np.ndarray] = []
+
+    def attach(self, slots: Sequence[Slot]) -> None:
+        self.expert.attach(slots)
+        self.agent.attach(slots)
+
+    def reset(self, index: int) -> None:
+        self.expert.reset(index)
+        self.agent.reset(index)
+
+    def act(self, observations: list[Any], active: list[int]) -> list[Any]:
+        expert = self.expert.act(observations, active)
+        agent = self.agent.act(observations, active)
+        self.agreed.append(_agree(self.agent.layout, expert, agent))
+        return expert
+
+
+def _agree(layout: Layout, expert: list[Any], agent: list[Any]) -> np.ndarray:
+    """bool[n]: whether all tokens of two actions agree."""
+    mine = layout.encode_actions(stack_observations(layout.action_space, expert))
+    theirs = layout.encode_actions(stack_observations(layout.action_space, agent))
+    allowed = TOLERANCE * layout.vocabulary.bins / 2 * layout.action_is_continuous
+    return (np.abs(mine - theirs) <= allowed[None, :]).all(axis=1)
+
+
+def action_agreement(task: Task, policy: AgentPolicy, seeds: Sequence[int]) -> float:
+    """Share of the expert's steps at which the agent, shown the same observations, chooses the same action.
+
+    Where the layout shows past actions, the agent sees its own choices as the past, not the expert's.
+    """
+    shadowed = _Shadowed(ExpertPolicy(task), policy)
+    rollout(task, shadowed, seeds, slots=min(len(seeds), policy.slots))
+    return float(np.concatenate(shadowed.agreed).mean())

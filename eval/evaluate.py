@@ -1,0 +1,263 @@
+"""A whole evaluation: the agent, and beside it every baseline on the same seeds, task by task, then the report.
+
+Baselines run in worker processes while the agent plays here. A finished part is kept in `RUN/evaluation/`, so that an
+interrupted evaluation goes on where it stopped.
+"""
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from generalist.envs.seeds import evaluation_seed, selection_seed
+from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.envs.task import Task, find_task
+from generalist.eval.agent import Agent
+from generalist.eval.agreement import action_agreement
+from generalist.eval.config import EvaluationConfig
+from generalist.eval.curves import summarize
+from generalist.eval.films import Film, film
+from generalist.eval.measure import measure_baselines, one_thread
+from generalist.eval.page import write_page
+from generalist.eval.policy import AgentPolicy
+from generalist.eval.progress import EvaluationDisplay
+from generalist.eval.report import PolicyRecord, Report, TaskRecord, task_from_json, task_to_json, write_atomically
+from generalist.eval.report import write_report as write_json_report
+from generalist.eval.rollout import rollout
+from generalist.train.metrics import read_metrics
+
+PACKAGES = (
+    "generalist",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "gymnasium",
+    "numpy",
+    "mujoco",
+    "metaworld",
+    "minigrid",
+    "scikit-learn",
+)
+
+AGREEMENT_EPISODES = 5
+
+
+def evaluate(
+    run: Path,
+    config: EvaluationConfig,
+    *,
+    tasks: Sequence[str] = (),
+    data: Path | None = None,
+    out: Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Evaluate the newest checkpoint of a run and write `report.json` and `report.html`.
+
+    Args:
+        tasks: ids; those of the run by default. An id that was not trained on is played without a task embedding.
+        data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
+        out: folder of the report; the run directory by default.
+
+    Returns:
+        The contents of report.json.
+    """
+    started = time.perf_counter()
+    agent = Agent.load(run, decode=config.decode)
+    chosen = [find_task(task) for task in tasks or agent.tasks]
+    data = Path(data or agent.run.data)
+    parts = Parts(Path(run) / "evaluation", {"config": cattrs.unstructure(config), "step": agent.step})
+    films: list[Film] = []
+    timings: dict[str, float] = {}
+    with EvaluationDisplay([task.id for task in chosen], quiet=quiet) as display:
+        with _baselines(chosen, data, config, parts, display) as waiting:
+            begun = time.perf_counter()
+            records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
+            timings["agent"] = time.perf_counter() - begun
+            if config.films:
+                begun = time.perf_counter()
+                films = [_film(agent, task, data, config) for task in chosen]
+                timings["films"] = time.perf_counter() - begun
+            finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
+    timings["evaluation"] = time.perf_counter() - started
+    report = _report(agent, Path(run), config, finished, timings)
+    folder = Path(out or run)
+    folder.mkdir(parents=True, exist_ok=True)
+    payload = write_json_report(folder / "report.json", report)
+    write_page(folder / "report.html", payload, films)
+    return payload
+
+
+def seeds_of(config: EvaluationConfig) -> list[int]:
+    """The seeds on which everything of an evaluation is measured."""
+    pick = evaluation_seed if config.seeds == "evaluation" else selection_seed
+    # Constants are chosen on the first selection seeds, so settings are compared on those after them.
+    first = config.selection_episodes if config.seeds == "selection" else 0
+    return [pick(first + episode) for episode in range(config.episodes)]
+
+
+class Parts:
+    """Finished parts of an evaluation on disk; parts of other settings or of another checkpoint do not count."""
+
+    def __init__(self, folder: Path, fingerprint: dict[str, Any]):
+        self.folder, self.fingerprint = folder, json.loads(json.dumps(fingerprint))
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, task: Task, part: str) -> Path:
+        return self.folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"
+
+    def load(self, task: Task, part: str) -> TaskRecord | None:
+        try:
+            stored = json.loads(self._path(task, part).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return task_from_json(stored["task"]) if stored.get("fingerprint") == self.fingerprint else None
+
+    def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
+        content = {"fingerprint": self.fingerprint, "task": task_to_json(record)}
+        write_atomically(self._path(task, part), json.dumps(content).encode())
+        return record
+
+
+@contextmanager
+def _baselines(
+    tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
+) -> Iterator[dict[str, Callable[[], TaskRecord]]]:
+    """Start every missing baseline in worker processes; gives, by task id, a function that waits for its record."""
+    seeds = seeds_of(config)
+    found = {task.id: parts.load(task, "baselines") for task in tasks}
+    workers = config.workers or max(1, (os.cpu_count() or 2) - 1)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread)
+    futures: dict[str, Future] = {}
+    waiting: dict[str, Callable[[], TaskRecord]] = {}
+    try:
+        for task in sorted(tasks, key=lambda task: -task.horizon):
+            known = found[task.id]
+            if known is not None:
+                display.baseline_done(task.id)
+                waiting[task.id] = lambda known=known: known
+                continue
+            folder = dataset_folder(data, task.id)
+            futures[task.id] = pool.submit(measure_baselines, task.id, folder, seeds, config.selection_episodes)
+            waiting[task.id] = _waiter(task, futures[task.id], seeds, parts, display)
+        yield waiting
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _waiter(
+    task: Task, future: Future, seeds: list[int], parts: Parts, display: EvaluationDisplay
+) -> Callable[[], TaskRecord]:
+    def finish(done: Future) -> None:
+        if not done.cancelled() and done.exception() is None:
+            parts.save(task, "baselines", TaskRecord.of(task, seeds, done.result()))
+            display.baseline_done(task.id)
+
+    future.add_done_callback(finish)
+    return lambda: TaskRecord.of(task, seeds, future.result())
+
+
+def _agent_part(
+    agent: Agent, task: Task, data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
+) -> TaskRecord:
+    """The agent's episodes on one task and how often it agrees with the expert."""
+    known = parts.load(task, "agent")
+    if known is not None:
+        display.agent_done(task.id)
+        return known
+    seeds = seeds_of(config)
+    policy = make_policy(agent, task, data, config)
+    begun = time.perf_counter()
+    results = rollout(
+        task, policy, seeds, slots=config.slots, progress=lambda _: display.agent_episode(task.id, len(seeds))
+    )
+    seconds = time.perf_counter() - begun
+    steps = sum(result.length for result in results)
+    record = PolicyRecord.of(
+        results, decode=asdict(decode_of(config, task)), steps_per_second=steps / seconds, wall_seconds=seconds
+    )
+    agreement = None
+    if task.expert is not None:
+        agreement = action_agreement(task, make_policy(agent, task, data, config), seeds[:AGREEMENT_EPISODES])
+    display.agent_done(task.id)
+    return parts.save(task, "agent", TaskRecord.of(task, seeds, {"agent": record}, agreement=agreement))
+
+
+def decode_of(config: EvaluationConfig, task: Task) -> Any:
+    """How the agent chooses actions on this task."""
+    sampled = task.id in config.sampled or task.family in config.sampled
+    return (
+        cattrs.structure(asdict(config.decode) | {"discrete": "sample"}, type(config.decode))
+        if sampled
+        else config.decode
+    )
+
+
+def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> AgentPolicy:
+    """The agent on one task, with demonstrations as prompts if the configuration asks for them.
+
+    Raises:
+        FileNotFoundError: prompts asked for, but no demonstrations are there.
+    """
+    prompts = []
+    if config.prompts:
+        folder = dataset_folder(data, task.id)
+        if not folder.exists():
+            raise FileNotFoundError(
+                f"prompts need demonstrations of {task.id} under {data}; collect them or use --prompts 0"
+            )
+        demonstrations = Demonstrations.open(folder)
+        prompts = [demonstrations.episode(i) for i in range(min(config.prompts, len(demonstrations)))]
+    playing = agent.with_decode(decode_of(config, task))
+    return playing.policy(task, slots=min(config.slots, config.episodes), prompts=prompts).policy
+
+
+def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Film:
+    single = cattrs.structure(cattrs.unstructure(config) | {"slots": 1}, EvaluationConfig)
+    return film(task, make_policy(agent, task, data, single), seeds_of(config)[0])
+
+
+def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:
+    return TaskRecord.of(task, agent.seeds, {**baselines.policies, **agent.policies}, agreement=agent.agreement)
+
+
+def _report(
+    agent: Agent, run: Path, config: EvaluationConfig, tasks: Sequence[TaskRecord], timings: dict[str, float]
+) -> Report:
+    lines = read_metrics(run / "metrics.jsonl")
+    trained = sum(line["seconds"] for line in lines)
+    return Report(
+        name=run.absolute().name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        tasks=tuple(tasks),
+        configuration={
+            "training": cattrs.unstructure(agent.run.config),
+            "evaluation": cattrs.unstructure(config),
+            "checkpoint": agent.step,
+        },
+        versions=_versions(),
+        timings={"training": trained, **timings},
+        training=summarize(lines),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,55 @@
+"""Every baseline of one task, measured in a worker process that imports no JAX."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from generalist.envs.seeds import selection_seed
+from generalist.envs.storage import Demonstrations
+from generalist.envs.task import find_task
+from generalist.eval.baselines import ExpertPolicy, RandomPolicy, best_constant, constant_candidates
+from generalist.eval.fitted import fit_linear, fit_nearest_neighbour
+from generalist.eval.report import PolicyRecord
+from generalist.eval.rollout import rollout
+
+SLOTS = 16
+"""Environments at once; results do not depend on it."""
+
+
+def one_thread() -> None:
+    """Keep linear algebra of this process to one thread: the others are busy."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
+
+
+def measure_baselines(
+    task_id: str, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
+) -> dict[str, PolicyRecord]:
+    """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
+
+    The expert is left out where the task has none; what needs demonstrations, where there are none.
+    """
+    task = find_task(task_id)
+    records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
+    if task.expert is not None:
+        records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
+    if not demonstrations.exists():
+        return records
+    opened = Demonstrations.open(demonstrations)
+    steps = opened.load_steps()
+    spaces = opened.observation_space, opened.action_space
+    chosen = best_constant(
+        task,
+        constant_candidates(opened.action_space, steps.actions),
+        [selection_seed(episode) for episode in range(selection_episodes)],
+        slots=SLOTS,
+    )
+    records["constant"] = PolicyRecord.of(
+        rollout(task, chosen, seeds, slots=SLOTS), action=chosen.action, choice=chosen.name
+    )
+    for name, fit in (("linear", fit_linear), ("nearest_neighbour", fit_nearest_neighbour)):
+        policy = fit(*spaces, steps.observations, steps.actions)
+        records[name] = PolicyRecord.of(rollout(task, policy, seeds, slots=SLOTS), fitted_on=policy.steps)
+    return records

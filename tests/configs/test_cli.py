@@ -1,0 +1,157 @@
+import json
+import subprocess
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from generalist.configs import cli
+from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.envs.task import all_tasks
+from generalist.train.loop import Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyModel:
+    width: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyConfig:
+    model: DummyModel = DummyModel()
+    steps: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyEvaluation:
+    episodes: int = 50
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The calls that reach the launcher, with a preset `dummy`."""
+    calls = []
+
+    def recorder(name):
+        return lambda *args, **given: calls.append((name, args, given))
+
+    functions = {name: recorder(name) for name in ("train", "describe", "evaluate", "quickstart")}
+    launcher = types.SimpleNamespace(**functions, evaluation_of=lambda run: DummyEvaluation())
+    preset = types.SimpleNamespace(config=DummyConfig)
+    import generalist.configs
+
+    monkeypatch.setattr(generalist.configs, "launch", launcher, raising=False)
+    monkeypatch.setitem(sys.modules, "generalist.configs.launch", launcher)
+    monkeypatch.setitem(sys.modules, "generalist.configs.dummy", preset)
+    monkeypatch.setattr(cli, "PRESETS", (*cli.PRESETS, "dummy"))
+    return calls
+
+
+def test_tasks_as_json(capsys):
+    assert cli.main(["tasks", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == [task.id for task in all_tasks()]
+    assert all(row["family"] for row in rows)
+
+
+def test_tasks_as_a_table(capsys):
+    assert cli.main(["tasks"]) == 0
+    out = capsys.readouterr().out
+    assert all(task.id in out for task in all_tasks())
+
+
+def test_train_passes_the_overridden_config(launched):
+    args = ["train", "dummy", "--model.width", "64", "--out", "there", "--task", "gym:A-v0", "--task", "B", "--resume"]
+    assert cli.main(args) == 0
+    ((name, (config,), given),) = launched
+    assert name == "train"
+    assert config == DummyConfig(model=DummyModel(width=64))
+    assert given["out"] == Path("there")
+    assert given["tasks"] == ("gym:A-v0", "B")
+    assert given["start"] == Start(resume=True)
+
+
+def test_train_has_a_folder_for_each_preset(launched):
+    assert cli.main(["train", "dummy"]) == 0
+    assert launched[0][2]["out"] == Path("runs/dummy")
+
+
+def test_the_other_commands_reach_the_launcher(launched):
+    assert cli.main(["describe", "dummy", "--steps", "5"]) == 0
+    assert cli.main(["eval", "runs/x", "--episodes", "7"]) == 0
+    assert cli.main(["quickstart", "--out", "q", "--seed", "4"]) == 0
+    assert [call[0] for call in launched] == ["describe", "evaluate", "quickstart"]
+    assert launched[0][1] == (DummyConfig(steps=5),)
+    assert launched[1][1] == (Path("runs/x"), DummyEvaluation(episodes=7))
+    assert launched[2] == ("quickstart", (Path("q"),), {"seed": 4})
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "a command is missing: choose from tasks, collect"),
+        (["trian"], "unknown command 'trian': did you mean train?"),
+        (["train"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
+        (["train", "--out", "x"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
+        (["train", "smok"], "unknown config 'smok': did you mean smoke?"),
+        (["describe", "gato_97m"], "unknown config 'gato_97m': did you mean gato_79m"),
+        (["train", "dummy", "--model.widht", "3"], "no option --model.widht: did you mean --model.width"),
+        (["train", "dummy", "--steps", "x"], "--steps"),
+        (["train", "dummy", "--resume", "--overwrite"], "choose one of --resume and --overwrite"),
+        (["tasks", "--jsno"], "did you mean --json?"),
+        (["collect", "--task", "CartPole-v2"], "CartPole-v1"),
+        (["collect", "--episodes", "few"], "'few'"),
+        (["eval"], "needs RUN as its first argument"),
+        (["eval", "runs/x", "--episode", "3"], "did you mean --episodes"),
+    ],
+)
+def test_bad_input_is_code_2_and_one_line(args, message, launched, capsys):
+    assert cli.main(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert launched == []
+
+
+@pytest.mark.parametrize("args", [[], *([name] for name in cli.COMMANDS), ["train", "dummy"], ["eval", "runs/x"]])
+def test_help(args, launched, capsys):
+    assert cli.main([*args, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert f"usage: generalist {' '.join(args)}".strip() in out
+    assert err == ""
+    assert launched == []
+
+
+def test_collect_leaves_a_data_set(tmp_path, capfd):
+    args = ["collect", "--task", "CliffWalking-v1", "--episodes", "2", "--out", str(tmp_path), "--workers", "0"]
+    assert cli.main(args) == 0
+    assert capfd.readouterr().out.splitlines()[1].split()[:2] == ["CliffWalking-v1", "2"]
+    assert len(Demonstrations.open(dataset_folder(tmp_path, "CliffWalking-v1"))) == 2
+
+
+def test_help_of_a_preset_lists_the_fields_of_its_config(launched, capsys):
+    assert cli.main(["train", "dummy", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--model.width INT" in out
+    assert "--out" in out
+
+
+def test_help_tasks_and_errors_import_nothing_heavy():
+    code = """
+import sys
+from generalist.configs.cli import main
+assert main(["--help"]) == 0 and main(["collect", "--help"]) == 0 and main(["trian"]) == 2
+assert "gymnasium" not in sys.modules
+assert main(["tasks", "--json"]) == 0
+assert not {"jax", "tensorflow_datasets", "matplotlib"} & set(sys.modules), "heavy"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip()[0].isdigit()

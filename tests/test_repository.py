@@ -1,0 +1,137 @@
+"""The rules that hold for the whole repository: floors, names, sizes, versions, and what the wheel contains."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+BELOW = {
+    "envs": (),
+    "tokenizers": (),
+    "agent": ("tokenizers", "envs"),
+    "train": ("agent", "tokenizers", "envs"),
+    "eval": ("train", "agent", "tokenizers", "envs"),
+    "configs": ("eval", "train", "agent", "tokenizers", "envs"),
+}
+SOURCES = sorted(path.relative_to(ROOT) for folder in BELOW for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Names of all modules that a file imports, also inside functions; relative ones begin with a dot."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module == "generalist" else {module}
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_imports_point_down_the_floors(path):
+    floor = path.parts[0]
+    names = [name.split(".") for name in imported(path) if name.split(".")[0] == "generalist"]
+    assert {parts[1] for parts in names if len(parts) > 1} <= {floor, *BELOW[floor]}
+
+
+@pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
+def test_our_folders_are_never_imported_by_their_bare_names(path):
+    allowed = {"tokenizers"} if path.parts[0] == "tests" else set()  # tests may look at HuggingFace's package
+    assert not {name.split(".")[0] for name in imported(path)} & ({*BELOW, "tests", ""} - allowed)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=str)
+def test_files_and_functions_stay_short_and_modules_say_what_they_are(path):
+    text = (ROOT / path).read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a module needs a docstring"
+    assert len(text.splitlines()) <= 400
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert {node.name: lines for node in functions if (lines := code_lines(node)) > 60} == {}
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function, its docstring not counted."""
+    first = function.body[0]
+    documented = ast.get_docstring(function) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def test_every_source_folder_is_packaged_and_none_is_importable_from_the_checkout():
+    mapped = PROJECT["tool"]["setuptools"]["package-dir"]
+    assert mapped == {f"generalist.{folder}": folder for folder in BELOW}
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(mapped)
+    assert [path for path in SOURCES if path.name == "__init__.py"] == []
+
+
+def test_a_library_called_tokenizers_wins_over_our_folder(tmp_path):
+    library = tmp_path / "tokenizers" / "__init__.py"
+    library.parent.mkdir()
+    library.write_text("")
+    command = [sys.executable, "-c", "import tokenizers; print(tokenizers.__file__)"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == library
+
+
+def test_the_changelog_knows_this_version():
+    released = re.findall(r"^## \[(\d[^\]]*)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert released[0] == PROJECT["project"]["version"]
+
+
+def test_the_license_is_whole():
+    text = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def requirements(python: str) -> list[Requirement]:
+    """Everything that pyproject.toml asks for on that Python, extras included, our own name left out."""
+    project = PROJECT["project"]
+    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    asked = [Requirement(text) for text in texts]
+    marks = {"python_version": python, "python_full_version": f"{python}.0"}
+    return [one for one in asked if one.name != project["name"] and (not one.marker or one.marker.evaluate(marks))]
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12"])
+def test_constraints_pin_everything_that_is_required(python):
+    lines = (ROOT / f"constraints-{python}.txt").read_text().splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    wrong = {
+        one.name: pinned.get(one.name.lower().replace("_", "-"), "not pinned")
+        for one in requirements(python)
+        if not one.specifier.contains(pinned.get(one.name.lower().replace("_", "-"), "0"))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_our_files_and_only_those(tmp_path):
+    pytest.importorskip("setuptools", minversion="77", reason="the wheel is built without a network")
+    checkout = tmp_path / "checkout"
+    for name in (*BELOW, "tests"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, checkout / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "."]
+    subprocess.run(command, cwd=checkout, check=True)
+    (wheel,) = checkout.glob("generalist-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    ours = {f"generalist/{path.relative_to(ROOT)}" for folder in BELOW for path in (ROOT / folder).rglob("*.*")}
+    expected = {name for name in ours if not name.endswith(".pyc")}
+    assert {name for name in names if ".dist-info/" not in name} == expected
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

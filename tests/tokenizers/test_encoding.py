@@ -1,0 +1,183 @@
+"""The format of a sequence, written out by hand."""
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from generalist.tokenizers.layout import Layout, LayoutOptions
+from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Kind
+
+OBSERVATIONS = spaces.Dict(
+    a=spaces.Discrete(3),
+    image=spaces.Box(0, 255, (16, 32, 3), np.uint8),
+    say=spaces.Text(5),
+    z=spaces.Box(-1, 1, (2,)),
+)
+ACTIONS = spaces.Dict(d=spaces.Discrete(4), g=spaces.Box(-1, 1, ()))
+CONTINUOUS, DISCRETE, SEPARATOR, FEATURE, END = 256, 1280, 2304, 2305, 2307
+
+
+def values():
+    observations = {
+        "a": np.asarray([0, 2, 1]),
+        "image": np.random.default_rng(0).integers(0, 256, (3, 16, 32, 3), dtype=np.uint8),
+        "say": ["hi", "", "abc"],
+        "z": np.asarray([[0, 0], [1, -1], [0, 1]], np.float32),
+    }
+    return observations, {"d": np.asarray([3, 1, 0]), "g": np.asarray([-1, 0, 1], np.float32)}
+
+
+def encode(observations, actions, spaces=(OBSERVATIONS, ACTIONS), segments=(1, 1, 2), timesteps=(5, 6, 0), **options):
+    layout = Layout.from_spaces(*spaces, options=LayoutOptions(**options))
+    return layout.encode(observations, actions, timesteps=timesteps, segments=segments, source=7)
+
+
+def test_golden_sequence():
+    sequence = encode(*values())
+    half, low, high = CONTINUOUS + 512, CONTINUOUS + 279, CONTINUOUS + 744
+    last = CONTINUOUS + 1023
+    first = [104, 105, FEATURE, FEATURE, DISCRETE, half, half, SEPARATOR, DISCRETE + 3, CONTINUOUS]
+    second = [FEATURE, FEATURE, DISCRETE + 2, high, low, SEPARATOR, DISCRETE + 1, half]
+    third = [97, 98, 99, FEATURE, FEATURE, DISCRETE + 1, half, high, SEPARATOR, DISCRETE, last]
+    assert sequence.ids.tolist() == first + second + third
+    features = [Kind.PATCH, Kind.PATCH, Kind.DISCRETE, Kind.CONTINUOUS, Kind.CONTINUOUS]
+    body = [*features, Kind.SEPARATOR, Kind.ACTION, Kind.ACTION]
+    assert sequence.kind.tolist() == [Kind.TEXT] * 2 + body + body + [Kind.TEXT] * 3 + body
+    no = [NO_LOCAL] * 3
+    assert sequence.local.tolist() == [*range(7), *no, *range(5), *no, *range(8), *no]
+    assert sequence.timestep.tolist() == [5] * 10 + [6] * 8 + [0] * 11
+    assert sequence.segment.tolist() == [1] * 18 + [2] * 11
+    assert sequence.position.tolist() == [*range(18), *range(11)]
+    assert set(sequence.source) == {7}
+    assert set(sequence.context) == {UNLIMITED}
+    assert sequence.visible.all()
+    assert np.flatnonzero(sequence.loss_mask).tolist() == [0, 7, 8, 15, 16, 18, 19, 26, 27]
+    at = np.flatnonzero(sequence.loss_mask)
+    np.testing.assert_array_equal(sequence.targets[at], sequence.ids[at + 1])
+    assert sequence.patch_at.tolist() == [2, 3, 10, 11, 21, 22]
+    assert sequence.patches.shape == (6, 768)
+    assert sequence.patch_cols.tolist() == [[0, 64], [64, 127]] * 3
+    assert sequence.patch_rows.tolist() == [[0, 127]] * 6
+    for name, dtype in TOKEN_FIELDS.items():
+        assert getattr(sequence, name).dtype == dtype
+
+
+def test_nothing_predicts_the_separator_or_an_observation():
+    sequence = encode(*values())
+    kinds = sequence.kind[np.flatnonzero(sequence.loss_mask) + 1]
+    assert set(kinds.tolist()) == {Kind.TEXT, Kind.ACTION}
+
+
+def test_hidden_actions_leave_out_the_last_token():
+    shown, hidden = encode(*values()), encode(*values(), past_actions="hidden")
+    assert len(hidden) == len(shown) - 3
+    keep = np.ones(len(shown), bool)
+    keep[[9, 17, 28]] = False
+    np.testing.assert_array_equal(hidden.ids, shown.ids[keep])
+    assert np.flatnonzero(hidden.loss_mask).tolist() == [0, 7, 8, 14, 15, 16, 17, 24, 25]
+    np.testing.assert_array_equal(hidden.targets[hidden.loss_mask], shown.targets[shown.loss_mask])
+    np.testing.assert_array_equal(hidden.visible, hidden.kind != Kind.ACTION)
+    assert hidden.position.tolist() == [*range(16), *range(10)]
+    assert hidden.patch_at.tolist() == [2, 3, 9, 10, 19, 20]
+
+
+def test_without_separator_the_last_observation_token_predicts():
+    sequence = encode(*values(), separator=False)
+    assert Kind.SEPARATOR not in sequence.kind
+    action = np.flatnonzero((sequence.kind == Kind.ACTION)[1:] & (sequence.kind == Kind.CONTINUOUS)[:-1])
+    assert sequence.loss_mask[action].all()
+    np.testing.assert_array_equal(sequence.targets[action], DISCRETE + np.asarray([3, 1, 0]))
+
+
+def test_text_without_loss():
+    sequence = encode(*values(), predict_text=False)
+    assert not sequence.loss_mask[sequence.kind == Kind.TEXT].any()
+    assert sequence.loss_mask.sum() == 6
+
+
+def test_acting():
+    observations, _ = values()
+    sequence = encode(observations, None, past_actions="hidden", predict_text=False)
+    assert not sequence.loss_mask.any()
+    assert (sequence.ids[[7, 13, 22]] == SEPARATOR).all()
+    assert Kind.ACTION not in sequence.kind
+    assert len(sequence) == 23
+
+
+def test_several_texts_keep_their_boundary():
+    pair = spaces.Tuple((spaces.Text(5, min_length=0), spaces.Text(5)))
+    sequence = encode((["", "ab"], ["c", "d"]), np.asarray([0, 1]), (pair, spaces.Discrete(2)), (1, 1), (0, 1))
+    assert sequence.ids.tolist() == [END, 99, SEPARATOR, DISCRETE, 97, 98, END, 100, SEPARATOR, DISCRETE + 1]
+    assert sequence.kind.tolist()[:2] == [Kind.TEXT, Kind.TEXT]
+
+
+def test_text_is_cut():
+    sequence = encode(*values(), max_text_tokens=1)
+    assert (sequence.kind == Kind.TEXT).sum() == 2
+
+
+def test_vectors():
+    both = spaces.Dict(p=spaces.Box(-1, 1, (3,)), none=spaces.Box(-1, 1, (0,)), q=spaces.Box(-1, 1, ()))
+    layout = Layout.from_spaces(
+        both,
+        spaces.Discrete(2),
+        options=LayoutOptions(continuous="vector", context=2),
+        statistics={"observation/p": ([1, 1, 1], [2, 2, 2])},
+    )
+    observations = {"p": np.ones((2, 3)), "none": np.zeros((2, 0)), "q": np.asarray([0.0, 1.0])}
+    sequence = layout.encode(observations, np.asarray([0, 1]), timesteps=[0, 1], segments=[1, 1], source=0)
+    assert sequence.kind.tolist() == [Kind.VECTOR, Kind.VECTOR, Kind.SEPARATOR, Kind.ACTION] * 2
+    assert sequence.vector_at.tolist() == [0, 1, 4, 5]
+    one = np.log(101) / np.log(25601)
+    np.testing.assert_allclose(sequence.vectors, [[0, 0, 0], [0, 0, 0], [0, 0, 0], [one, 0, 0]], rtol=1e-6)
+    assert set(sequence.context) == {2}
+    assert (layout.vector_count, layout.vector_values) == (2, 3)
+
+
+def test_whole_images():
+    observations, actions = values()
+    sequence = encode(observations, actions, images="conv", image_shape=(16, 32, 3))
+    np.testing.assert_array_equal(sequence.images, observations["image"])
+    assert sequence.image_at.tolist() == [2, 9, 19]
+    assert (sequence.ids[sequence.image_at] == FEATURE).all()
+    assert sequence.patches.shape == (0, 0)
+
+
+def test_no_timesteps():
+    observations = {
+        "a": np.zeros(0, int),
+        "image": np.zeros((0, 16, 32, 3), np.uint8),
+        "say": [],
+        "z": np.zeros((0, 2)),
+    }
+    sequence = encode(observations, {"d": np.zeros(0, int), "g": np.zeros(0)}, segments=[], timesteps=[])
+    assert len(sequence) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "z",
+            np.zeros((3, 1)),
+            r"observation/z: numbers of shape \(3, 2\) are required .* got float64 of shape \(3, 1\)",
+        ),
+        ("z", np.zeros((2, 2)), r"observation/z: numbers of shape \(3, 2\)"),
+        ("z", np.asarray([["a", "b"]] * 3), "observation/z: numbers of shape"),
+        ("z", np.full((3, 2), np.nan), "observation/z: NaN"),
+        ("a", np.asarray([0, 1, 3]), r"observation/a: value 3 at timestep 2, element 0 is outside \[0, 2\]"),
+        ("say", "abc", "observation/say: 3 strings are required"),
+        ("say", ["a", "b"], "observation/say: 3 strings are required"),
+        ("say", [1, 2, 3], "observation/say: text must be str, got int"),
+        ("image", np.zeros((3, 16, 32, 3)), "observation/image: an image must be uint8"),
+    ],
+)
+def test_wrong_values_are_refused_by_path(key, value, message):
+    observations, actions = values()
+    with pytest.raises(ValueError, match=message):
+        encode(observations | {key: value}, actions)
+
+
+def test_a_segment_must_stand_together():
+    with pytest.raises(ValueError, match="must stand together"):
+        encode(*values(), segments=[1, 2, 1])

@@ -1,0 +1,32 @@
+import pytest
+
+from generalist.tokenizers.options import LayoutOptions
+
+
+def test_defaults_are_the_papers():
+    options = LayoutOptions()
+    assert (options.continuous, options.images, options.past_actions) == ("tokens", "patches", "shown")
+    assert (options.patch_size, options.separator, options.context) == (16, True, None)
+
+
+def test_a_shape_from_json_becomes_a_tuple():
+    assert LayoutOptions(image_shape=[8, 9, 1]) == LayoutOptions(image_shape=(8, 9, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("continuous", "bins"),
+        ("images", "vit"),
+        ("past_actions", True),
+        ("patch_size", 0),
+        ("channels", 4),
+        ("image_shape", (8, 8)),
+        ("image_shape", (8, 8, 4)),
+        ("context", 0),
+        ("max_text_tokens", 0),
+    ],
+)
+def test_bad_choices_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=f"LayoutOptions.{name} must be"):
+        LayoutOptions(**{name: value})

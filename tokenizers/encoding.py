@@ -1,0 +1,188 @@
+"""Timesteps to a token sequence: the arithmetic of `Layout.encode`, vectorised over timesteps.
+
+A timestep is its text (any length) and its body (one length for all). Not here: what stands in the body; see `Layout`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from generalist.tokenizers.continuous import ContinuousField, VectorField
+from generalist.tokenizers.discrete import DiscreteField
+from generalist.tokenizers.image import PatchField, WholeImageField
+from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
+from generalist.tokenizers.space import Leaf, pick
+from generalist.tokenizers.text import TextField, encode_texts
+
+if TYPE_CHECKING:
+    from generalist.tokenizers.layout import Layout
+
+_FEATURES = {PatchField: "patches", WholeImageField: "images", VectorField: "vectors"}
+
+
+def encode_timesteps(
+    layout: "Layout", observations: Any, actions: Any, timesteps: np.ndarray, segments: np.ndarray, source: int
+) -> TokenSequence:
+    """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
+    n, kinds = len(timesteps), layout.body_kinds
+    if timesteps.shape != (n,) or segments.shape != (n,):
+        raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
+    words, owner = _texts(layout, observations, n)
+    body, features = _body(layout, observations, n)
+    hidden = layout.options.past_actions == "hidden"
+    if actions is None:
+        answers = np.zeros((n, 0), np.int32)
+        kinds = kinds[: body.shape[1]]
+    else:
+        answers = action_ids(layout, actions, n)
+        # A hidden last action predicts nothing and nothing may attend to it.
+        body = np.concatenate([body, answers[:, :-1] if hidden else answers], axis=1)
+        kinds = kinds[: body.shape[1]]
+
+    width = len(kinds)
+    lengths = np.bincount(owner, minlength=n) + width
+    start = np.cumsum(lengths) - lengths
+    body_at = (start + lengths - width)[:, None] + np.arange(width)
+    text_at = np.arange(len(words)) + owner * width
+    total = len(words) + n * width
+    step = np.repeat(np.arange(n), lengths)
+
+    ids, kind = np.empty(total, np.int32), np.empty(total, np.int32)
+    ids[text_at], ids[body_at] = words, body
+    kind[text_at], kind[body_at] = Kind.TEXT, kinds
+    targets, loss_mask = _targets(layout, total, (words, owner, text_at), (answers, body_at))
+    index = np.arange(total)
+    no_local = (kind == Kind.SEPARATOR) | (kind == Kind.ACTION)
+    return TokenSequence(
+        ids=ids,
+        targets=targets,
+        loss_mask=loss_mask,
+        kind=kind,
+        local=np.where(no_local, NO_LOCAL, index - start[step]).astype(np.int32),
+        timestep=timesteps[step],
+        position=(index - start[_first_of_segment(segments)][step]).astype(np.int32),
+        segment=segments[step],
+        source=np.full(total, source, np.int32),
+        context=np.full(total, layout.options.context or UNLIMITED, np.int32),
+        visible=(kind != Kind.ACTION) if hidden else np.ones(total, np.bool_),
+        **_feature_rows(layout, features, body_at, n),
+    )
+
+
+def _texts(layout: "Layout", observations: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Text ids of all timesteps in order, and the timestep that owns each."""
+    columns: list[list[np.ndarray]] = []
+    mark = [np.asarray([layout.vocabulary.end], np.int32)] * n
+    for leaf in layout.text_leaves:
+        strings = _strings(observations, leaf, n)
+        columns += [encode_texts(strings, layout.text, layout.options.max_text_tokens, leaf.path), mark]
+    # The end of the last text needs no mark.
+    pieces = [column[i] for i in range(n) for column in columns[:-1]]
+    if not pieces:
+        return np.zeros(0, np.int32), np.zeros(0, np.int64)
+    owners = np.repeat(np.arange(n), len(columns) - 1)
+    return np.concatenate(pieces), np.repeat(owners, [len(piece) for piece in pieces])
+
+
+def _body(layout: "Layout", observations: Any, n: int) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """Ids of the body without the actions, int32[n, S - A], and the encoded features in order."""
+    blocks = [np.zeros((n, 0), np.int32)]
+    features: dict[str, list[np.ndarray]] = {"patches": [], "images": [], "vectors": []}
+    for part, start, stop in layout.observation_spans:
+        values = part.encode(_stacked(observations, part.leaf, n))
+        if isinstance(part, ContinuousField | DiscreteField):
+            blocks.append(values)
+            continue
+        if stop > start:
+            features[_FEATURES[type(part)]].append(values)
+        blocks.append(np.full((n, stop - start), layout.vocabulary.feature, np.int32))
+    if layout.options.separator:
+        blocks.append(np.full((n, 1), layout.vocabulary.separator, np.int32))
+    return np.concatenate(blocks, axis=1), features
+
+
+def action_ids(layout: "Layout", actions: Any, n: int) -> np.ndarray:
+    """Action ids, int32[n, A]."""
+    ids = np.zeros((n, layout.action_tokens), np.int32)
+    for part, start, stop in layout.action_spans:
+        is_text = isinstance(part, TextField)
+        ids[:, start:stop] = part.encode((_strings if is_text else _stacked)(actions, part.leaf, n))
+    return ids
+
+
+def _targets(layout: "Layout", total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """What each position predicts (sec. 2.3), stored at the position that predicts.
+
+    The last token before the action predicts the first action token, every action token the next one, every text token
+    the next text token of its timestep. Nothing predicts a separator or the first token of a timestep.
+    """
+    targets, loss_mask = np.zeros(total, np.int32), np.zeros(total, np.bool_)
+    answers, body_at = action
+    if answers.shape[1]:
+        first = len(layout.body_kinds) - layout.action_tokens - 1
+        at = body_at[:, first : first + layout.action_tokens]
+        targets[at], loss_mask[at] = answers, True
+    words, owner, text_at = text
+    if layout.options.predict_text and len(words):
+        same = np.flatnonzero(owner[1:] == owner[:-1])
+        targets[text_at[same]], loss_mask[text_at[same]] = words[same + 1], True
+    return targets, loss_mask
+
+
+def _feature_rows(layout: "Layout", features: dict[str, list[np.ndarray]], body_at: np.ndarray, n: int) -> dict:
+    """Rows of patches, vectors and images, timestep by timestep, and the positions where they stand."""
+    intervals = [part.intervals for part in layout.image_fields if isinstance(part, PatchField)]
+    width = layout.vector_values
+    vectors = [np.pad(v, ((0, 0), (0, width - v.shape[1])))[:, None] for v in features["vectors"]]
+
+    def rows(blocks: list[np.ndarray], count: int, *shape: int, dtype: type = np.float32) -> np.ndarray:
+        if not blocks:
+            return np.zeros((0, *shape), dtype)
+        joined = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
+        return joined.reshape(n * count, *shape)
+
+    def at(kind: Kind) -> np.ndarray:
+        return body_at[:, np.flatnonzero(layout.body_kinds == kind)].reshape(-1).astype(np.int32)
+
+    def edges(axis: int) -> np.ndarray:
+        return np.tile(np.concatenate([np.zeros((0, 2), np.int32), *(pair[axis] for pair in intervals)]), (n, 1))
+
+    return {
+        "patches": rows(features["patches"], layout.patch_count, layout.patch_values),
+        "patch_at": at(Kind.PATCH),
+        "patch_rows": edges(0),
+        "patch_cols": edges(1),
+        "vectors": rows(vectors, layout.vector_count, width),
+        "vector_at": at(Kind.VECTOR),
+        "images": rows(features["images"], layout.image_count, *layout.image_shape, dtype=np.uint8),
+        "image_at": at(Kind.IMAGE),
+    }
+
+
+def _stacked(tree: Any, leaf: Leaf, n: int) -> np.ndarray:
+    """The array of a leaf, of shape [n, *shape]."""
+    values = np.asarray(pick(tree, leaf))
+    if values.shape != (n, *leaf.space.shape) or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"{leaf.path}: numbers of shape {(n, *leaf.space.shape)} are required (first axis: timesteps), "
+            f"got {values.dtype} of shape {values.shape}"
+        )
+    return values
+
+
+def _strings(tree: Any, leaf: Leaf, n: int) -> Sequence[str]:
+    values = pick(tree, leaf)
+    if isinstance(values, str) or len(values) != n:
+        raise ValueError(f"{leaf.path}: {n} strings are required, one per timestep, got {values!r:.80}")
+    return values
+
+
+def _first_of_segment(segments: np.ndarray) -> np.ndarray:
+    """Index of the first timestep of each timestep's segment."""
+    new = np.flatnonzero(segments[1:] != segments[:-1]) + 1
+    if len(new) and len(np.unique(segments)) != len(new) + 1:
+        raise ValueError(f"the timesteps of a segment must stand together, got segments {segments.tolist()}")
+    first = np.zeros(len(segments), np.int64)
+    first[new] = new
+    return np.maximum.accumulate(first)

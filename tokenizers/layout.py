@@ -1,0 +1,348 @@
+"""From any pair of Gymnasium spaces to token sequences and back: which token stands where inside a timestep.
+
+Order (Reed et al. 2022, sec. 2.1 and appendix B): text, images, tensors, each lexicographic by key path; then the
+separator; then the actions in the same order. A `Layout` is plain data: spaces, vocabulary, text tokenizer, options and
+statistics rebuild it. Not here: packing, prompts, batches, embedding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from generalist.tokenizers.continuous import (
+    ContinuousField,
+    ContinuousTokenizer,
+    Statistics,
+    VectorField,
+    is_float_box,
+    mean_and_std,
+)
+from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
+from generalist.tokenizers.encoding import action_ids, encode_timesteps
+from generalist.tokenizers.image import PatchField, WholeImageField, image_format
+from generalist.tokenizers.options import LayoutOptions
+from generalist.tokenizers.sequence import Kind, TokenSequence
+from generalist.tokenizers.space import Leaf, assemble, is_text, leaves, pick
+from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
+from generalist.tokenizers.vocabulary import Vocabulary
+
+__all__ = ["Layout", "LayoutOptions", "vector_statistics"]
+
+OBSERVATION, ACTION = "observation", "action"
+"""Roots of the paths."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How timesteps of one pair of spaces become tokens. Build it with `from_spaces`.
+
+    A timestep is [text ids of each Text leaf] [its body]; the body has a fixed length: features and tensor tokens, the
+    separator, the action tokens. With several Text leaves, `vocabulary.end` follows each but the last, so that the
+    boundary is never lost.
+    """
+
+    observation_space: gym.Space
+    action_space: gym.Space
+    vocabulary: Vocabulary
+    text: TextTokenizer
+    options: LayoutOptions
+    statistics: Statistics = field(default_factory=dict)
+
+    @classmethod
+    def from_spaces(
+        cls,
+        observation_space: gym.Space,
+        action_space: gym.Space,
+        *,
+        vocabulary: Vocabulary | None = None,
+        text: TextTokenizer | None = None,
+        options: LayoutOptions | None = None,
+        statistics: Statistics | None = None,
+    ) -> "Layout":
+        """The layout of an environment.
+
+        Args:
+            statistics: (mean, std) per value of float Boxes by path, from `vector_statistics`; used by vectors only.
+
+        Raises:
+            ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
+                statistics of a path that does not exist, a layout in which nothing precedes the action.
+        """
+        return cls(
+            observation_space,
+            action_space,
+            vocabulary or Vocabulary(),
+            text or ByteTokenizer(),
+            options or LayoutOptions(),
+            dict(statistics or {}),
+        )
+
+    def __post_init__(self):
+        if self.text.size > self.vocabulary.text_size:
+            raise ValueError(
+                f"the text tokenizer {self.text.version} has {self.text.size} ids, the vocabulary holds "
+                f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
+            )
+        boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
+        for path in self.statistics:
+            if path not in boxes:
+                near = get_close_matches(path, boxes) or boxes
+                raise ValueError(
+                    f"statistics name {path!r}, which is no float Box of the observation; there are {near}"
+                )
+        if not self.options.separator and self._observed == 0:
+            raise ValueError(
+                "separator=False needs an observation token before the action in every timestep, and "
+                f"{self.observation_space} gives none (text may be empty); use separator=True"
+            )
+        _ = self.body_kinds  # builds every field, so that what is wrong is refused here
+
+    # ---- the fields, in order
+
+    @cached_property
+    def text_leaves(self) -> tuple[Leaf, ...]:
+        return tuple(leaf for leaf in leaves(self.observation_space, OBSERVATION) if is_text(leaf.space))
+
+    @cached_property
+    def image_fields(self) -> tuple[PatchField | WholeImageField, ...]:
+        options, found = self.options, []
+        for leaf in leaves(self.observation_space, OBSERVATION):
+            form = image_format(leaf.space)
+            if form and options.images == "patches":
+                found.append(PatchField(leaf, form, options.patch_size, options.channels))
+            elif form:
+                found.append(WholeImageField(leaf, form, options.image_shape))
+        return tuple(found)
+
+    @cached_property
+    def tensor_fields(self) -> tuple[ContinuousField | DiscreteField | VectorField, ...]:
+        rest = [leaf for leaf in leaves(self.observation_space, OBSERVATION) if not is_text(leaf.space)]
+        return tuple(self._tensor(leaf) for leaf in rest if image_format(leaf.space) is None)
+
+    @cached_property
+    def action_fields(self) -> tuple[ContinuousField | DiscreteField | TextField, ...]:
+        """Text first, then tensors. An image-like action Box is a tensor: pixels can be predicted as digits only."""
+        found = leaves(self.action_space, ACTION)
+        texts = tuple(TextField(leaf, self.text, self.vocabulary) for leaf in found if is_text(leaf.space))
+        return texts + tuple(self._tensor(leaf, action=True) for leaf in found if not is_text(leaf.space))
+
+    def _tensor(self, leaf: Leaf, *, action: bool = False) -> ContinuousField | DiscreteField | VectorField:
+        vocabulary = self.vocabulary
+        if not is_float_box(leaf.space):
+            return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
+        if self.options.continuous == "vector" and not action:
+            return VectorField.of(leaf, self.statistics)
+        return ContinuousField(leaf, ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins), action)
+
+    @cached_property
+    def observation_spans(self) -> tuple[tuple[Any, int, int], ...]:
+        """(field, start, stop) of every observation field in the body."""
+        return _spans(self.image_fields + self.tensor_fields)
+
+    @cached_property
+    def action_spans(self) -> tuple[tuple[Any, int, int], ...]:
+        """(field, start, stop) of every action field among the action tokens."""
+        return _spans(self.action_fields)
+
+    # ---- sizes per timestep
+
+    @cached_property
+    def action_tokens(self) -> int:
+        """A: ids per action."""
+        return sum(part.count for part in self.action_fields)
+
+    @cached_property
+    def body_kinds(self) -> np.ndarray:
+        """int32[S]: `Kind` of every body position, all action tokens included."""
+        kinds: list[int] = []
+        for part, start, stop in self.observation_spans:
+            kinds += [_KINDS[type(part)]] * (stop - start)
+        kinds += [Kind.SEPARATOR] * self.options.separator + [Kind.ACTION] * self.action_tokens
+        return np.asarray(kinds, np.int32)
+
+    @cached_property
+    def _observed(self) -> int:
+        """Observation positions of the body."""
+        return int((~np.isin(self.body_kinds, (Kind.SEPARATOR, Kind.ACTION))).sum())
+
+    @property
+    def max_tokens(self) -> int:
+        """Positions of the longest possible timestep, as trained on."""
+        hidden = self.options.past_actions == "hidden" and self.action_tokens > 0
+        return self._most_text + len(self.body_kinds) - hidden
+
+    @property
+    def max_observation_tokens(self) -> int:
+        """Largest local position + 1."""
+        return self._most_text + self._observed
+
+    @property
+    def _most_text(self) -> int:
+        number = len(self.text_leaves)
+        return number * self.options.max_text_tokens + max(number - 1, 0)
+
+    @property
+    def target_count(self) -> int:
+        """The most positions of a timestep that may carry a loss."""
+        return self.action_tokens + (max(self._most_text - 1, 0) if self.options.predict_text else 0)
+
+    @property
+    def patch_count(self) -> int:
+        return int((self.body_kinds == Kind.PATCH).sum())
+
+    @property
+    def patch_values(self) -> int:
+        """Values in one patch, 0 without patches."""
+        return self.options.patch_size**2 * self.options.channels if self.patch_count else 0
+
+    @property
+    def vector_count(self) -> int:
+        return int((self.body_kinds == Kind.VECTOR).sum())
+
+    @property
+    def vector_values(self) -> int:
+        """Length of the longest vector, to which the others are padded with zeros."""
+        return max((part.count for part in self.tensor_fields if isinstance(part, VectorField)), default=0)
+
+    @property
+    def image_count(self) -> int:
+        return int((self.body_kinds == Kind.IMAGE).sum())
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of a whole image, zeros without any."""
+        return self.options.image_shape if self.image_count else (0, 0, 0)
+
+    # ---- encoding
+
+    def encode(
+        self,
+        observations: Any,
+        actions: Any = None,
+        *,
+        timesteps: Sequence[int] | np.ndarray,
+        segments: Sequence[int] | np.ndarray,
+        source: int,
+    ) -> TokenSequence:
+        """n timesteps, one after the other, without padding.
+
+        Args:
+            observations: structure of the observation space, every leaf with a leading axis n (text: n strings).
+            actions: the same for actions; None encodes observations and separators only, to act from.
+            timesteps: int[n], index of each timestep inside its segment.
+            segments: int[n], the timesteps of a segment stand together; 0 is padding and not for use.
+            source: index of the task.
+
+        Raises:
+            ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
+        """
+        return encode_timesteps(
+            self, observations, actions, np.asarray(timesteps, np.int32), np.asarray(segments, np.int32), source
+        )
+
+    # ---- actions
+
+    @cached_property
+    def action_ranges(self) -> np.ndarray:
+        """int32[A, 2]: half-open range of the legal ids of every action token."""
+        return np.concatenate([np.zeros((0, 2), np.int32), *(part.ranges for part in self.action_fields)])
+
+    @cached_property
+    def action_is_continuous(self) -> np.ndarray:
+        """bool[A]: tokens that are bins, whose expectation makes sense."""
+        flags = [np.full(part.count, isinstance(part, ContinuousField)) for part in self.action_fields]
+        return np.concatenate([np.zeros(0, np.bool_), *flags])
+
+    def encode_actions(self, actions: Any) -> np.ndarray:
+        """Actions stacked along a leading axis n -> int32[n, A].
+
+        Raises:
+            ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
+        """
+        n = len(pick(actions, self.action_fields[0].leaf)) if self.action_fields else 0
+        return action_ids(self, actions, n)
+
+    def decode_actions(self, ids: np.ndarray, values: np.ndarray | None = None) -> list[Any]:
+        """Ids -> n actions, each inside the action space whatever the ids (those outside the ranges are clipped).
+
+        Args:
+            ids: int[n, A].
+            values: float[n, A] in [-1, 1], which replace the bin centres at continuous tokens (expectation over bins).
+
+        Raises:
+            ValueError: a wrong shape, or NaN among the values of continuous tokens.
+        """
+        ids = np.asarray(ids)
+        for name, given in (("ids", ids), ("values", values)):
+            if given is not None and (np.ndim(given) != 2 or np.shape(given) != (len(ids), self.action_tokens)):
+                raise ValueError(f"{name} must have shape [n, {self.action_tokens}], got {np.shape(given)}")
+        if values is not None:
+            values = np.asarray(values, np.float64)
+            if np.isnan(values[:, self.action_is_continuous]).any():
+                raise ValueError("values of continuous action tokens contain NaN; the model's output is broken")
+        found: dict[tuple, list] = {}
+        for part, start, stop in self.action_spans:
+            stacked = part.decode(ids[:, start:stop], None if values is None else values[:, start:stop])
+            found[part.leaf.keys] = [_element(part, stacked, i) for i in range(len(ids))]
+        return [assemble(self.action_space, lambda keys, i=i: found[keys][i]) for i in range(len(ids))]
+
+    # ---- looking back
+
+    def decode_observation(self, ids: np.ndarray) -> Any:
+        """Ids of one timestep's observation (no separator, no actions) -> the observation as far as ids hold it.
+
+        Leaves shown as patches, images or vectors are None. Text that was cut decodes to what was left of it.
+        """
+        ids = np.asarray(ids)
+        split = len(ids) - self._observed
+        ends = np.flatnonzero(ids[:split] == self.vocabulary.end)
+        parts = np.split(ids[:split], ends)
+        found: dict[tuple, Any] = {}
+        for index, leaf in enumerate(self.text_leaves):
+            words = parts[index] if index < len(parts) else ids[:0]
+            found[leaf.keys] = self.text.decode(words[words != self.vocabulary.end])
+        for part, start, stop in self.observation_spans:
+            if isinstance(part, ContinuousField | DiscreteField):
+                found[part.leaf.keys] = _element(part, part.decode(ids[None, split + start : split + stop]), 0)
+        return assemble(self.observation_space, found.get)
+
+
+_KINDS = {
+    PatchField: Kind.PATCH,
+    WholeImageField: Kind.IMAGE,
+    VectorField: Kind.VECTOR,
+    ContinuousField: Kind.CONTINUOUS,
+    DiscreteField: Kind.DISCRETE,
+}
+
+
+def vector_statistics(observation_space: gym.Space, observations: Any) -> dict[str, tuple[list[float], list[float]]]:
+    """Per value (mean, std) of every float Box, by path, over observations stacked along a leading axis; JSON-able.
+
+    Raises:
+        ValueError: NaN, or a leaf without any row, with the path.
+    """
+    found = {}
+    for leaf in leaves(observation_space, OBSERVATION):
+        if is_float_box(leaf.space):
+            values = pick(observations, leaf)
+            found[leaf.path] = mean_and_std(np.asarray(values), leaf.path)
+    return found
+
+
+def _spans(parts: Sequence[Any]) -> tuple[tuple[Any, int, int], ...]:
+    """Each field with the half-open range of its tokens; a vector is one token, or none if it is empty."""
+    counts = [min(part.count, 1) if isinstance(part, VectorField) else part.count for part in parts]
+    stops = np.cumsum(counts, dtype=np.int64).tolist()
+    return tuple((part, stop - count, stop) for part, count, stop in zip(parts, counts, stops, strict=True))
+
+
+def _element(part: Any, stacked: Any, i: int) -> Any:
+    """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
+    return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]

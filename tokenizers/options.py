@@ -1,0 +1,53 @@
+"""The choices of a layout: what the model is shown of an observation and of the past."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions:
+    """Choices that change what the model is shown; the defaults are Gato's.
+
+    Args:
+        continuous: a float observation as one token per value, or as one normalised vector token per array.
+        images: images as patches, or whole for a convolutional encoder.
+        patch_size, channels: side of a square patch in pixels, and 1 (grey) or 3 (colour) channels.
+        image_shape: (height, width, channels) to which whole images are brought.
+        separator: a token between the observation and the action.
+        past_actions: whether later timesteps may attend to the actions of earlier ones.
+        context: how many timesteps back a position may look, its own included; None for all.
+        predict_text: whether text observations carry a loss.
+        max_text_tokens: text observations are cut to this many ids, each.
+    """
+
+    continuous: Literal["tokens", "vector"] = "tokens"
+    images: Literal["patches", "conv"] = "patches"
+    patch_size: int = 16
+    channels: int = 3
+    image_shape: tuple[int, int, int] = (56, 56, 3)
+    separator: bool = True
+    past_actions: Literal["shown", "hidden"] = "shown"
+    context: int | None = None
+    predict_text: bool = True
+    max_text_tokens: int = 64
+
+    def __post_init__(self):
+        object.__setattr__(self, "image_shape", tuple(self.image_shape))
+        choices = {
+            "continuous": ("tokens", "vector"),
+            "images": ("patches", "conv"),
+            "past_actions": ("shown", "hidden"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"LayoutOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        for name in ("patch_size", "max_text_tokens", "context"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"LayoutOptions.{name} must be at least 1, got {getattr(self, name)}")
+        if self.channels not in (1, 3):
+            raise ValueError(f"LayoutOptions.channels must be 1 (grey) or 3 (colour), got {self.channels}")
+        if len(self.image_shape) != 3 or min(self.image_shape) < 1 or self.image_shape[2] not in (1, 3):
+            raise ValueError(f"LayoutOptions.image_shape must be (height, width, 1 or 3), got {self.image_shape}")
+
+
+_CHOICES = {"continuous": ("tokens", "vector"), "images": ("patches", "conv"), "past_actions": ("shown", "hidden")}

@@ -1,0 +1,75 @@
+"""The one table of token ids: disjoint ranges for text, continuous bins, discrete values and special tokens.
+
+Gato's text says that discrete values reuse ids [0, 1024), which collide with text; here the ranges are kept apart.
+With a 32,000-piece text tokenizer the text and continuous ranges are Gato's own (Reed et al. 2022, sec. 2.1).
+"""
+
+from dataclasses import dataclass
+
+VERSION = 1
+"""Raised whenever the meaning of an id changes. Stored in every checkpoint and checked on load."""
+
+SPECIALS = ("separator", "feature", "pad", "end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """Half-open id ranges [start, stop) for every kind of token.
+
+    Args:
+        text_size: number of text ids (256 for bytes; 32,000 in the paper).
+        bins: number of uniform bins for continuous values (1024 in the paper).
+        discrete_size: number of ids for discrete values (1024 in the paper).
+        version: the meaning of the table; see `VERSION`.
+    """
+
+    text_size: int = 256
+    bins: int = 1024
+    discrete_size: int = 1024
+    version: int = VERSION
+
+    def __post_init__(self):
+        for name in ("text_size", "bins", "discrete_size"):
+            if getattr(self, name) < 2:
+                raise ValueError(f"Vocabulary.{name} must be at least 2, got {getattr(self, name)}")
+
+    @property
+    def text(self) -> tuple[int, int]:
+        return 0, self.text_size
+
+    @property
+    def continuous(self) -> tuple[int, int]:
+        return self.text_size, self.text_size + self.bins
+
+    @property
+    def discrete(self) -> tuple[int, int]:
+        start = self.text_size + self.bins
+        return start, start + self.discrete_size
+
+    @property
+    def specials(self) -> tuple[int, int]:
+        start = self.discrete[1]
+        return start, start + len(SPECIALS)
+
+    @property
+    def separator(self) -> int:
+        """Between the observation and the action of a timestep (sec. 2.1)."""
+        return self.specials[0]
+
+    @property
+    def feature(self) -> int:
+        """Placeholder id at positions whose embedding comes from a patch, a vector or an image."""
+        return self.specials[0] + 1
+
+    @property
+    def pad(self) -> int:
+        return self.specials[0] + 2
+
+    @property
+    def end(self) -> int:
+        """Ends a text action that is shorter than its space allows."""
+        return self.specials[0] + 3
+
+    @property
+    def size(self) -> int:
+        return self.specials[1]

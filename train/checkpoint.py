@@ -1,0 +1,76 @@
+"""Checkpoints through Orbax: agent, optimizer and data position together; a checkpoint is whole or absent."""
+
+from pathlib import Path
+from typing import Any
+
+from orbax.checkpoint import v1 as ocp
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is missing, damaged or of another run."""
+
+
+class Checkpoints:
+    """The checkpoints of one run, under `directory`/<step>.
+
+    Args:
+        directory: made if it is not there.
+        keep: this many newest checkpoints stay.
+        metadata: JSON stored in every checkpoint and compared on load; holds the vocabulary's version.
+    """
+
+    def __init__(self, directory: Path, *, keep: int = 2, metadata: dict[str, Any] | None = None):
+        self.directory = Path(directory).absolute()
+        self.metadata = {"format": FORMAT} | (metadata or {})
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._checkpointer = ocp.training.Checkpointer(
+            self.directory,
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            cleanup_tmp_directories=True,
+        )
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._checkpointer.close()
+
+    @property
+    def latest(self) -> int | None:
+        """Step of the newest whole checkpoint."""
+        newest = self._checkpointer.latest
+        return None if newest is None else newest.step
+
+    def save(self, step: int, state: Any, data: Any) -> None:
+        """Start saving; training goes on while it is written."""
+        parts = {"agent": state[0], "optimizer": state[1], "data": data}
+        self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=self.metadata)
+
+    def restore(self, step: int, state: Any, data: Any) -> Any:
+        """The state saved at `step`, laid out as the (abstract) `state`; `data` is set back in place."""
+        parts = {"agent": state[0], "optimizer": state[1], "data": data}
+        return _checked(self, step, parts)
+
+    def restore_agent(self, step: int, agent_state: Any) -> Any:
+        """The agent's parameters alone."""
+        return _checked(self, step, {"agent": agent_state})["agent"]
+
+
+def _checked(checkpoints: Checkpoints, step: int, parts: dict[str, Any]) -> dict[str, Any]:
+    where = checkpoints.directory / str(step)
+    try:
+        stored = checkpoints._checkpointer.checkpointables_metadata(step).custom_metadata or {}
+        for name, value in checkpoints.metadata.items():
+            if stored.get(name) != value:
+                raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")
+        return checkpoints._checkpointer.load_checkpointables(step, parts)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(
+            f"{where}: cannot be read ({type(error).__name__}: {str(error)[:200]}); "
+            "remove this folder to go on from the checkpoint before it"
+        ) from error

@@ -1,0 +1,152 @@
+"""What a training job is: sources, batch, prompts, optimizer, mesh and checkpoints, as frozen dataclasses."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from generalist.agent.config import AgentConfig
+from generalist.tokenizers.layout import LayoutOptions
+from generalist.tokenizers.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """One task of the mixture.
+
+    Args:
+        task: task id, as `generalist tasks` lists it, or `gym:ID`.
+        weight: share of sequences in a batch relative to the other sources.
+        loss_weight: weight of this source's targets in the loss.
+        layout: how observations and actions become tokens.
+    """
+
+    task: str
+    weight: float = 1.0
+    loss_weight: float = 1.0
+    layout: LayoutOptions = field(default_factory=LayoutOptions)
+
+    def __post_init__(self):
+        if self.weight <= 0:
+            raise ValueError(f"weight of source {self.task} must be positive, got {self.weight}; leave the source out")
+        if self.loss_weight < 0:
+            raise ValueError(f"loss_weight of source {self.task} must not be negative, got {self.loss_weight}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptConfig:
+    """Prompts from another episode of the same task (Reed et al. 2022, sec. 2.3).
+
+    Args:
+        fraction: share of sequences that get a prompt (0.25 in the paper).
+        end: share of prompts taken from the end of their episode; the others start anywhere (0.5 in the paper).
+        share: at most this part of the sequence is prompt. The paper does not state a length.
+    """
+
+    fraction: float = 0.25
+    end: float = 0.5
+    share: float = 0.5
+
+    def __post_init__(self):
+        for name in ("fraction", "end", "share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"prompt.{name} must lie in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up and cosine decay; the defaults are the paper's for 364M (app. C.3).
+
+    Args:
+        learning_rate: highest rate, reached after the warm-up.
+        initial_rate: rate at step 0.
+        final_fraction: the rate decays to this part of `learning_rate`.
+        warmup_steps, decay_steps: the decay is counted after the warm-up; the paper leaves that open. A `decay_steps` of
+            0 decays over the whole run.
+        clip: global gradient norm; 0 does not clip. The paper mentions no clipping.
+    """
+
+    learning_rate: float = 2e-4
+    initial_rate: float = 1e-7
+    final_fraction: float = 0.1
+    warmup_steps: int = 15_000
+    decay_steps: int = 1_000_000
+    b1: float = 0.9
+    b2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1
+    clip: float = 0.0
+
+    def __post_init__(self):
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+        if self.warmup_steps < 0 or self.decay_steps < 0:
+            raise ValueError("warmup_steps and decay_steps must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """Devices along each axis of the mesh; one may be -1 and takes what is left."""
+
+    data: int = -1
+    fsdp: int = 1
+    tensor: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """`bytes` needs no file; `sentencepiece` reads a model file."""
+
+    tokenizer: Literal["bytes", "sentencepiece"] = "bytes"
+    model: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training job.
+
+    Args:
+        sources: the mixture.
+        sequence_length: positions T of a row (1024 in the paper).
+        batch_size: rows of one update, over all devices (512 in the paper).
+        accumulation: parts into which an update's rows are split to save memory.
+        steps: number of updates.
+        return_filter: keep demonstrations with at least this part of the expert's return (0.8 in the paper, sec. 3);
+            0 keeps all.
+        label_width: standard deviation in bins of the label of a continuous action; 0 is one-hot, as in the paper.
+        log_every, checkpoint_every: in updates. `keep` checkpoints stay on disk.
+        seed: of parameters, batches and everything random in training.
+    """
+
+    sources: tuple[SourceConfig, ...]
+    agent: AgentConfig = field(default_factory=AgentConfig)
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    text: TextConfig = field(default_factory=TextConfig)
+    prompt: PromptConfig = field(default_factory=PromptConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    sequence_length: int = 1024
+    batch_size: int = 512
+    accumulation: int = 1
+    steps: int = 1_000_000
+    return_filter: float = 0.8
+    label_width: float = 0.0
+    log_every: int = 100
+    checkpoint_every: int = 1000
+    keep: int = 2
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.sources:
+            raise ValueError("a training job needs at least one source")
+        tasks = [source.task for source in self.sources]
+        if repeated := sorted({task for task in tasks if tasks.count(task) > 1}):
+            raise ValueError(f"each task may be a source once; repeated: {', '.join(repeated)}")
+        for name in ("sequence_length", "batch_size", "accumulation", "steps", "log_every", "checkpoint_every", "keep"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
+        if self.agent.window < self.sequence_length:
+            raise ValueError(
+                f"agent.window {self.agent.window} is shorter than sequence_length {self.sequence_length}: "
+                "training would see less than it pays for; raise agent.window"
+            )

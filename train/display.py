@@ -1,0 +1,45 @@
+"""What a training run shows in the terminal: a progress bar with rate, loss, utilisation and time to go."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class TrainingDisplay:
+    """A context manager; `quiet` shows nothing. Without a terminal, a line is printed for every tenth of the run."""
+
+    def __init__(self, steps: int, first: int, *, quiet: bool = False):
+        self.steps, self.quiet = steps, quiet
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[line]}"),
+            TimeElapsedColumn(),
+            TextColumn("to go"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=quiet or not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("training", total=steps, completed=first, line="compiling")
+        self.printed = first * 10 // steps
+
+    def __enter__(self) -> "TrainingDisplay":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def update(self, step: int, line: dict[str, Any]) -> None:
+        text = (
+            f"loss {line['loss']:.3f}  {line['tokens_per_second']:,.0f} tokens/s  "
+            f"{line['model_flops_utilisation']:.0%} of peak  padding {line['padding']:.0%}  "
+            f"input wait {line['input_wait']:.1%}"
+        )
+        self.progress.update(self.task, completed=step, line=text)
+        if not self.quiet and not self.console.is_terminal and step * 10 // self.steps > self.printed:
+            self.printed = step * 10 // self.steps
+            self.console.print(f"step {step}/{self.steps}  {text}", highlight=False)

@@ -1,0 +1,179 @@
+"""The training loop: batches in, updates, metrics and checkpoints out; a resumed run equals an uninterrupted one."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from generalist.agent.loss import LossConfig
+from generalist.agent.sharding import make_mesh
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.config import TrainConfig
+from generalist.train.data import batches
+from generalist.train.display import TrainingDisplay
+from generalist.train.flops import measured_peak, update_flops
+from generalist.train.metrics import MetricsWriter, fetch, summarise
+from generalist.train.run import Run, read_run, write_run
+from generalist.train.sources import Mixture, input_sizes, open_mixture
+from generalist.train.step import abstract_state, create_state, make_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a run begins: resume > weights of another run > scratch.
+
+    Args:
+        resume: go on from the newest checkpoint in the directory, or begin if there is none.
+        overwrite: remove the run that is there.
+        weights: run directory whose agent's parameters to start from.
+    """
+
+    resume: bool = False
+    overwrite: bool = False
+    weights: Path | None = None
+
+    def __post_init__(self):
+        if self.resume and self.overwrite:
+            raise ValueError("choose one of --resume and --overwrite")
+
+
+def train(
+    config: TrainConfig,
+    data: Path,
+    directory: Path,
+    *,
+    start: Start | None = None,
+    quiet: bool = False,
+    on_checkpoint: Callable[[int, Any], None] | None = None,
+) -> Run:
+    """Train an agent on the demonstrations under `data` and leave a run directory.
+
+    Args:
+        on_checkpoint: called with (step, state) after each checkpoint is started; evaluation during training goes here.
+
+    Raises:
+        FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for.
+        DivergedError: loss or gradient is not finite.
+    """
+    start = start or Start()
+    mixture = open_mixture(config, data)
+    run = _open_run(config, mixture, data, directory, start)
+    sizes = input_sizes(config, list(mixture.layouts.values()))
+    mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
+    stream = iter(batches(mixture.sources, mixture.weights, mixture.capacity, batch_size=config.batch_size))
+    loss = LossConfig(
+        targets=mixture.capacity.targets,
+        label_width=config.label_width,
+        source_weights=tuple(source.loss_weight for source in config.sources),
+    )
+    with run.open_checkpoints() as checkpoints:
+        first = checkpoints.latest if start.resume else None
+        if first is None:
+            graphdef, state = create_state(config, sizes, mesh)
+            if start.weights:
+                state = _with_weights(state, start.weights)
+        else:
+            graphdef, state = abstract_state(config, sizes, mesh)
+            state = checkpoints.restore(first, state, stream)
+        step = make_step(config, graphdef, state, loss, mesh)
+        writer = MetricsWriter(run.directory, resume=first or 0)
+        flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
+        try:
+            with TrainingDisplay(config.steps, first or 0, quiet=quiet) as display:
+                _updates(
+                    config, mixture, state, stream, step, checkpoints, writer, display, flops, first or 0, on_checkpoint
+                )
+        finally:
+            writer.close()
+            stream.close()
+    return run
+
+
+def _updates(config, mixture, state, stream, step, checkpoints, writer, display, flops, first, on_checkpoint) -> None:
+    """Updates `first + 1` to `config.steps`."""
+    peak = measured_peak(config.agent.dtype)
+    positions = config.batch_size * config.sequence_length
+    pending, waited, begun = [], 0.0, time.perf_counter()
+    for number in range(first + 1, config.steps + 1):
+        asked = time.perf_counter()
+        batch = next(stream)
+        waited += time.perf_counter() - asked
+        state, metrics = step(state, batch)
+        pending.append(metrics)
+        last = number == config.steps
+        if number % config.log_every == 0 or number % config.checkpoint_every == 0 or last:
+            line = summarise(range(number - len(pending) + 1, number + 1), fetch(pending), mixture.tasks, positions)
+            seconds = time.perf_counter() - begun
+            line |= {
+                "seconds": seconds,
+                "tokens_per_second": line["tokens"] / seconds,
+                "model_flops_utilisation": flops * len(pending) / seconds / peak,
+                "input_wait": waited / seconds,
+            }
+            writer.write(line)
+            display.update(number, line)
+            pending, waited, begun = [], 0.0, time.perf_counter()
+        if number % config.checkpoint_every == 0 or last:
+            checkpoints.save(number, state, stream)
+            if on_checkpoint:
+                on_checkpoint(number, state)
+
+
+def _open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:
+    """The run directory of this job: new, or the one that is there, as `start` allows."""
+    if (directory / "config.json").exists():
+        if start.resume:
+            run = read_run(directory)
+            if run.config != config:
+                raise ValueError(
+                    f"{directory} was started with another configuration ({_difference(run.config, config)})"
+                )
+            return run
+        if not start.overwrite:
+            raise FileExistsError(
+                f"{directory} already holds a run; add --resume to go on with it or --overwrite to replace it"
+            )
+        _remove_run(directory)
+    elif directory.exists() and any(directory.iterdir()) and not start.resume:
+        raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory")
+    return write_run(directory, config, mixture, data)
+
+
+def _difference(old: TrainConfig, new: TrainConfig) -> str:
+    """The fields of two configurations that differ, as `path: old -> new`."""
+
+    def flat(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {k: v for key, part in value.items() for k, v in flat(part, f"{path}.{key}".strip(".")).items()}
+        return {path: value}
+
+    before, after = flat(cattrs.unstructure(old), ""), flat(cattrs.unstructure(new), "")
+    changed = [key for key in before | after if before.get(key) != after.get(key)]
+    return ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed[:5])
+
+
+def _remove_run(directory: Path) -> None:
+    """Remove what a run writes, `config.json` first, so that a half-removed run is not taken for one."""
+    for name in ("config.json", "metrics.jsonl", "report.json", "report.html"):
+        (directory / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def _with_weights(state: Any, weights: Path) -> Any:
+    """The state with the agent's parameters of another run's newest checkpoint; the optimizer starts anew.
+
+    Raises:
+        CheckpointError: the other run's agent has other parameters; names them.
+    """
+    other = read_run(weights)
+    with other.open_checkpoints() as checkpoints:
+        newest = checkpoints.latest
+        if newest is None:
+            raise CheckpointError(f"{weights} has no checkpoint to start from")
+        loaded = checkpoints.restore_agent(newest, state[0])
+    state[0] = loaded
+    return state

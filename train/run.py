@@ -1,0 +1,101 @@
+"""A run directory: `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and later the report.
+
+Everything that is needed to load the agent is inside.
+"""
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cattrs
+from generalist.envs.storage import read_json, write_json
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.vocabulary import VERSION
+from generalist.train.checkpoint import CheckpointError, Checkpoints
+from generalist.train.config import TrainConfig
+from generalist.train.sources import Mixture, layout_from_json, layout_to_json
+
+SCHEMA = 1
+PACKAGES = ("generalist", "jax", "flax", "optax", "orbax-checkpoint", "grain", "gymnasium", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `config.json` of a run says.
+
+    Args:
+        directory: of the run.
+        config: the training job.
+        layouts: by task, with the statistics of the demonstrations.
+        data: where the demonstrations were.
+    """
+
+    directory: Path
+    config: TrainConfig
+    layouts: dict[str, Layout]
+    data: str
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.directory / "checkpoints"
+
+    def open_checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.checkpoints, keep=self.config.keep, metadata=checkpoint_metadata(self.config))
+
+
+def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
+    """What must be equal for a checkpoint's tokens to mean the same."""
+    return {"vocabulary": asdict(config.vocabulary)}
+
+
+def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path) -> Run:
+    """Make the directory and write its `config.json`; from then on it is a run."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stored = {
+        "schema": SCHEMA,
+        "config": cattrs.unstructure(config),
+        "layouts": {task: layout_to_json(layout) for task, layout in mixture.layouts.items()},
+        "data": str(data),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+    write_json(directory / "config.json", stored)
+    return read_run(directory)
+
+
+def read_run(directory: Path) -> Run:
+    """Read a run directory.
+
+    Raises:
+        FileNotFoundError: it holds no run.
+        ValueError: it was written by another schema or vocabulary version, or is damaged.
+    """
+    path = Path(directory) / "config.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{directory} is not a run directory: it has no config.json; train one with generalist train"
+        )
+    stored = read_json(path, "train a run with generalist train")
+    if stored.get("schema") != SCHEMA:
+        raise ValueError(f"{path} has schema {stored.get('schema')}, this version of generalist reads {SCHEMA}")
+    vocabulary = stored["config"]["vocabulary"]["version"]
+    if vocabulary != VERSION:
+        raise CheckpointError(
+            f"{directory} was trained with vocabulary version {vocabulary}, this version of generalist has {VERSION}: "
+            "its token ids mean something else; train again, or use the generalist that wrote it"
+        )
+    config = config_from_json(stored["config"])
+    layouts = {
+        source.task: layout_from_json(stored["layouts"][source.task], config, source.layout)
+        for source in config.sources
+    }
+    return Run(Path(directory), config, layouts, stored["data"])
+
+
+def config_from_json(stored: dict[str, Any]) -> TrainConfig:
+    """A configuration from plain JSON; unknown fields are refused by name."""
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    try:
+        return converter.structure(stored, TrainConfig)
+    except cattrs.BaseValidationError as error:
+        raise ValueError("not a training configuration: " + "; ".join(cattrs.transform_error(error))) from error

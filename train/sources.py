@@ -1,0 +1,147 @@
+"""From demonstrations on disk to the sources of a mixture: layouts with their statistics, filtered episodes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from generalist.agent.config import InputSizes
+from generalist.envs.filter import filter_by_return
+from generalist.envs.spaces import space_from_json, space_to_json
+from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.tokenizers.layout import Layout, LayoutOptions, vector_statistics
+from generalist.tokenizers.sequence import Capacity
+from generalist.tokenizers.space import pick
+from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, TextTokenizer
+from generalist.train.config import TextConfig, TrainConfig
+from generalist.train.data import TaskSource, row_capacity
+from generalist.train.windows import EpisodeTable
+
+
+def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
+    """The text tokenizer that a configuration names."""
+    if config.tokenizer == "bytes":
+        return ByteTokenizer()
+    if not config.model:
+        raise ValueError("text.tokenizer sentencepiece needs text.model, the path of a SentencePiece model file")
+    return SentencePieceTokenizer.load(config.model)
+
+
+def token_counts(layout: Layout, observations: Any, steps: int) -> np.ndarray:
+    """int[steps]: how many tokens `layout` makes of each timestep."""
+    hidden = layout.options.past_actions == "hidden" and layout.action_tokens > 0
+    counts = np.full(steps, len(layout.body_kinds) - hidden + max(len(layout.text_leaves) - 1, 0))
+    for leaf in layout.text_leaves:
+        texts, index = np.unique(np.asarray(pick(observations, leaf), str), return_inverse=True)
+        sizes = [min(len(layout.text.encode(text)), layout.options.max_text_tokens) for text in texts]
+        counts += np.asarray(sizes, int)[index.reshape(-1)]
+    return counts
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Everything that training takes from its data: sources, weights, and the static sizes they imply."""
+
+    sources: tuple[TaskSource, ...]
+    weights: tuple[float, ...]
+    tasks: tuple[str, ...]
+    capacity: Capacity
+
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        return {task: source.layout for task, source in zip(self.tasks, self.sources, strict=True)}
+
+
+def open_mixture(config: TrainConfig, data: Path) -> Mixture:
+    """Read the demonstrations of every source under `data`.
+
+    Raises:
+        FileNotFoundError: naming the task without demonstrations and the command that collects them.
+    """
+    text = make_text_tokenizer(config.text)
+    sources = []
+    for index, source in enumerate(config.sources):
+        path = dataset_folder(data, source.task)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"no demonstrations of {source.task} under {data}; run: "
+                f"generalist collect --task {source.task} --out {data}"
+            )
+        sources.append(_source(config, index, Demonstrations.open(path), text))
+    return Mixture(
+        tuple(sources),
+        tuple(source.weight for source in config.sources),
+        tuple(source.task for source in config.sources),
+        row_capacity(sources, config.sequence_length),
+    )
+
+
+def _source(config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer) -> TaskSource:
+    kept = None
+    if config.return_filter:
+        kept = filter_by_return(demonstrations.returns, config.return_filter)
+    steps = demonstrations.load_steps(kept)
+    starts = np.asarray(steps.episode_starts)
+    layout = Layout.from_spaces(
+        demonstrations.observation_space,
+        demonstrations.action_space,
+        vocabulary=config.vocabulary,
+        text=text,
+        options=config.sources[index].layout,
+        statistics=vector_statistics(demonstrations.observation_space, steps.observations),
+    )
+    return TaskSource(
+        index=index,
+        layout=layout,
+        observations=steps.observations,
+        actions=steps.actions,
+        table=EpisodeTable(starts[:-1], np.diff(starts)),
+        step_tokens=token_counts(layout, steps.observations, int(starts[-1])),
+        sequence_length=config.sequence_length,
+        prompt=config.prompt,
+        seed=config.seed,
+    )
+
+
+def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
+    """What the agent must be able to read; equal to what `row_capacity` gives for the same layouts."""
+    patches = [layout.options for layout in layouts if layout.patch_count]
+    images = [layout.image_shape for layout in layouts if layout.image_count]
+    return InputSizes(
+        vocabulary=config.vocabulary.size,
+        sources=len(layouts),
+        patch_size=patches[0].patch_size if patches else 0,
+        patch_channels=patches[0].channels if patches else 3,
+        vector_values=max(layout.vector_values for layout in layouts),
+        image_shape=images[0] if images else (0, 0, 0),
+    )
+
+
+def layout_to_json(layout: Layout) -> dict[str, Any]:
+    """Spaces and statistics of a layout; options, vocabulary and text tokenizer are in the run's configuration."""
+    return {
+        "observation_space": space_to_json(layout.observation_space),
+        "action_space": space_to_json(layout.action_space),
+        "statistics": {path: [list(part) for part in parts] for path, parts in layout.statistics.items()},
+        "text": layout.text.version,
+    }
+
+
+def layout_from_json(stored: Mapping[str, Any], config: TrainConfig, options: LayoutOptions) -> Layout:
+    """The layout that `layout_to_json` described.
+
+    Raises:
+        ValueError: the text tokenizer is not the one of training.
+    """
+    text = make_text_tokenizer(config.text)
+    if text.version != stored["text"]:
+        raise ValueError(f"the agent was trained with text tokenizer {stored['text']!r}, this one is {text.version!r}")
+    return Layout.from_spaces(
+        space_from_json(stored["observation_space"]),
+        space_from_json(stored["action_space"]),
+        vocabulary=config.vocabulary,
+        text=text,
+        options=options,
+        statistics={path: tuple(parts) for path, parts in stored["statistics"].items()},
+    )

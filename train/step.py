@@ -1,0 +1,102 @@
+"""The training state, sharded at birth, and the one jitted update."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from generalist.agent.batch import TokenBatch
+from generalist.agent.config import InputSizes
+from generalist.agent.loss import LossConfig, loss_and_metrics
+from generalist.agent.network import Network
+from generalist.agent.sharding import batch_sharding, constrain, use_mesh
+from generalist.train.config import TrainConfig
+from generalist.train.optimizer import optimizer as make_optimizer
+from jax.sharding import Mesh
+
+State = Any
+"""`nnx.State` of (network, optimizer): a pytree of arrays."""
+
+
+def make_create(config: TrainConfig, sizes: InputSizes) -> Callable[[], tuple[Network, nnx.Optimizer]]:
+    """A function that initialises agent and optimizer from the run's seed."""
+
+    def create() -> tuple[Network, nnx.Optimizer]:
+        network = Network(config.agent, sizes, rngs=nnx.Rngs(config.seed))
+        return network, nnx.Optimizer(network, make_optimizer(config.optimizer, config.steps), wrt=nnx.Param)
+
+    return create
+
+
+def create_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh) -> tuple[nnx.GraphDef, State]:
+    """Agent and optimizer on the mesh, each parameter created where it will live."""
+    create = make_create(config, sizes)
+    with use_mesh(mesh):
+        graphdef, state = nnx.split(nnx.jit(create)())
+    return graphdef, state
+
+
+def abstract_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh) -> tuple[nnx.GraphDef, State]:
+    """Shapes and shardings of the state; nothing is allocated."""
+    with use_mesh(mesh):
+        abstract = nnx.as_abstract(nnx.eval_shape(make_create(config, sizes)))
+    return nnx.split(abstract)
+
+
+def make_step(
+    config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: LossConfig, mesh: Mesh
+) -> Callable[[State, TokenBatch], tuple[State, dict[str, jax.Array]]]:
+    """The jitted update `(state, batch) -> (state, metrics)`; the old state is donated.
+
+    Output shardings are pinned to those of `state`: left free, the compiler changes some, and the second step compiles
+    again and keeps two copies of the parameters.
+    """
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+
+    def update(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
+        network, optimizer = nnx.merge(graphdef, state)
+        network_graph, parameters, rest = nnx.split(network, nnx.Param, ...)
+        key = jax.random.fold_in(jax.random.key(config.seed), optimizer.step[...])
+
+        def loss_function(parameters, part, key):
+            merged = nnx.merge(network_graph, parameters, rest)
+            return loss_and_metrics(merged, part, key, config.vocabulary, loss)
+
+        gradient = jax.value_and_grad(loss_function, has_aux=True)
+        (total, metrics), gradients = accumulate(gradient, parameters, batch, key, config.accumulation)
+        gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(metrics["weight"], 1.0), gradients)
+        metrics["objective"] = total / jnp.maximum(metrics["weight"], 1.0)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        optimizer.update(network, gradients)
+        return nnx.state((network, optimizer)), metrics
+
+    jitted = jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
+    rows = batch_sharding(mesh)
+
+    def step(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
+        with use_mesh(mesh):
+            return jitted(state, jax.device_put(batch, rows))
+
+    return step
+
+
+def accumulate(gradient: Callable, parameters: Any, batch: TokenBatch, key: jax.Array, parts: int):
+    """Sums of loss, metrics and gradients over `parts` slices of the batch's rows: equal to one large batch."""
+    if parts == 1:
+        return gradient(parameters, batch, key)
+
+    def split(leaf: jax.Array) -> jax.Array:
+        sliced = leaf.reshape(leaf.shape[0] // parts, parts, *leaf.shape[1:]).swapaxes(0, 1)
+        return constrain(sliced, None, "batch", *(None,) * (leaf.ndim - 1))
+
+    slices = jax.tree.map(split, batch)
+    keys = jax.random.split(key, parts)
+    first = jax.eval_shape(gradient, parameters, jax.tree.map(lambda leaf: leaf[0], slices), key)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
+
+    def add(total, part):
+        return jax.tree.map(jnp.add, total, gradient(parameters, *part)), None
+
+    return jax.lax.scan(add, zeros, (slices, keys))[0]
