@@ -11,10 +11,11 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
+
 from generalist.agent.cache import Cache, clear, extend
 from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 
 @dataclass(frozen=True, kw_only=True)

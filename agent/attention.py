@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from generalist.tokenizers.sequence import TokenBatch
 from jaxtyping import Array, Bool, Float, Int
+
+from generalist.tokenizers.sequence import TokenBatch
 
 
 class Marks(NamedTuple):

@@ -3,6 +3,7 @@
 from dataclasses import fields
 
 import jax
+
 from generalist.tokenizers.sequence import Capacity, TokenBatch, shapes
 
 jax.tree_util.register_dataclass(TokenBatch, [field.name for field in fields(TokenBatch)], [])

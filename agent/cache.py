@@ -9,11 +9,12 @@ count on without bound: rotary attention sees only differences.
 import jax
 import jax.numpy as jnp
 from flax import struct
+from jaxtyping import Array, Float, Int
+
 from generalist.agent.attention import Marks, attention_mask, marks
 from generalist.agent.config import AgentConfig
 from generalist.agent.network import Network
 from generalist.tokenizers.sequence import TokenBatch
-from jaxtyping import Array, Float, Int
 
 
 @struct.dataclass

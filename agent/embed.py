@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from generalist.agent.config import AgentConfig, InputSizes
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+
+from generalist.agent.config import AgentConfig, InputSizes
 
 
 def dense(inputs: int, outputs: int, config: AgentConfig, rngs: nnx.Rngs, axes=(None, None)) -> nnx.Linear:

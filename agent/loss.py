@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
 from generalist.agent.network import Network
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +38,28 @@ def gather_targets(mask: Bool[Array, "B T"], count: int) -> tuple[Int[Array, "B 
 
 def cross_entropy(
     logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary, label_width: float
-) -> Float[Array, "B M"]:
-    """Cross-entropy in nats, with Gaussian labels over the bins where the target is a continuous bin."""
-    hard = optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
+    """Cross-entropy in nats, and whether the target is the likeliest id.
+
+    With a `label_width` the label of a continuous bin is a Gaussian around it, cut at four standard deviations and at
+    the ends of the range.
+    """
+    highest = jax.lax.stop_gradient(logits.max(axis=-1))
+    log_sum = highest + jnp.log(jnp.exp(logits - highest[..., None]).sum(axis=-1))
+    at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    correct = at_target >= highest
     if not label_width:
-        return hard
+        return log_sum - at_target, correct
     start, stop = vocabulary.continuous
-    bins = jnp.arange(stop - start)
-    offset = (bins[None, None, :] - (targets - start)[..., None]).astype(jnp.float32) / label_width
-    labels = jax.nn.softmax(-0.5 * offset**2)
-    soft = jax.nn.logsumexp(logits, axis=-1) - jnp.einsum("bmv,bmv->bm", labels, logits[..., start:stop])
-    return jnp.where((targets >= start) & (targets < stop), soft, hard)
+    reach = int(4 * label_width) + 1
+    offsets = jnp.arange(-reach, reach + 1)
+    near = targets[..., None] + offsets[None, None, :]
+    inside = (near >= start) & (near < stop)
+    label = jnp.where(inside, jnp.exp(-0.5 * (offsets / label_width) ** 2)[None, None, :], 0.0)
+    label = label / jnp.maximum(label.sum(axis=-1, keepdims=True), 1e-9)
+    soft = (label * jnp.take_along_axis(logits, jnp.clip(near, start, stop - 1), axis=-1)).sum(axis=-1)
+    continuous = (targets >= start) & (targets < stop)
+    return log_sum - jnp.where(continuous, soft, at_target), correct
 
 
 def loss_and_metrics(
@@ -66,8 +77,8 @@ def loss_and_metrics(
     targets = jnp.take_along_axis(batch.targets, index, axis=1)
     source = jnp.take_along_axis(batch.source, index, axis=1)
     logits = network.logits(at)
-    losses = jnp.where(real, cross_entropy(logits, targets, vocabulary, config.label_width), 0.0)
-    correct = jnp.where(real, jnp.argmax(logits, axis=-1) == targets, False)
+    losses, correct = cross_entropy(logits, targets, vocabulary, config.label_width)
+    losses, correct = jnp.where(real, losses, 0.0), real & correct
     weight = real.astype(jnp.float32)
     if config.source_weights:
         weight = weight * jnp.asarray(config.source_weights, jnp.float32)[source]

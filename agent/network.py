@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
 from generalist.agent.attention import attention_mask, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
@@ -10,7 +12,6 @@ from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
 from generalist.agent.sharding import constrain
 from generalist.agent.transformer import Transformer
 from generalist.tokenizers.sequence import Kind
-from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 TABLE_MULTIPLE = 128
 """Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""

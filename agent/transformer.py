@@ -7,10 +7,11 @@ relative attention of the Transformer-XL kind; here positions are rotary, which 
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
 from generalist.agent.attention import attend, rotate
 from generalist.agent.config import AgentConfig
 from generalist.agent.sharding import constrain
-from jaxtyping import Array, Bool, Float, Int
 
 KeyValue = tuple[Float[Array, "B S N H"], Float[Array, "B S N H"]]
 

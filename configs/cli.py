@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import tyro
+
 from generalist.configs.arguments import nearest, parse
 from generalist.configs.errors import run
 from generalist.configs.terminal import console, table

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+
 from generalist.configs.experiment import Experiment
 from generalist.configs.terminal import console
 from generalist.envs.collect import collect

@@ -11,6 +11,7 @@ from generalist.agent.config import AgentConfig
 from generalist.configs.experiment import Experiment
 from generalist.eval.config import EvaluationConfig
 from generalist.tokenizers.layout import LayoutOptions
+from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import OptimizerConfig, PromptConfig, SourceConfig, TrainConfig
 
 LAYOUT = LayoutOptions(
@@ -63,6 +64,7 @@ def config() -> Experiment:
             source_embedding=True,
             unroll=2,
         ),
+        vocabulary=Vocabulary(bins=256, discrete_size=512),
         prompt=PromptConfig(fraction=0.0),
         optimizer=OptimizerConfig(
             learning_rate=3e-3,
@@ -78,7 +80,7 @@ def config() -> Experiment:
         batch_size=18,
         steps=STEPS,
         return_filter=0.0,
-        label_width=6.0,
+        label_width=1.5,
         log_every=50,
         checkpoint_every=500,
     )

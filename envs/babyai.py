@@ -44,12 +44,13 @@ class PixelsAndMission(gym.Wrapper):
 
     def __init__(self, env: gym.Env):
         super().__init__(env)
-        side = TILE * env.unwrapped.agent_view_size
+        base: Any = env.unwrapped
+        side = TILE * base.agent_view_size
         self.observation_space = Dict({"image": Box(0, 255, (side, side, 3), np.uint8), "mission": MISSION})
         self.last_action: int | None = None
         self._view: tuple | None = None
-        self._compute_view = env.unwrapped.gen_obs_grid
-        env.unwrapped.gen_obs_grid = self._current_view
+        self._compute_view = base.gen_obs_grid
+        base.gen_obs_grid = self._current_view
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         self.last_action = self._view = None
@@ -69,9 +70,8 @@ class PixelsAndMission(gym.Wrapper):
     def _current_view(self, agent_view_size: int | None = None) -> tuple:
         if agent_view_size is not None:
             return self._compute_view(agent_view_size)
-        if self._view is None:
-            self._view = self._compute_view()
-        return self._view
+        view = self._view = self._view or self._compute_view()
+        return view
 
 
 def bot_expert(env: gym.Env) -> ActionFunction:
@@ -81,7 +81,7 @@ def bot_expert(env: gym.Env) -> ActionFunction:
     """
     from minigrid.utils.baby_ai_bot import BabyAIBot
 
-    bot = BabyAIBot(env)
+    bot: Any = BabyAIBot(env)
     seen = _wrapper(env, PixelsAndMission)
     return lambda observation: int(bot.replan(seen.last_action))
 

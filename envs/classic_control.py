@@ -9,15 +9,15 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.headless import prepare_pygame
 from generalist.envs.success import SuccessInfo, termination
-from generalist.envs.task import ActionFunction, needs_extra
+from generalist.envs.task import ActionFunction
 
 
 def make(id: str, render_mode: str | None = None) -> gym.Env:
     """The environment of a Gymnasium id; `render_mode` needs pygame."""
     if render_mode is not None:
-        with needs_extra("classic"):
-            import pygame  # noqa: F401
+        prepare_pygame()
     return gym.make(id, render_mode=render_mode, disable_env_checker=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from generalist.envs.collection import Collection, check_folder, collection_settings, opened_collection
 from generalist.envs.progress import CollectionProgress
 from generalist.envs.record import PolicyFactory, check_noise, find_policy, record_episode
@@ -111,8 +113,7 @@ def collect(
     found = _find_tasks(tasks)
     settings = [_settings(task, seed, episodes, noise, policy) for task in found]
     workers = _available_cores() if workers is None else workers
-    if workers < 0:
-        raise ValueError(f"workers must be at least 0, got {workers}")
+    _check_workers(workers, policy)
     with contextlib.ExitStack() as stack:
         if not overwrite:
             for task, wanted in zip(found, settings, strict=True):
@@ -178,6 +179,18 @@ def _for_task(task: Task, value: Any, default: Any) -> Any:
     if isinstance(value, Mapping):
         return value.get(task.id, default)
     return default if value is None else value
+
+
+def _check_workers(workers: int, policy: str | PolicyFactory | None) -> None:
+    if workers < 0:
+        raise ValueError(f"workers must be at least 0, got {workers}")
+    if workers and callable(policy):
+        try:
+            importable = b"__main__" not in pickle.dumps(policy)
+        except Exception:  # whatever `__reduce__` raises
+            importable = False
+        if not importable:
+            raise ValueError(f"worker processes cannot import {policy!r}: put it into a module, or use workers=0")
 
 
 def _available_cores() -> int:

@@ -78,8 +78,8 @@ def collection_settings(task: Task, *, policy: str, noise: float, seed: int, epi
 
 
 def shard_count(episodes: int) -> int:
-    """Four shards, so that a few processes can share a task; more above 4,000 episodes, fewer below 4."""
-    return min(episodes, max(4, -(-episodes // 1000)))
+    """Four shards, so that a few processes can share a task; two below 100 episodes, more above 4,000."""
+    return min(episodes, 2 if episodes < 100 else max(4, -(-episodes // 1000)))
 
 
 def check_folder(folder: Path, settings: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
 from generalist.envs.task import GYM_PREFIX, Task, UnknownTask, nearest_ids
 
@@ -41,7 +42,7 @@ def make_gym(name: str, horizon: int, render_mode: str | None = None, **kwargs: 
     return gym.make(name, max_episode_steps=horizon, disable_env_checker=True, **kwargs)
 
 
-def _spec(name: str) -> gym.envs.registration.EnvSpec:
+def _spec(name: str) -> EnvSpec:
     module, _, registered = name.rpartition(":")
     if module:
         try:

@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from generalist.envs.mujoco import use_headless_gl
+from generalist.envs.headless import prepare_mujoco
 from generalist.envs.task import ActionFunction, needs_extra
 
 HORIZON = 500
@@ -20,10 +20,11 @@ HORIZON = 500
 def make(name: str, render_mode: str | None = None) -> gym.Env:
     """A Meta-World task by its name, for example "push-v3". State float64[39], actions float32[4] in [-1, 1]."""
     if render_mode is not None:
-        use_headless_gl()
+        prepare_mujoco()
     with needs_extra("metaworld"):
         from metaworld.env_dict import ALL_V3_ENVIRONMENTS
-    env = ALL_V3_ENVIRONMENTS[name](render_mode=render_mode, camera_name="corner2", width=240, height=240)
+    kind: Any = ALL_V3_ENVIRONMENTS[name]
+    env = kind(render_mode=render_mode, camera_name="corner2", width=240, height=240)
     env.max_path_length = HORIZON
     return SeededEpisodes(env)
 
@@ -56,16 +57,17 @@ class SeededEpisodes(gym.Wrapper):
         # simulator nor the model keeps a trace of the episode before.
         base._freeze_rand_vec = True
         observation, info = self.env.reset(options=options)
-        return self._inside(observation), info
+        return observation, info
 
     def step(self, action: Any):
         observation, reward, _, truncated, info = self.env.step(np.asarray(action, np.float32))
         success = bool(info["success"])
-        return self._inside(observation), float(reward), success, truncated, {**info, "success": success}
+        return observation, float(reward), success, truncated, {**info, "success": success}
 
-    def _inside(self, observation: np.ndarray) -> np.ndarray:
-        """The environment clips the observations of steps to its space, but not those of resets."""
-        return np.clip(observation, self.observation_space.low, self.observation_space.high)
+    def render(self):
+        """A frame uint8[240, 240, 3], the right way up: the camera hangs upside down in Meta-World's model."""
+        frame: Any = self.env.render()
+        return None if frame is None else np.ascontiguousarray(frame[::-1, ::-1])
 
 
 def scripted_expert(env: gym.Env) -> ActionFunction:

@@ -1,31 +1,25 @@
 """Gymnasium's MuJoCo environments that a closed-form controller solves.
 
-State observations need no OpenGL. Frames do: without a display `MUJOCO_GL` must be "egl" or "osmesa", and EGL is
-chosen here when nothing is set.
+State observations need no OpenGL; frames do (see `generalist.envs.headless`).
 """
 
-import os
 from functools import cache, partial
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.headless import prepare_mujoco
 from generalist.envs.task import ActionFunction, needs_extra
 
 
 def make(id: str, render_mode: str | None = None) -> gym.Env:
     """The environment of a Gymnasium id, truncated at its registered limit."""
     if render_mode is not None:
-        use_headless_gl()
+        prepare_mujoco()
     with needs_extra("mujoco"):
         import mujoco  # noqa: F401
     return gym.make(id, render_mode=render_mode, disable_env_checker=True)
-
-
-def use_headless_gl() -> None:
-    """Chooses EGL if there is no display and no choice was made. MuJoCo reads it when it is imported or first draws."""
-    if "DISPLAY" not in os.environ:
-        os.environ.setdefault("MUJOCO_GL", "egl")
 
 
 def inverted_pendulum_expert(env: gym.Env) -> ActionFunction:
@@ -91,7 +85,7 @@ def linearise(env: gym.Env, states: int, actions: int, step: float = 1e-4) -> tu
 
     Central differences through the simulator: MuJoCo's own `mjd_transitionFD` does not support the RK4 integrator.
     """
-    base = env.unwrapped
+    base: Any = env.unwrapped
     half = states // 2
 
     def after(point: np.ndarray) -> np.ndarray:

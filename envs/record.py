@@ -5,6 +5,7 @@ The environment is stepped in a plain loop: nothing resets it behind our back, a
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
 import os
@@ -14,11 +15,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
+
 from generalist.envs.episode import Episode, EpisodeMetadata
 from generalist.envs.rlds import is_text, stack_leaf
 from generalist.envs.spaces import Path, build_value, map_leaves, path_name, space_leaves, value_at
 from generalist.envs.task import ActionFunction, Task
-from gymnasium import spaces
 
 PolicyFactory = Callable[[gym.Env], ActionFunction]
 """Called once per episode right after `env.reset`; gives the function observation -> action of that episode."""
@@ -47,7 +49,7 @@ def find_policy(task: Task, policy: str | PolicyFactory | None) -> tuple[str, Po
     if policy == "random":
         return "random", random_policy
     if callable(policy):
-        return f"{policy.__module__}:{getattr(policy, '__qualname__', policy)}", policy
+        return _function_name(policy), policy
     return policy, _import_policy(policy)
 
 
@@ -182,6 +184,13 @@ def _success(info: dict[str, Any]) -> bool:
     if "success" not in info:
         raise ValueError("the task has has_success=True, but a step's info has no 'success'")
     return bool(info["success"])
+
+
+def _function_name(policy: PolicyFactory) -> str:
+    if isinstance(policy, functools.partial):
+        return f"{_function_name(policy.func)}{policy.args} {policy.keywords}"
+    named = policy if hasattr(policy, "__qualname__") else type(policy)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _import_policy(policy: str) -> PolicyFactory:

@@ -15,10 +15,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import tensorflow_datasets as tfds
-from generalist.envs.episode import Episode, EpisodeMetadata
-from generalist.envs.spaces import Path, build_value, is_mission_space, space_leaves, value_at
 from gymnasium import spaces
 from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
+
+from generalist.envs.episode import Episode, EpisodeMetadata
+from generalist.envs.spaces import Path, build_value, is_mission_space, space_leaves, value_at
 
 SUCCESS_CODES = {None: -1, False: 0, True: 1}
 
@@ -62,7 +63,9 @@ def encode_episode(episode: Episode, observation_space: gym.Space, action_space:
         final = np.array([""], object) if is_text(leaf) else np.zeros((1, *actions.shape[1:]), actions.dtype)
         fields[_name("action", path)] = _rows(np.concatenate([actions, final]))
     fields |= _encode_metadata(episode)
-    return tf_example_pb2.Example(features=tf_feature_pb2.Features(feature=fields)).SerializeToString()
+    return tf_example_pb2.Example(features=tf_feature_pb2.Features(feature=fields)).SerializeToString(
+        deterministic=True
+    )
 
 
 class Record:
@@ -104,8 +107,8 @@ class Record:
 
     def episode(self, observation_space: gym.Space, action_space: gym.Space) -> Episode:
         steps = len(self)
-        observations = (self.leaf("observation", *pair, steps + 1) for pair in space_leaves(observation_space))
-        actions = (self.leaf("action", *pair, steps) for pair in space_leaves(action_space))
+        observations = (self.leaf("observation", path, s, steps + 1) for path, s in space_leaves(observation_space))
+        actions = (self.leaf("action", path, s, steps) for path, s in space_leaves(action_space))
         return Episode(
             observations=build_value(observation_space, observations),
             actions=build_value(action_space, actions),

@@ -19,6 +19,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+
 from generalist.envs.episode import Episode, EpisodeMetadata, Steps
 from generalist.envs.rlds import Record, is_text, rlds_features
 from generalist.envs.shards import SPLIT, TEMPORARY, open_shard, read_records, shard_path

@@ -8,37 +8,37 @@ from generalist.envs.reference import load_references
 from generalist.envs.success import positive_reward, termination
 from generalist.envs.task import Task
 
-_CLASSIC = dict(family="classic_control", score="return", extra="classic")
-_TOY = dict(
-    family="toy_text",
-    expert=toy_text.table_expert,
-    horizon=200,
-    score="return",
-    has_success=True,
-    extra="classic",
-    provenance="Gymnasium; value iteration on the environment's transition table",
-)
-_BABYAI = dict(
-    family="babyai",
-    expert=babyai.bot_expert,
-    score="return",
-    has_success=True,
-    episodes=2000,
-    extra="babyai",
-    provenance="MiniGrid's BabyAI levels and BabyAIBot (Chevalier-Boisvert et al. 2019), from pixels",
-)
-_METAWORLD = dict(
-    family="metaworld",
-    expert=metaworld.scripted_expert,
-    horizon=metaworld.HORIZON,
-    score="success",
-    has_success=True,
+_CLASSIC = {"family": "classic_control", "score": "return", "extra": "classic"}
+_TOY = {
+    "family": "toy_text",
+    "expert": toy_text.table_expert,
+    "horizon": 200,
+    "score": "return",
+    "has_success": True,
+    "extra": "classic",
+    "provenance": "Gymnasium; value iteration on the environment's transition table",
+}
+_BABYAI = {
+    "family": "babyai",
+    "expert": babyai.bot_expert,
+    "score": "return",
+    "has_success": True,
+    "episodes": 2000,
+    "extra": "babyai",
+    "provenance": "MiniGrid's BabyAI levels and BabyAIBot (Chevalier-Boisvert et al. 2019), from pixels",
+}
+_METAWORLD = {
+    "family": "metaworld",
+    "expert": metaworld.scripted_expert,
+    "horizon": metaworld.HORIZON,
+    "score": "success",
+    "has_success": True,
     # Without noise the demonstrations form one narrow tube and a clone that leaves it is lost.
-    noise=0.4,
-    episodes=60,
-    extra="metaworld",
-    provenance="Meta-World v3 and its scripted policies (Yu et al. 2020), goal and start drawn from the reset seed",
-)
+    "noise": 0.4,
+    "episodes": 60,
+    "extra": "metaworld",
+    "provenance": "Meta-World v3 and its scripted policies (Yu et al. 2020), goal and start drawn from the reset seed",
+}
 
 _ROWS = (
     Task(
@@ -151,13 +151,13 @@ _ROWS = (
     Task(
         id="metaworld/door-open-v3",
         make=partial(metaworld.make, "door-open-v3"),
-        **_METAWORLD | dict(expert=metaworld.door_open_expert),
+        **_METAWORLD | {"expert": metaworld.door_open_expert},
     ),
     Task(
         id="metaworld/push-v3",
         make=partial(metaworld.make, "push-v3"),
         # At 0.4 the expert itself loses the puck in a third of the episodes.
-        **_METAWORLD | dict(noise=0.3),
+        **_METAWORLD | {"noise": 0.3},
     ),
 )
 

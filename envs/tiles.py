@@ -29,7 +29,7 @@ class TileTable:
         codes[side // 2, side - 1] += KINDS
         if not self._drawn[codes].all():
             for code in set(codes.flat):
-                self._draw(code)
+                self._draw(int(code))
         # [x, y, row, column, 3] -> [y, row, x, column, 3]
         return self._tiles[codes].transpose(1, 2, 0, 3, 4).reshape(side * self.tile, side * self.tile, 3)
 
@@ -38,7 +38,7 @@ class TileTable:
         from minigrid.core.grid import Grid
         from minigrid.core.world_object import WorldObj
 
-        with_agent, cell = divmod(int(code), KINDS)
+        with_agent, cell = divmod(code, KINDS)
         kind, color, state = np.unravel_index(cell, (KINDS // COLORS // STATES, COLORS, STATES))
         self._tiles[code] = Grid.render_tile(
             WorldObj.decode(int(kind), int(color), int(state)),

@@ -4,12 +4,14 @@ Observations and actions are integers. The expert is a table, computed once per 
 """
 
 from functools import cache
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.headless import prepare_pygame
 from generalist.envs.success import SuccessInfo, SuccessRule
-from generalist.envs.task import ActionFunction, needs_extra
+from generalist.envs.task import ActionFunction
 
 DISCOUNT = 0.9999
 """Undiscounted but for ties: of two ways to the same return the shorter one is better."""
@@ -18,22 +20,22 @@ DISCOUNT = 0.9999
 def make(id: str, horizon: int, success: SuccessRule, render_mode: str | None = None) -> gym.Env:
     """The environment of a Gymnasium id, truncated after `horizon` steps; `render_mode` needs pygame."""
     if render_mode is not None:
-        with needs_extra("classic"):
-            import pygame  # noqa: F401
+        prepare_pygame()
     env = gym.make(id, render_mode=render_mode, max_episode_steps=horizon, disable_env_checker=True)
     return SuccessInfo(env, success)
 
 
 def table_expert(env: gym.Env) -> ActionFunction:
     """The optimal policy of the environment's own transition table."""
+    assert env.spec is not None
     policy = _optimal_policy(env.spec.id)
     return lambda observation: int(policy[observation])
 
 
 @cache
 def _optimal_policy(id: str) -> np.ndarray:
-    env = gym.make(id, disable_env_checker=True)
-    return value_iteration(env.unwrapped.P)
+    base: Any = gym.make(id, disable_env_checker=True).unwrapped
+    return value_iteration(base.P)
 
 
 def value_iteration(transitions: dict, discount: float = DISCOUNT, tolerance: float = 1e-10) -> np.ndarray:

@@ -142,6 +142,9 @@ class _Worker:
             stderr=self._output,
             env=ONE_THREAD | os.environ,
         )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError("pipes were asked for")
+        self._to, self._from = self._process.stdin, self._process.stdout
         self._thread = threading.Thread(target=self._listen, args=(messages,), daemon=True)
         self._thread.start()
 
@@ -150,16 +153,16 @@ class _Worker:
         self.job = job
         if job is not None:
             with contextlib.suppress(BrokenPipeError):  # it died: `_listen` tells
-                self._process.stdin.write(pickle.dumps(job))
-                self._process.stdin.flush()
+                self._to.write(pickle.dumps(job))
+                self._to.flush()
 
     def stop(self) -> None:
         self._process.kill()
         self._process.wait()
         self._thread.join()
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.stdout.close()
+            self._to.close()
+        self._from.close()
         self._output.close()
 
     def exit_status(self) -> str:
@@ -173,7 +176,7 @@ class _Worker:
     def _listen(self, messages: queue.SimpleQueue) -> None:
         try:
             while True:
-                messages.put((self, *pickle.load(self._process.stdout)))
+                messages.put((self, *pickle.load(self._from)))
         except (EOFError, OSError, pickle.UnpicklingError):
             messages.put((self, "end", None))
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from generalist.eval.features import Path, at, leaves
 from gymnasium import spaces
+
+from generalist.eval.features import Path, at, leaves
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from flax import nnx
+
 from generalist.agent.acting import DecodeConfig, make_act, make_prefill
 from generalist.agent.config import InputSizes
 from generalist.agent.network import Network

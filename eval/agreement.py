@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from generalist.envs.task import Task
 from generalist.eval.baselines import ExpertPolicy
 from generalist.eval.policy import AgentPolicy, stack_observations

@@ -11,6 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+
 from generalist.envs.task import Task
 from generalist.eval.actions import ActionColumns, Columns, action_columns
 from generalist.eval.rollout import Slot, rollout, scores

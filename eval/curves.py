@@ -1,9 +1,6 @@
-"""Loss curves of a run, from its metrics.jsonl to the few points that the report keeps and draws."""
+"""Loss curves of a run, from the lines of its metrics.jsonl to the few points that the report keeps and draws."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,35 +8,8 @@ import numpy as np
 POINTS = 120
 
 
-def read_metrics(path: str | os.PathLike) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl by step; [] if there is none.
-
-    A run that was killed and resumed wrote some steps twice: the later line counts. A last line that was cut short by
-    the kill is left out.
-
-    Raises:
-        ValueError: a line other than the last is not JSON, with its number.
-    """
-    if not Path(path).exists():
-        return []
-    lines = Path(path).read_text().splitlines()
-    found: dict[int, dict[str, Any]] = {}
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as problem:
-            if number == len(lines):
-                break
-            raise ValueError(
-                f"{path}, line {number} is damaged ({problem}); restore it or delete that line"
-            ) from problem
-        if "step" in row and "loss" in row:
-            found[int(row["step"])] = row
-    return [found[step] for step in sorted(found)]
-
-
 def summarize(metrics: Sequence[Mapping[str, Any]], *, points: int = POINTS) -> dict[str, Any]:
-    """Curves of at most `points` points, each the mean of equally many consecutive lines.
+    """Curves of at most `points` points, each the mean of equally many consecutive lines of metrics.jsonl.
 
     Returns:
         {"steps": [P], "loss": [P], "tokens_per_second": [P], "sources": {id: {"loss": [P], "accuracy": [P],

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import Task, find_task

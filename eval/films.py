@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
 from generalist.envs.task import Task
 from generalist.eval.rollout import EpisodeResult, Policy, Slot, begin_episode, step_slot
-from PIL import Image
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 import markupsafe
+
 from generalist.eval.films import Film
 from generalist.eval.report import write_atomically
 

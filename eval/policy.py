@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+
 from generalist.agent.acting import ActionSpec
 from generalist.agent.cache import empty_cache
 from generalist.agent.config import AgentConfig, InputSizes

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from generalist.envs.task import Task
 from generalist.eval.rollout import EpisodeResult
 from generalist.eval.statistics import Aggregate, Scale, aggregate, bootstrap_mean_ci, expert_scale

@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import gymnasium as gym
 import numpy as np
+
 from generalist.envs.task import Task
 
 

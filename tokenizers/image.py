@@ -46,15 +46,16 @@ def image_format(space) -> ImageFormat | None:
 
 
 def _format(shape: tuple[int, ...]) -> ImageFormat | None:
+    one, two, three, four = (*shape, 0, 0)[:4]
     if len(shape) == 2:
-        return ImageFormat(1, *shape, 1, False)
+        return ImageFormat(1, one, two, 1, False)
     if len(shape) == 4:
-        return ImageFormat(*shape, False) if shape[3] in (1, 3, 4) and shape[0] <= MOST_FRAMES else None
-    if shape[2] in (1, 3, 4):
-        return ImageFormat(1, *shape, False)
-    if shape[0] in (1, 3):
-        return ImageFormat(1, *shape[1:], shape[0], True)
-    return ImageFormat(*shape, 1, False) if 2 <= shape[0] <= MOST_FRAMES else None
+        return ImageFormat(one, two, three, four, False) if four in (1, 3, 4) and one <= MOST_FRAMES else None
+    if three in (1, 3, 4):
+        return ImageFormat(1, one, two, three, False)
+    if one in (1, 3):
+        return ImageFormat(1, two, three, one, True)
+    return ImageFormat(one, two, three, 1, False) if 2 <= one <= MOST_FRAMES else None
 
 
 def frames(values: np.ndarray, form: ImageFormat, channels: int, path: str) -> np.ndarray:

@@ -130,15 +130,18 @@ class Layout:
         """Text first, then tensors. An image-like action Box is a tensor: pixels can be predicted as digits only."""
         found = leaves(self.action_space, ACTION)
         texts = tuple(TextField(leaf, self.text, self.vocabulary) for leaf in found if is_text(leaf.space))
-        return texts + tuple(self._tensor(leaf, action=True) for leaf in found if not is_text(leaf.space))
+        return texts + tuple(self._values(leaf, action=True) for leaf in found if not is_text(leaf.space))
 
-    def _tensor(self, leaf: Leaf, *, action: bool = False) -> ContinuousField | DiscreteField | VectorField:
-        vocabulary = self.vocabulary
-        if not is_float_box(leaf.space):
-            return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
-        if self.options.continuous == "vector" and not action:
+    def _tensor(self, leaf: Leaf) -> ContinuousField | DiscreteField | VectorField:
+        if self.options.continuous == "vector" and is_float_box(leaf.space):
             return VectorField.of(leaf, self.statistics)
-        return ContinuousField(leaf, ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins), action)
+        return self._values(leaf, action=False)
+
+    def _values(self, leaf: Leaf, *, action: bool) -> ContinuousField | DiscreteField:
+        vocabulary = self.vocabulary
+        if is_float_box(leaf.space):
+            return ContinuousField(leaf, ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins), action)
+        return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
 
     @cached_property
     def observation_spans(self) -> tuple[tuple[Any, int, int], ...]:

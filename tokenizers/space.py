@@ -20,12 +20,12 @@ class Leaf:
     Args:
         keys: Dict keys and Tuple indices from the root.
         path: the same as one string, the root's name first: "observation/arm/0" ("/" in a key is "~1", "~" is "~0").
-        space: a Box, Discrete, MultiDiscrete, MultiBinary, Text or MissionSpace.
+        space: a Box, Discrete, MultiDiscrete, MultiBinary, Text or MissionSpace; each field knows which it takes.
     """
 
     keys: tuple[Any, ...]
     path: str
-    space: gym.Space
+    space: Any
 
 
 def leaves(space: gym.Space, root: str) -> tuple[Leaf, ...]:

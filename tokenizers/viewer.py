@@ -196,9 +196,9 @@ def _words(part: ContinuousField | DiscreteField, ids: np.ndarray) -> list[str]:
 
 def table(view: SequenceView, *, width: int = 160) -> str:
     """Plain text, one line per position."""
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(rich_table(view))
-    return console.file.getvalue()
+    written = io.StringIO()
+    Console(width=width, file=written, color_system=None).print(rich_table(view))
+    return written.getvalue()
 
 
 def rich_table(view: SequenceView) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 import grain
 import numpy as np
+
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence
 from generalist.train.config import PromptConfig

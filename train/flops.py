@@ -4,6 +4,7 @@ import time
 
 import jax
 import jax.numpy as jnp
+
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.tokenizers.sequence import Capacity
 

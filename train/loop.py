@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+
 from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import make_mesh
 from generalist.train.checkpoint import CheckpointError

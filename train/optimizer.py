@@ -2,6 +2,7 @@
 
 import jax
 import optax
+
 from generalist.train.config import OptimizerConfig
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+
 from generalist.envs.storage import read_json, write_json
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.vocabulary import VERSION

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from generalist.agent.config import InputSizes
 from generalist.envs.filter import filter_by_return
 from generalist.envs.spaces import space_from_json, space_to_json

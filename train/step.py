@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import Mesh
+
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
@@ -14,7 +16,6 @@ from generalist.agent.network import Network
 from generalist.agent.sharding import batch_sharding, constrain, use_mesh
 from generalist.train.config import TrainConfig
 from generalist.train.optimizer import optimizer as make_optimizer
-from jax.sharding import Mesh
 
 State = Any
 """`nnx.State` of (network, optimizer): a pytree of arrays."""

@@ -6,6 +6,7 @@ Everything is a pure function of a NumPy generator, so that example i of a sourc
 from dataclasses import dataclass
 
 import numpy as np
+
 from generalist.train.config import PromptConfig
 
 

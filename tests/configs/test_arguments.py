@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+
 from generalist.configs.arguments import nearest, parse
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from generalist.configs import cli
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import all_tasks
@@ -128,7 +129,7 @@ def test_help(args, launched, capsys):
 def test_collect_leaves_a_data_set(tmp_path, capfd):
     args = ["collect", "--task", "CliffWalking-v1", "--episodes", "2", "--out", str(tmp_path), "--workers", "0"]
     assert cli.main(args) == 0
-    assert capfd.readouterr().out.splitlines()[1].split()[:2] == ["CliffWalking-v1", "2"]
+    assert capfd.readouterr().out.splitlines()[-1].split()[:2] == ["CliffWalking-v1", "2"]
     assert len(Demonstrations.open(dataset_folder(tmp_path, "CliffWalking-v1"))) == 2
 
 

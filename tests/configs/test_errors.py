@@ -1,6 +1,7 @@
 import errno
 
 import pytest
+
 from generalist.configs.errors import BAD_INPUT, INTERRUPTED, explain, run
 from generalist.envs.collect import CollectionError
 from generalist.envs.task import MissingExtra

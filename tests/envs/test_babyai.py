@@ -28,14 +28,11 @@ def test_the_horizon_of_the_table_is_the_levels_own(level):
 
 
 def test_drafts_of_missions_are_not_printed(capsys):
-    env = babyai.make("GoToLocalS5N2")
-    raw = env.unwrapped
-    for seed in range(60):
-        env.reset(seed=seed)
+    env = babyai.make("GoToLocal")
+    env.reset(seed=8)
     assert capsys.readouterr().out == ""
-    for seed in range(60):
-        raw.reset(seed=seed)
-    assert "Sampling rejected" in capsys.readouterr().out, "the test's seeds must include a rejected draft"
+    env.unwrapped.reset(seed=8)
+    assert "Sampling rejected" in capsys.readouterr().out, "the seed must be one whose first draft is rejected"
 
 
 @pytest.mark.parametrize("level", ["GoToObj", "OpenRedDoor"])

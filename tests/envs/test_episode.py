@@ -1,4 +1,5 @@
 import numpy as np
+
 from generalist.envs.episode import Episode, EpisodeMetadata, Steps
 
 

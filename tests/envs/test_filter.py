@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from generalist.envs.filter import expert_return, filter_by_return
 from hypothesis import given
 from hypothesis import strategies as st
+
+from generalist.envs.filter import expert_return, filter_by_return
 
 RETURNS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60).map(np.array)
 

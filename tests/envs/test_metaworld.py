@@ -9,8 +9,8 @@ NAMES = ["drawer-close-v3", "button-press-topdown-v3", "door-open-v3", "push-v3"
 @pytest.mark.parametrize("name", NAMES)
 def test_every_seed_has_a_goal_and_start_of_its_own(name):
     env = metaworld.make(name)
-    starts = [env.reset(seed=seed)[0] for seed in range(60)]
-    assert len(np.unique(np.round(starts, 4), axis=0)) == 60
+    starts = [env.reset(seed=seed)[0] for seed in range(20)]
+    assert len(np.unique(np.round(starts, 4), axis=0)) == 20
     assert all(env.observation_space.contains(start) for start in starts)
 
 

@@ -9,15 +9,20 @@ from generalist.envs import mujoco
 
 
 def test_the_linearisation_predicts_the_simulator():
+    """Up to where the origin itself drifts: the model's pole is tilted by a hair."""
     env = mujoco.make_inverted_pendulum()
     a, b = mujoco.linearise(env, states=4, actions=1)
     base = env.unwrapped
+
+    def after(state, force):
+        base.reset()
+        base.set_state(state[:2], state[2:])
+        base.do_simulation(force, base.frame_skip)
+        return np.concatenate([base.data.qpos, base.data.qvel])
+
     state, force = np.array([0.01, -0.02, 0.03, 0.01]), np.array([0.05])
-    base.reset()
-    base.set_state(state[:2], state[2:])
-    base.do_simulation(force, base.frame_skip)
-    after = np.concatenate([base.data.qpos, base.data.qvel])
-    assert np.allclose(a @ state + b @ force, after, atol=2e-4)
+    change = after(state, force) - after(np.zeros(4), np.zeros(1))
+    assert np.allclose(a @ state + b @ force, change, atol=5e-5)
 
 
 def test_the_pendulum_survives_the_noise_of_its_demonstrations():
@@ -53,39 +58,28 @@ def test_the_reacher_stands_on_its_target_at_the_end():
         assert np.linalg.norm(observation[8:10]) < 0.02
 
 
-def test_gl_is_chosen_only_where_nothing_is_set(monkeypatch):
-    monkeypatch.delenv("DISPLAY", raising=False)
-    monkeypatch.setenv("MUJOCO_GL", "osmesa")
-    mujoco.use_headless_gl()
-    assert os.environ["MUJOCO_GL"] == "osmesa"
-    monkeypatch.delenv("MUJOCO_GL")
-    mujoco.use_headless_gl()
-    assert os.environ["MUJOCO_GL"] == "egl"
-    monkeypatch.delenv("MUJOCO_GL")
-    monkeypatch.setenv("DISPLAY", ":0")
-    mujoco.use_headless_gl()
-    assert "MUJOCO_GL" not in os.environ
+DIGESTS = """
+import hashlib
+import numpy as np
+from generalist.envs.task import find_task
+
+def digest(id):
+    env = find_task(id).make()
+    env.reset(seed=7)
+    env.action_space.seed(7)
+    steps = [env.step(env.action_space.sample())[:2] for _ in range(10)]
+    leaves = [leaf for x, reward in steps for leaf in (*(x.values() if isinstance(x, dict) else [x]), reward)]
+    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest()
+
+digests = [digest(id) for id in ("Reacher-v5", "babyai/GoToLocalS5N2", "metaworld/push-v3")]
+"""
 
 
 def test_states_need_no_gl_and_the_same_seed_is_the_same_episode_in_another_process():
-    """Another process, another hash seed, no display and no MUJOCO_GL: equal observations, no OpenGL loaded."""
-    program = (
-        "import sys, hashlib\n"
-        "from generalist.envs.task import find_task\n"
-        "for id in ('Reacher-v5', 'babyai/GoToLocalS5N2', 'metaworld/push-v3'):\n"
-        "    env = find_task(id).make()\n"
-        "    env.reset(seed=7); env.action_space.seed(7)\n"
-        "    steps = [env.step(env.action_space.sample())[:2] for _ in range(10)]\n"
-        "    flat = [x['image'].tobytes() + x['mission'].encode() if isinstance(x, dict) else x.tobytes()\n"
-        "            for x, _ in steps]\n"
-        "    print(id, hashlib.sha256(b''.join(flat)).hexdigest(), [float(r) for _, r in steps])\n"
-        "assert not any(name.startswith('OpenGL') for name in sys.modules)\n"
-    )
-    outputs = []
-    for hash_seed in ("1", "2"):
-        env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "MUJOCO_GL")} | {"PYTHONHASHSEED": hash_seed}
-        done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        outputs.append(done.stdout)
-    assert outputs[0] == outputs[1]
-    assert len(outputs[0].splitlines()) == 3
+    """Another process, another hash seed, no display and no MUJOCO_GL: equal episodes, no OpenGL loaded."""
+    program = DIGESTS + "import sys\nprint(digests, any(name.startswith('OpenGL') for name in sys.modules))"
+    env = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "MUJOCO_GL")}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+    here: dict = {}
+    exec(DIGESTS, here)
+    assert done.stdout.strip() == f"{here['digests']} False", done.stderr

@@ -7,7 +7,7 @@ from generalist.envs.task import Reference, find_task
 
 
 def test_a_file_of_scores_becomes_fields_of_a_task(tmp_path):
-    scores = dict(mean=1.0, std=2.0, episodes=3, first_seed=4, success=None, versions={"gymnasium": "1"})
+    scores = {"mean": 1.0, "std": 2.0, "episodes": 3, "first_seed": 4, "success": None, "versions": {"gymnasium": "1"}}
     path = tmp_path / "references.json"
     path.write_text(json.dumps({"CartPole-v1": {"random": scores}}))
     assert reference.load_references(path) == {"CartPole-v1": {"random_reference": Reference(**scores)}}

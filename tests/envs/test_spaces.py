@@ -3,6 +3,11 @@ import json
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
 from generalist.envs.spaces import (
     build_value,
     is_mission_space,
@@ -13,10 +18,6 @@ from generalist.envs.spaces import (
     space_to_json,
     value_at,
 )
-from gymnasium import spaces
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3)
 DTYPES = st.sampled_from([np.float16, np.float32, np.float64, np.uint8, np.int16, np.int64, np.uint64])
@@ -62,7 +63,7 @@ def through_json(space: gym.Space) -> gym.Space:
     return space_from_json(json.loads(json.dumps(space_to_json(space), allow_nan=False)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(SPACES)
 def test_a_space_comes_back_equal(space):
     again = through_json(space)
@@ -73,17 +74,15 @@ def test_a_space_comes_back_equal(space):
         assert leaf.shape == leaf_again.shape
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(SPACES, st.integers(0, 2**31 - 1))
 def test_the_space_that_comes_back_draws_the_same_samples(space, seed):
     again = through_json(space)
     space.seed(seed)
     again.seed(seed)
-    samples = [
-        [value_at(sample, path) for path, _ in space_leaves(space)] for sample in (space.sample(), again.sample())
-    ]
-    for one, other in zip(*samples, strict=True):
-        np.testing.assert_array_equal(one, other)
+    one, other = space.sample(), again.sample()
+    for path, _ in space_leaves(space):
+        np.testing.assert_array_equal(value_at(one, path), value_at(other, path))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,7 @@ def test_an_unsupported_space_is_named_with_its_path():
 
 
 def test_a_key_that_is_no_string_is_refused():
-    with pytest.raises(ValueError, match="key 3 .* must be a str"):
+    with pytest.raises(ValueError, match=r"key 3 .* must be a str"):
         space_to_json(spaces.Dict({3: spaces.Discrete(2)}))
 
 

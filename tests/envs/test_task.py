@@ -6,9 +6,16 @@ from generalist.envs.task import MissingExtra, Reference, Task, UnknownTask, all
 
 
 def row(**changes):
-    fields = dict(
-        id="x", family="gym", make=int, expert=None, horizon=10, score="return", has_success=False, episodes=1
-    )
+    fields = {
+        "id": "x",
+        "family": "gym",
+        "make": int,
+        "expert": None,
+        "horizon": 10,
+        "score": "return",
+        "has_success": False,
+        "episodes": 1,
+    }
     return Task(**fields | changes)
 
 
@@ -41,11 +48,11 @@ def test_an_id_like_nothing_points_at_the_list():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(horizon=0), "horizon"),
-        (dict(episodes=0), "episodes"),
-        (dict(noise=-0.1), "noise"),
-        (dict(score="reward"), "score"),
-        (dict(score="success"), "has_success"),
+        ({"horizon": 0}, "horizon"),
+        ({"episodes": 0}, "episodes"),
+        ({"noise": -0.1}, "noise"),
+        ({"score": "reward"}, "score"),
+        ({"score": "success"}, "has_success"),
     ],
 )
 def test_a_row_that_makes_no_sense_is_refused(changes, message):
@@ -76,5 +83,5 @@ def test_tasks_survive_pickling():
 
 
 def test_references_compare_by_value():
-    fields = dict(mean=1.0, std=0.5, episodes=3, first_seed=7)
+    fields = {"mean": 1.0, "std": 0.5, "episodes": 3, "first_seed": 7}
     assert Reference(**fields) == Reference(**fields)

@@ -99,7 +99,8 @@ def test_any_ids_decode_inside_the_space(space, size, data):
 
 def test_digits_beyond_the_largest_value_give_the_largest():
     part = field(spaces.Discrete(1500))
-    assert part.decode(START + np.asarray([[1, 475], [1, 476], [0, 1023]])).tolist() == [1499, 1499, 1023]
+    ids = START + np.asarray([[1, 475], [1, 476], [0, 1023], [5, 100]])
+    assert part.decode(ids).tolist() == [1499, 1499, 1023, 1499]
 
 
 @pytest.mark.parametrize("wrong", [[7], [-1], [0.5], [np.nan], ["3"]])

@@ -1,0 +1,145 @@
+"""Causality and isolation by gradient, padding, packing, scanning, hidden actions and limited context."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from token_examples import CONFIG, SPACES, batch, episode, network, padded
+
+from generalist.agent.attention import attention_mask, marks
+from generalist.agent.config import AgentConfig
+from generalist.agent.embed import interval_index
+from generalist.agent.network import Network
+from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
+
+
+def influence(model: Network, example: TokenBatch, position: int) -> np.ndarray:
+    """How much the final hidden state at `position` depends on the embedding of every position, [T]."""
+
+    def output(embedded):
+        mask = attention_mask(marks(example), example.context, marks(example), model.config.window)
+        return jnp.square(model.transformer(embedded, example.position, mask)[0, position]).sum()
+
+    return np.abs(jax.grad(output)(model.embed(example))[0]).sum(axis=-1)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_position_depends_on_all_before_it_and_none_after(name):
+    example = batch(episode(name, 3))
+    found = influence(network(name), example, 5)
+    assert (found[:6] > 0).all()
+    assert (found[6:] == 0).all()
+
+
+def test_hidden_actions_are_seen_in_their_own_timestep_only():
+    example = batch(episode("vector", 3, past_actions="hidden"))
+    found = influence(network("vector"), example, len(example.ids[0]) - 1)
+    action, last = example.kind[0] == Kind.ACTION, example.timestep[0] == 2
+    assert action.any()
+    assert (found[action & ~last] == 0).all()
+    assert (found[~action] > 0).all()
+    assert (found[action & last] > 0).all()
+
+
+@pytest.mark.parametrize("context", [1, 2])
+def test_context_limits_attention_in_timesteps(context):
+    config = AgentConfig(**{**vars(CONFIG), "layers": 1})
+    example = batch(episode("tokens", 4, context=context))
+    found = influence(network("tokens", config), example, len(example.ids[0]) - 1)
+    assert ((found > 0) == (example.timestep[0] > 3 - context)).all()
+
+
+def test_the_window_limits_attention_in_tokens():
+    config = AgentConfig(**{**vars(CONFIG), "layers": 1, "window": 4})
+    example = batch(episode("tokens", 4))
+    found = influence(network("tokens", config), example, 9)
+    assert np.flatnonzero(found).tolist() == [6, 7, 8, 9]
+
+
+def joined(first: TokenSequence, second: TokenSequence) -> TokenSequence:
+    """Two examples in one row, the second as segment 2."""
+    arrays = {}
+    for name, value in first.arrays().items():
+        other = getattr(second, name)
+        moved = other + len(first) if name.endswith("_at") else other + (name == "segment")
+        arrays[name] = np.concatenate([value, moved]).astype(value.dtype)
+    return TokenSequence(**arrays)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_packed_equals_alone_and_padding_changes_nothing(name):
+    model = network(name)
+    first, second = episode(name, 2, seed=1), episode(name, 3, seed=2, source=1)
+    alone = [model(batch(sequence))[0] for sequence in (first, second)]
+    row = joined(first, second)
+    together = model(batch(padded(row, len(row) + 5)))[0]
+    np.testing.assert_allclose(together[: len(first)], alone[0], atol=1e-5)
+    np.testing.assert_allclose(together[len(first) : len(row)], alone[1], atol=1e-5)
+    assert np.isfinite(together).all()
+
+
+def test_scanned_layers_equal_unrolled_ones_and_rematerialised_ones():
+    example = batch(episode("tokens", 3))
+    expected = network("tokens")(example)
+    for change in ({"unroll": 2}, {"remat": True}):
+        changed = network("tokens", AgentConfig(**{**vars(CONFIG), **change}))
+        np.testing.assert_allclose(changed(example), expected, atol=1e-5)
+
+
+def test_against_a_slow_reference():
+    """One head at a time, one query at a time, in NumPy and float64."""
+    model = network("tokens", AgentConfig(**{**vars(CONFIG), "layers": 1}))
+    example = batch(episode("tokens", 2))
+    block = nnx.state(model.transformer.blocks)
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf[0], np.float64), nnx.to_pure_dict(block))
+    x = np.asarray(model.embed(example)[0], np.float64)
+    normed = norm(x, weights["attention_norm"]["scale"])
+    attention = weights["attention"]
+    out = np.zeros_like(x)
+    for head in range(2):
+        query, key, value = (normed @ attention[part]["kernel"][:, head] for part in ("query", "key", "value"))
+        for t in range(len(x)):
+            scores = [turn(query[t], t) @ turn(key[s], s) / np.sqrt(16) for s in range(t + 1)]
+            share = np.exp(scores - np.max(scores)) / np.exp(scores - np.max(scores)).sum()
+            out[t] += (share @ value[: t + 1]) @ attention["out"]["kernel"][head]
+    x = x + out
+    normed = norm(x, weights["feedforward_norm"]["scale"])
+    forward = weights["feedforward"]
+    gate = normed @ forward["gate"]["kernel"]
+    gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
+    x = x + (gelu * (normed @ forward["up"]["kernel"])) @ forward["down"]["kernel"]
+    x = norm(x, np.asarray(model.transformer.norm.scale[...], np.float64))
+    np.testing.assert_allclose(model.hidden(example)[0], x, atol=1e-4)
+
+
+def norm(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * scale
+
+
+def turn(vector: np.ndarray, position: int) -> np.ndarray:
+    half = len(vector) // 2
+    angle = position * 10_000.0 ** (-np.arange(half) / half)
+    turned = (vector[:half] + 1j * vector[half:]) * np.exp(1j * angle)
+    return np.concatenate([turned.real, turned.imag])
+
+
+def test_patch_positions_are_the_rounded_mean_in_evaluation_and_uniform_in_training():
+    interval = jnp.asarray([[[32, 64], [51, 77], [5, 5]]])
+    assert interval_index(interval, None).tolist() == [[48, 64, 5]]
+    drawn = np.stack([interval_index(interval, jax.random.key(seed))[0] for seed in range(300)])
+    assert drawn.min(axis=0).tolist() == [32, 51, 5]
+    assert drawn.max(axis=0).tolist() == [64, 77, 5]
+
+
+def test_the_source_embedding_tells_tasks_apart_and_an_unknown_task_has_none():
+    model = network("vector", AgentConfig(**{**vars(CONFIG), "source_embedding": True}))
+    logits = [model(batch(episode("vector", 1, source=source))) for source in (0, 1, -1)]
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
+    model.source.rows[...] = jnp.zeros_like(model.source.rows[...])
+    np.testing.assert_allclose(model(batch(episode("vector", 1, source=0))), logits[2], atol=1e-6)
+
+
+def test_every_field_of_the_format_is_a_leaf_of_the_batch():
+    example = batch(episode("tokens", 1))
+    assert len(jax.tree.leaves(example)) == len(TOKEN_FIELDS) + 8
