@@ -6,7 +6,6 @@ Only ids that are legal at a position can be chosen. Everything here is one comp
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,27 +13,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 from generalist.agent.cache import Cache, clear, extend
+from generalist.agent.config import DecodeConfig
 from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeConfig:
-    """How an action is chosen from the model's distribution over its legal ids.
-
-    Args:
-        continuous: `mean` is the expectation over the bins, `mode` the likeliest bin, `sample` a draw.
-        discrete: `mode` or `sample`.
-        temperature: divides the logits before a draw.
-    """
-
-    continuous: Literal["mean", "mode", "sample"] = "mean"
-    discrete: Literal["mode", "sample"] = "mode"
-    temperature: float = 1.0
-
-    def __post_init__(self):
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}; use mode for greedy decoding")
 
 
 def choose(
@@ -93,7 +74,10 @@ def action_token(
 class ActionSpec:
     """What may stand at each of the A tokens of an action.
 
-    ranges: int32[A, 2], legal ids [start, stop). continuous: bool[A]. visible: whether later timesteps may attend to them.
+    Args:
+        ranges: legal ids [start, stop).
+        continuous: whether the token is a bin of a continuous value.
+        visible: whether later timesteps may attend to the action.
     """
 
     ranges: Int[Array, "A 2"]

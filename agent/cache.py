@@ -6,6 +6,8 @@ sec. 2.6), exactly as in a full forward pass over the whole episode with attenti
 count on without bound: rotary attention sees only differences.
 """
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -30,15 +32,17 @@ def empty_cache(config: AgentConfig, rows: int, window: int | None = None) -> Ca
     """A cache of `rows` environments with nothing in it; `window` tokens, `config.window` by default."""
     window = window or config.window
     shape = (config.layers, rows, window, config.heads, config.head_size)
-    zeros = jnp.zeros((rows, window), jnp.int32)
-    empty = Marks(segment=zeros, position=zeros, timestep=zeros, visible=jnp.zeros((rows, window), bool))
-    return Cache(jnp.zeros(shape, config.compute_dtype), jnp.zeros(shape, config.compute_dtype), empty)
+    dtype = jnp.dtype(config.dtype)
+    # An array each: the cache is donated, and one buffer cannot be donated twice.
+    segment, position, timestep = (jnp.zeros((rows, window), jnp.int32) for _ in range(3))
+    empty = Marks(segment, position, timestep, visible=jnp.zeros((rows, window), bool))
+    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), empty)
 
 
 def clear(cache: Cache, rows: Int[Array, " B"]) -> Cache:
     """Forget everything of the environments where `rows` is True."""
     segment = jnp.where(rows[:, None], 0, cache.marks.segment)
-    return cache.replace(marks=cache.marks._replace(segment=segment))
+    return replace(cache, marks=cache.marks._replace(segment=segment))
 
 
 def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Array, "B C D"], Cache]:

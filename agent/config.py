@@ -1,9 +1,10 @@
-"""Sizes of the agent: what the architecture is (`AgentConfig`) and what the data hands to it (`InputSizes`)."""
+"""The agent's settings: its architecture, what the data hands to it, and how it chooses actions.
+
+JAX is not imported here, so that commands can show these settings without waiting for it.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
-
-import jax.numpy as jnp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +64,6 @@ class AgentConfig:
                 f"AgentConfig.patch_channels must be below 32 or a multiple of it, got {self.patch_channels}"
             )
 
-    @property
-    def compute_dtype(self):
-        return jnp.dtype(self.dtype)
-
 
 @dataclass(frozen=True, kw_only=True)
 class InputSizes:
@@ -86,3 +83,22 @@ class InputSizes:
     patch_channels: int = 3
     vector_values: int = 0
     image_shape: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How an action is chosen from the model's distribution over its legal ids.
+
+    Args:
+        continuous: `mean` is the expectation over the bins, `mode` the likeliest bin, `sample` a draw.
+        discrete: `mode` or `sample`.
+        temperature: divides the logits before a draw.
+    """
+
+    continuous: Literal["mean", "mode", "sample"] = "mean"
+    discrete: Literal["mode", "sample"] = "mode"
+    temperature: float = 1.0
+
+    def __post_init__(self):
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}; use mode for greedy decoding")

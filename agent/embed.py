@@ -12,7 +12,7 @@ def dense(inputs: int, outputs: int, config: AgentConfig, rngs: nnx.Rngs, axes=(
     return nnx.Linear(
         inputs,
         outputs,
-        dtype=config.compute_dtype,
+        dtype=jnp.dtype(config.dtype),
         kernel_metadata={"out_sharding": axes},
         bias_metadata={"out_sharding": (axes[-1],)},
         rngs=rngs,
@@ -26,7 +26,7 @@ def convolution(inputs: int, outputs: int, size: int, stride: int, config: Agent
         (size, size),
         strides=stride,
         padding="VALID" if stride > 1 else "SAME",
-        dtype=config.compute_dtype,
+        dtype=jnp.dtype(config.dtype),
         kernel_metadata={"out_sharding": (None,) * 4},
         bias_metadata={"out_sharding": (None,)},
         rngs=rngs,
@@ -37,7 +37,7 @@ def group_norm(channels: int, config: AgentConfig, rngs: nnx.Rngs) -> nnx.GroupN
     return nnx.GroupNorm(
         channels,
         num_groups=min(32, channels),
-        dtype=config.compute_dtype,
+        dtype=jnp.dtype(config.dtype),
         scale_metadata={"out_sharding": (None,)},
         bias_metadata={"out_sharding": (None,)},
         rngs=rngs,
@@ -50,7 +50,7 @@ class Table(nnx.Module):
     def __init__(self, rows: int, config: AgentConfig, *, rngs: nnx.Rngs, axes=(None, None)):
         init = nnx.initializers.normal(config.width**-0.5)
         self.rows = nnx.Param(init(rngs.params(), (rows, config.width), jnp.float32), out_sharding=axes)
-        self.dtype = config.compute_dtype
+        self.dtype = jnp.dtype(config.dtype)
 
     def __call__(self, index: Int[Array, "*shape"]) -> Float[Array, "*shape D"]:
         found = jnp.take(self.rows[...], jnp.maximum(index, 0), axis=0, mode="clip")
@@ -114,7 +114,7 @@ class VectorEmbed(nnx.Module):
         self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None
     ) -> Float[Array, "B N D"]:
         hidden = self.hidden(vectors)
-        if self.source is not None:
+        if self.source is not None and source is not None:
             hidden = hidden + self.source(source)
         return self.out(nnx.gelu(hidden))
 

@@ -68,8 +68,8 @@ def loss_and_metrics(
     """Sum of weighted losses, and sums from which means over any number of batches are exact.
 
     Returns:
-        The weighted sum of losses in nats, and `weight` (its denominator), `tokens` (positions that are not padding) and,
-        per source [sources]: `loss`, `correct`, `targets` and `source_tokens`.
+        The weighted sum of losses in nats, and `weight` (its denominator), `tokens` (positions that are not padding)
+        and, per source [sources]: `loss`, `correct`, `targets` and `source_tokens`.
     """
     hidden = network.hidden(batch, key)
     index, real = gather_targets(batch.loss_mask, config.targets)

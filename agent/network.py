@@ -41,7 +41,7 @@ class Network(nnx.Module):
             patches = self.patch(batch.patches, batch.patch_rows, batch.patch_cols, key)
             x = place(x, patches, batch.patch_at)
         if self.vector is not None and batch.vectors.shape[1]:
-            source = None if self.source is None else self.source_of(batch, batch.vector_at)
+            source = None if self.source is None else self.source(source_at(batch, batch.vector_at))
             x = place(x, self.vector(batch.vectors, source), batch.vector_at)
         if self.image is not None and batch.images.shape[1]:
             x = place(x, self.image(batch.images), batch.image_at)
@@ -50,11 +50,6 @@ class Network(nnx.Module):
             observed = (batch.kind != Kind.ACTION) & (batch.kind != Kind.PAD)
             x = x + jnp.where(observed[..., None], self.source(batch.source), 0)
         return constrain(x, "batch", None, None)
-
-    def source_of(self, batch: TokenBatch, at: Int[Array, "B N"]) -> Float[Array, "B N D"]:
-        """Source embedding of the positions `at`; zeros for source -1, a task that was not trained on."""
-        index = jnp.take_along_axis(batch.source, jnp.minimum(at, batch.source.shape[1] - 1), axis=1)
-        return self.source(index)
 
     def hidden(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
         """Final hidden state of every position."""
@@ -74,6 +69,11 @@ def place(x: Float[Array, "B T D"], rows: Float[Array, "B P D"], at: Int[Array, 
     """Put feature rows at their positions, in place of the placeholder's embedding; rows at T or beyond are dropped."""
     batch = jnp.arange(x.shape[0])[:, None]
     return x.at[batch, at].set(rows.astype(x.dtype), mode="drop")
+
+
+def source_at(batch: TokenBatch, at: Int[Array, "B N"]) -> Int[Array, "B N"]:
+    """Source of the positions `at`; -1 is a task that was not trained on, and any will do for an unused row."""
+    return jnp.take_along_axis(batch.source, jnp.minimum(at, batch.source.shape[1] - 1), axis=1)
 
 
 def parameter_count(agent: nnx.Module) -> int:

@@ -1,11 +1,12 @@
 """The only file that knows mesh axes: logical axis names on the left, axes of the mesh on the right."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
 from flax import nnx
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 AXES = ("data", "fsdp", "tensor")
 
@@ -27,24 +28,39 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1, *, devices: list | 
     One of the three may be -1 and takes what is left of `devices` (all of this run's by default).
     """
     devices = jax.devices() if devices is None else devices
+    sizes = mesh_sizes(data, fsdp, tensor, devices=len(devices))
+    needed = math.prod(sizes)
+    if needed > len(devices):
+        raise ValueError(
+            f"a mesh of {sizes[0]} x {sizes[1]} x {sizes[2]} needs {needed} devices, {len(devices)} are here"
+        )
+    return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices[:needed])
+
+
+def mesh_sizes(data: int, fsdp: int, tensor: int, *, devices: int) -> tuple[int, int, int]:
+    """Devices along each axis, with -1 replaced by what is left of `devices` (at least 1)."""
     sizes = [data, fsdp, tensor]
     if sizes.count(-1) > 1 or any(size == 0 or size < -1 for size in sizes):
         raise ValueError(f"mesh sizes must be positive, one at most -1; got data={data}, fsdp={fsdp}, tensor={tensor}")
     if -1 in sizes:
         known = -(data * fsdp * tensor)
-        sizes[sizes.index(-1)] = max(1, len(devices) // known)
-    needed = sizes[0] * sizes[1] * sizes[2]
-    if needed > len(devices):
-        raise ValueError(
-            f"a mesh of {sizes[0]} x {sizes[1]} x {sizes[2]} needs {needed} devices, {len(devices)} are here"
-        )
-    return jax.make_mesh(tuple(sizes), AXES, axis_types=(AxisType.Auto,) * 3, devices=devices[:needed])
+        sizes[sizes.index(-1)] = max(1, devices // known)
+    return sizes[0], sizes[1], sizes[2]
+
+
+def abstract_mesh(data: int, fsdp: int, tensor: int) -> AbstractMesh:
+    """A mesh without devices: enough to know what would lie where."""
+    return AbstractMesh((data, fsdp, tensor), AXES, axis_types=(AxisType.Auto,) * 3)
 
 
 @contextmanager
-def use_mesh(mesh: Mesh) -> Iterator[None]:
+def use_mesh(mesh: Mesh | AbstractMesh) -> Iterator[None]:
     """Parameters created, and arrays constrained, inside this context are laid out on `mesh`."""
-    with jax.set_mesh(mesh), nnx.logical_axis_rules(tuple(RULES.items())):
+    concrete = isinstance(mesh, Mesh)
+    with (
+        jax.set_mesh(mesh) if concrete else jax.sharding.use_abstract_mesh(mesh),
+        nnx.logical_axis_rules(tuple(RULES.items())),
+    ):
         yield
 
 

@@ -20,7 +20,7 @@ def layer_norm(config: AgentConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(
         config.width,
         use_bias=False,
-        dtype=config.compute_dtype,
+        dtype=jnp.dtype(config.dtype),
         scale_metadata={"out_sharding": (None,)},
         rngs=rngs,
     )
@@ -34,7 +34,7 @@ def projection(
         shape,
         kernel_init=nnx.initializers.normal(scale / fan_in**0.5),
         kernel_metadata={"out_sharding": axes},
-        dtype=config.compute_dtype,
+        dtype=jnp.dtype(config.dtype),
         rngs=rngs,
     )
 

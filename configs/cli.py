@@ -121,11 +121,17 @@ class Describe(Generic[Config]):
     """Print parameters, tokens per timestep, padding and memory per device of a config, without allocating them."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
+    data: Path = Path("data")
+    """Folder of demonstrations; tasks that have some there are measured on them."""
+    mesh: tuple[int, int, int] | None = None
+    """Devices along data, fsdp and tensor, which need not be here; default: the config's mesh on this machine's."""
+    json: Flag = False
+    """Print JSON instead of tables."""
 
     def __call__(self, preset: str) -> None:
         from generalist.configs import launch
 
-        launch.describe(self.config, name=preset)  # pyright: ignore[reportAttributeAccessIssue]
+        launch.describe(self.config, name=preset, data=self.data, mesh=self.mesh, json=self.json)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +216,9 @@ def load_preset(name: str) -> Any:
 
 def load_evaluation(run: str) -> Any:
     """The evaluation settings that a run directory holds."""
-    from generalist.configs import launch
+    from generalist.configs import experiment
 
-    return launch.evaluation_of(Path(run))
+    return experiment.evaluation_of(Path(run))
 
 
 STARTING_POINTS = {

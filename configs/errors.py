@@ -63,7 +63,7 @@ def explain(error: Exception) -> str:
 
 
 def _is_the_users(error: Exception) -> bool:
-    # Imported here, because both take longer than printing the help; where they are raised, they are loaded already.
+    # Imported here, because they take longer than printing the help; where they are raised, they are loaded already.
     if isinstance(error, ImportError):
         from generalist.envs.task import MissingExtra
 
@@ -72,4 +72,8 @@ def _is_the_users(error: Exception) -> bool:
         from generalist.envs.collect import CollectionError
 
         return isinstance(error, CollectionError)
+    if isinstance(error, FloatingPointError):
+        from generalist.train.metrics import DivergedError
+
+        return isinstance(error, DivergedError)
     return isinstance(error, ValueError | OSError)

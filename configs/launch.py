@@ -2,25 +2,28 @@
 
 import time
 from dataclasses import replace
+from json import dumps
 from pathlib import Path
 from typing import Any
 
 import cattrs
+import jax
 
-from generalist.configs.experiment import Experiment
+from generalist.agent.sharding import mesh_sizes
+from generalist.configs.describe_table import print_description
+from generalist.configs.experiment import EVALUATION, Experiment
 from generalist.configs.terminal import console
 from generalist.envs.collect import collect
-from generalist.envs.storage import read_json, write_json
+from generalist.envs.files import write_json
 from generalist.envs.task import find_task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
 from generalist.train.config import SourceConfig, TrainConfig
+from generalist.train.describe import Description
+from generalist.train.describe import describe as describe_training
 from generalist.train.loop import Start
 from generalist.train.loop import train as run_training
 from generalist.train.run import Run
-
-EVALUATION = "evaluation.json"
-"""Beside `config.json` in a run directory: how the experiment wants to be measured."""
 
 
 def with_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:
@@ -44,14 +47,6 @@ def train(
     return run
 
 
-def evaluation_of(run: Path) -> EvaluationConfig:
-    """The evaluation settings stored in a run directory; the defaults if there are none."""
-    path = run / EVALUATION
-    return (
-        cattrs.structure(read_json(path, "evaluate again"), EvaluationConfig) if path.exists() else EvaluationConfig()
-    )
-
-
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
     """Evaluate a run, print the scores and say where the report is."""
     report = run_evaluation(run, config, **where)
@@ -59,6 +54,34 @@ def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any
     out = Path(where.get("out") or run)
     console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", highlight=False)
     return report
+
+
+def describe(
+    experiment: Experiment,
+    *,
+    name: str,
+    data: Path = Path("data"),
+    mesh: tuple[int, int, int] | None = None,
+    json: bool = False,
+) -> Description:
+    """Print what the experiment's training is made of: parameters, tokens, padding, memory and FLOPs.
+
+    Args:
+        mesh: (data, fsdp, tensor) devices, which need not be here; default: the configured mesh on this machine's.
+        json: print it as JSON.
+    """
+    config = experiment.train
+    if mesh is None:
+        asked = (config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
+        mesh = mesh_sizes(*asked, devices=jax.device_count() if -1 in asked else 1)
+    else:
+        mesh = mesh_sizes(*mesh, devices=1)
+    found = describe_training(config, data, mesh)
+    if json:
+        print(dumps({"config": name} | found.to_json(), indent=2))
+    else:
+        print_description(found, name, console())
+    return found
 
 
 def quickstart(out: Path, *, seed: int = 0, experiment: Experiment | None = None) -> dict[str, Any]:

@@ -6,8 +6,7 @@ Not the paper's layout: a task embedding instead of prompts, one token per vecto
 separator, one timestep of context. `reference` in the README lists each with its reason.
 """
 
-from generalist.agent.acting import DecodeConfig
-from generalist.agent.config import AgentConfig
+from generalist.agent.config import AgentConfig, DecodeConfig
 from generalist.configs.experiment import Experiment
 from generalist.eval.config import EvaluationConfig
 from generalist.tokenizers.layout import LayoutOptions

@@ -212,8 +212,8 @@ def _run(
             bars.finish(id)
 
     def on_result(job: Job, index: ShardIndex) -> None:
-        collections[job.group].shards[job.argument.shard] = index
-        finish_if_complete(job.group)
+        collections[job.argument.task.id].shards[job.argument.shard] = index
+        finish_if_complete(job.argument.task.id)
 
     jobs = _jobs(collections, policy)
     start: Callable[..., None] = (
@@ -223,9 +223,12 @@ def _run(
         for id in collections:
             finish_if_complete(id)
         try:
-            start(lambda job, amounts: bars.add(job.group, *amounts), on_result)
+            start(lambda job, amounts: bars.add(job.argument.task.id, *amounts), on_result)
         except JobFailed as failure:
-            raise CollectionError(failure.job.group, failure.reason, failure.detail) from failure.__cause__
+            error = CollectionError(failure.job.argument.task.id, failure.reason, failure.detail)
+            if failure.__cause__ is None:  # in a worker: its traceback would not be seen otherwise
+                error.add_note(failure.detail)
+            raise error from failure.__cause__
     return done
 
 

@@ -11,7 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from generalist.envs.shards import TEMPORARY, remove_temporary_files, shard_path
+from generalist.envs.files import TEMPORARY, read_json, write_json
+from generalist.envs.shards import remove_temporary_files, shard_path
 from generalist.envs.storage import (
     COLLECTION,
     INDEX,
@@ -19,9 +20,7 @@ from generalist.envs.storage import (
     ShardIndex,
     dataset_folder,
     finish_collection,
-    read_json,
     read_shard_index,
-    write_json,
 )
 from generalist.envs.task import Task
 

@@ -29,13 +29,14 @@ class CollectionProgress:
 
     Args:
         tasks: id -> (number of episodes, how many of them were there already).
+        console: stderr by default, so that results on stdout can be piped.
     """
 
     def __init__(self, tasks: dict[str, tuple[int, int]], *, visible: bool, console: Console | None = None):
         name = TextColumn("{task.description}", table_column=Column(no_wrap=True))
         rates = _Rate("recorded", "ep/s"), _Rate("steps", "steps/s")
         columns = name, BarColumn(bar_width=None), MofNCompleteColumn(), TimeElapsedColumn(), *rates
-        self._progress = Progress(*columns, console=console, disable=not visible, expand=True)
+        self._progress = Progress(*columns, console=console or Console(stderr=True), disable=not visible, expand=True)
         self._lines = {
             id: self._progress.add_task(id, total=total, completed=kept, start=False, recorded=0, steps=0)
             for id, (total, kept) in tasks.items()

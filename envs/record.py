@@ -151,7 +151,9 @@ def noisy_action(space: gym.Space, action: Any, noise: float, rng: np.random.Gen
         return int(space.start) + int(rng.integers(space.n)) if replaced else action
     if isinstance(space, spaces.MultiBinary):
         return np.where(replaced, rng.integers(2, size=space.shape), action).astype(space.dtype)
-    return np.where(replaced, space.start + rng.integers(space.nvec), action).astype(space.dtype)
+    if isinstance(space, spaces.MultiDiscrete):
+        return np.where(replaced, space.start + rng.integers(space.nvec), action).astype(space.dtype)
+    raise ValueError(f"there is no noise for actions of {space}: use noise 0")
 
 
 class _Rows:
@@ -200,7 +202,7 @@ def _import_policy(policy: str) -> PolicyFactory:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        found = getattr(importlib.import_module(module), function)
+        found: PolicyFactory = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as cause:
         raise ValueError(f"cannot import the policy {policy!r}: {type(cause).__name__}: {cause}") from cause
     if not callable(found):

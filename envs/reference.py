@@ -60,7 +60,12 @@ def random_policy(env: gym.Env, seed: int) -> ActionFunction:
 
 def _play(env: gym.Env, task: Task, policy: str, seed: int) -> tuple[float, bool]:
     observation, _ = env.reset(seed=seed)
-    act = random_policy(env, seed) if policy == "random" else task.expert(env)
+    if policy == "random":
+        act = random_policy(env, seed)
+    elif task.expert is not None:
+        act = task.expert(env)
+    else:
+        raise ValueError(f"{task.id} has no expert: only its random policy can be measured")
     total, success, over = 0.0, False, False
     while not over:
         observation, reward, terminated, truncated, info = env.step(act(observation))

@@ -21,6 +21,13 @@ from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 from generalist.envs.episode import Episode, EpisodeMetadata
 from generalist.envs.spaces import Path, build_value, is_mission_space, space_leaves, value_at
 
+# Made by protobuf when the modules are imported, so type checkers cannot see them.
+Example: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+Features: Any = tf_feature_pb2.Features  # pyright: ignore[reportAttributeAccessIssue]
+Feature: Any = tf_feature_pb2.Feature  # pyright: ignore[reportAttributeAccessIssue]
+BytesList: Any = tf_feature_pb2.BytesList  # pyright: ignore[reportAttributeAccessIssue]
+Int64List: Any = tf_feature_pb2.Int64List  # pyright: ignore[reportAttributeAccessIssue]
+
 SUCCESS_CODES = {None: -1, False: 0, True: 1}
 
 
@@ -63,9 +70,7 @@ def encode_episode(episode: Episode, observation_space: gym.Space, action_space:
         final = np.array([""], object) if is_text(leaf) else np.zeros((1, *actions.shape[1:]), actions.dtype)
         fields[_name("action", path)] = _rows(np.concatenate([actions, final]))
     fields |= _encode_metadata(episode)
-    return tf_example_pb2.Example(features=tf_feature_pb2.Features(feature=fields)).SerializeToString(
-        deterministic=True
-    )
+    return Example(features=Features(feature=fields)).SerializeToString(deterministic=True)
 
 
 class Record:
@@ -77,7 +82,7 @@ class Record:
 
     def __init__(self, data: bytes):
         try:
-            self._fields = tf_example_pb2.Example.FromString(data).features.feature
+            self._fields = Example.FromString(data).features.feature
         except Exception as cause:  # google.protobuf.message.DecodeError, whose place varies with the version
             raise ValueError(f"not a tf.train.Example: {cause}") from cause
 
@@ -186,7 +191,7 @@ def _escape(key: str) -> str:
     return key.replace("%", "%25").replace("/", "%2F")
 
 
-def _rows(values: np.ndarray) -> tf_feature_pb2.Feature:
+def _rows(values: np.ndarray) -> Any:
     """One bytes entry per row."""
     if values.dtype == object:
         return _byte_strings([text.encode() for text in values])
@@ -194,15 +199,15 @@ def _rows(values: np.ndarray) -> tf_feature_pb2.Feature:
     return _byte_strings([data[i * size : (i + 1) * size] for i in range(len(values))])
 
 
-def _byte_strings(values: list[bytes]) -> tf_feature_pb2.Feature:
-    return tf_feature_pb2.Feature(bytes_list=tf_feature_pb2.BytesList(value=values))
+def _byte_strings(values: list[bytes]) -> Any:
+    return Feature(bytes_list=BytesList(value=values))
 
 
-def _integers(values: Any) -> tf_feature_pb2.Feature:
-    return tf_feature_pb2.Feature(int64_list=tf_feature_pb2.Int64List(value=np.asarray(values, np.int64).tolist()))
+def _integers(values: Any) -> Any:
+    return Feature(int64_list=Int64List(value=np.asarray(values, np.int64).tolist()))
 
 
-def _encode_metadata(episode: Episode) -> dict[str, tf_feature_pb2.Feature]:
+def _encode_metadata(episode: Episode) -> dict[str, Any]:
     metadata = episode.metadata
     return {
         "task_id": _byte_strings([metadata.task_id.encode()]),

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
+from generalist.envs.files import TEMPORARY, temporary_path
+
 SPLIT = "train"
 WRITER_OPTIONS = "group_size:1"
 """One record per chunk: any episode is read without its neighbours."""
 READER_OPTIONS = "readahead_buffer_size:0"
-TEMPORARY = ".part-"
 
 
 def shard_path(folder: Path, shard: int, shards: int) -> Path:
@@ -26,7 +27,7 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
     Raises:
         OSError: the file cannot be written completely (full disk, permissions). Nothing is left behind.
     """
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
+    temporary = temporary_path(path)
     try:
         count = _write(temporary, records)
         _check_written(temporary, count)

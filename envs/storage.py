@@ -9,7 +9,6 @@ DATA/<name>/1.0.0/collection.json                           what was asked for: 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -19,10 +18,13 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
 
 from generalist.envs.episode import Episode, EpisodeMetadata, Steps
+from generalist.envs.files import read_json, write_json
 from generalist.envs.rlds import Record, is_text, rlds_features
-from generalist.envs.shards import SPLIT, TEMPORARY, open_shard, read_records, shard_path
+from generalist.envs.shards import SPLIT, open_shard, read_records, shard_path
 from generalist.envs.spaces import build_value, space_from_json, space_leaves, space_to_json
 
 VERSION = "1.0.0"
@@ -105,7 +107,7 @@ class Demonstrations:
         with _naming(path):
             return record.episode(self.observation_space, self.action_space)
 
-    def load_steps(self, episodes: Sequence[int] | None = None) -> Steps:
+    def load_steps(self, episodes: Sequence[int] | np.ndarray | None = None) -> Steps:
         """All steps of these episodes (None: all), in the order given, as arrays in memory.
 
         Repeated strings of text leaves share one object. Raises as `episode` does.
@@ -201,34 +203,9 @@ def ensure_spaces(folder: Path, observation_space: gym.Space, action_space: gym.
         raise ValueError(f"the environment's spaces differ from those in {folder}: collect again with overwrite")
 
 
-def read_json(path: Path, otherwise: str) -> dict[str, Any]:
-    """Contents of a JSON file. Raises ValueError: missing (then `otherwise` says what to do) or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"there is no {path}: {otherwise}") from None
-    except ValueError as cause:
-        raise ValueError(f"{path} is damaged ({cause}): collect this task again with overwrite") from cause
-
-
-def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write whole or not at all."""
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-    try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(data, file, indent=1, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write_tfds_metadata(folder: Path, shard_lengths: list[int], features: Any, task_id: str) -> None:
-    import tensorflow_datasets as tfds
-
     template = tfds.core.ShardedFileTemplate(
-        data_dir=folder, dataset_name=folder.parent.name, split=SPLIT, filetype_suffix="array_record"
+        data_dir=epath.Path(folder), dataset_name=folder.parent.name, split=SPLIT, filetype_suffix="array_record"
     )
     size = sum(shard_path(folder, i, len(shard_lengths)).stat().st_size for i in range(len(shard_lengths)))
     split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=shard_lengths, num_bytes=size, filename_template=template)

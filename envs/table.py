@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from generalist.envs import babyai, classic_control, metaworld, mujoco, toy_text
 from generalist.envs.reference import load_references
 from generalist.envs.success import positive_reward, termination
 from generalist.envs.task import Task
 
-_CLASSIC = {"family": "classic_control", "score": "return", "extra": "classic"}
-_TOY = {
+_CLASSIC: dict[str, Any] = {"family": "classic_control", "score": "return", "extra": "classic"}
+_TOY: dict[str, Any] = {
     "family": "toy_text",
     "expert": toy_text.table_expert,
     "horizon": 200,
@@ -18,7 +19,7 @@ _TOY = {
     "extra": "classic",
     "provenance": "Gymnasium; value iteration on the environment's transition table",
 }
-_BABYAI = {
+_BABYAI: dict[str, Any] = {
     "family": "babyai",
     "expert": babyai.bot_expert,
     "score": "return",
@@ -27,7 +28,7 @@ _BABYAI = {
     "extra": "babyai",
     "provenance": "MiniGrid's BabyAI levels and BabyAIBot (Chevalier-Boisvert et al. 2019), from pixels",
 }
-_METAWORLD = {
+_METAWORLD: dict[str, Any] = {
     "family": "metaworld",
     "expert": metaworld.scripted_expert,
     "horizon": metaworld.HORIZON,
@@ -151,13 +152,13 @@ _ROWS = (
     Task(
         id="metaworld/door-open-v3",
         make=partial(metaworld.make, "door-open-v3"),
-        **_METAWORLD | {"expert": metaworld.door_open_expert},
+        **_METAWORLD | dict[str, Any](expert=metaworld.door_open_expert),
     ),
     Task(
         id="metaworld/push-v3",
         make=partial(metaworld.make, "push-v3"),
         # At 0.4 the expert itself loses the puck in a third of the episodes.
-        **_METAWORLD | {"noise": 0.3},
+        **_METAWORLD | dict[str, Any](noise=0.3),
     ),
 )
 

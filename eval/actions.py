@@ -12,7 +12,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from generalist.eval.features import Path, at, leaves
+from generalist.envs.spaces import Path, value_at
+from generalist.eval.features import leaves
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class ActionColumns:
         """A tree of arrays with a leading axis N -> columns."""
         numbers, classes = [], []
         for path, leaf in leaves(self.space):
-            values = np.asarray(at(actions, path))
+            values = np.asarray(value_at(actions, path))
             flat = values.reshape(len(values), -1)
             if isinstance(leaf, spaces.Box):
                 numbers.append(flat.astype(np.float64))
@@ -64,9 +65,8 @@ class ActionColumns:
 
         def take(values: np.ndarray, which: int, leaf: gym.Space) -> np.ndarray:
             count = int(np.prod(leaf.shape or ()))
-            part = values[used[which] : used[which] + count]
             used[which] += count
-            return part.reshape(leaf.shape or ())
+            return values[used[which] - count : used[which]]
 
         def build(space: gym.Space) -> Any:
             if isinstance(space, spaces.Dict):
@@ -75,11 +75,20 @@ class ActionColumns:
             if isinstance(space, spaces.Tuple):
                 return tuple(build(inner) for inner in space.spaces)
             if isinstance(space, spaces.Box):
-                part = take(numbers, 0, space)
-                return (np.rint(part) if np.issubdtype(space.dtype, np.integer) else part).astype(space.dtype)
-            return (take(classes, 1, space) + _start(space)).astype(space.dtype)[()]
+                return _as_box(take(numbers, 0, space).reshape(space.shape), space)
+            return (take(classes, 1, space) + _start(space)).reshape(space.shape or ()).astype(space.dtype)[()]
 
         return build(self.space)
+
+
+def _as_box(numbers: np.ndarray, space: spaces.Box) -> np.ndarray:
+    if not np.issubdtype(space.dtype, np.integer):
+        return numbers.astype(space.dtype)
+    # The largest 64-bit integers are no floats: what reaches a bound becomes the bound itself, not its float.
+    rounded = np.rint(numbers)
+    low, high = rounded <= space.low.astype(np.float64), rounded >= space.high.astype(np.float64)
+    whole = np.where(low | high, 0, rounded).astype(space.dtype)
+    return np.where(low, space.low, np.where(high, space.high, whole))
 
 
 def _start(leaf: gym.Space) -> Any:

@@ -8,6 +8,7 @@ action = policy(observation)
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,8 @@ import gymnasium as gym
 import numpy as np
 from flax import nnx
 
-from generalist.agent.acting import DecodeConfig, make_act, make_prefill
-from generalist.agent.config import InputSizes
+from generalist.agent.acting import make_act, make_prefill
+from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import Network
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.envs.episode import Episode
@@ -61,7 +62,7 @@ class Agent:
         with use_mesh(make_mesh(1)):
             abstract = nnx.as_abstract(nnx.eval_shape(lambda: Network(found.config.agent, sizes, rngs=nnx.Rngs(0))))
         graphdef, state = nnx.split(abstract)
-        with found.open_checkpoints() as checkpoints:
+        with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
             newest = checkpoints.latest if step is None else step
             if newest is None:
                 raise CheckpointError(f"{run} has no checkpoint yet; wait for the first one, or train it with --resume")
@@ -104,10 +105,12 @@ class Agent:
                 raise ValueError(
                     f"the agent was not trained on {name!r}; it knows {', '.join(names)}. Pass an environment"
                 )
-            what = what.make()
-        single = what if isinstance(what, gym.Env) else None
-        observation = single.observation_space if single else what.single_observation_space
-        action = single.action_space if single else what.single_action_space
+            with closing(what.make()) as env:
+                return self.layout(env)
+        if isinstance(what, gym.vector.VectorEnv):
+            observation, action = what.single_observation_space, what.single_action_space
+        else:
+            observation, action = what.observation_space, what.action_space
         identity = what.spec.id if what.spec else None
         for candidate in (identity, f"{GYM_PREFIX}{identity}"):
             if candidate in names and _same(layouts[names.index(candidate)], observation, action):
@@ -158,9 +161,9 @@ def _same(layout: Layout, observation: gym.Space, action: gym.Space) -> bool:
 
 
 class EnvironmentPolicy:
-    """Call it with an observation (a batch of them for a vector environment) to get the action; `reset` at episode starts.
+    """Call it with an observation (a batch of them for a vector environment) to get the action.
 
-    A fresh one needs no reset before its first episode.
+    `reset` it at the start of an episode; a fresh one needs no reset before its first.
     """
 
     def __init__(self, policy: AgentPolicy, *, vector: bool):
@@ -169,7 +172,7 @@ class EnvironmentPolicy:
     def reset(self, where: Any = None) -> None:
         """Forget the episodes of the given slots: indices or a mask, all by default."""
         slots = np.arange(self.policy.slots)
-        for index in slots if where is None else slots[np.asarray(where)]:
+        for index in slots if where is None else np.atleast_1d(slots[np.asarray(where)]):
             self.policy.reset(int(index))
 
     def __call__(self, observation: Any) -> Any:

@@ -42,7 +42,7 @@ def _agree(layout: Layout, expert: list[Any], agent: list[Any]) -> np.ndarray:
     mine = layout.encode_actions(stack_observations(layout.action_space, expert))
     theirs = layout.encode_actions(stack_observations(layout.action_space, agent))
     allowed = TOLERANCE * layout.vocabulary.bins / 2 * layout.action_is_continuous
-    return (np.abs(mine - theirs) <= allowed[None, :]).all(axis=1)
+    return np.all(np.abs(mine - theirs) <= allowed[None, :], axis=1)
 
 
 def action_agreement(task: Task, policy: AgentPolicy, seeds: Sequence[int]) -> float:

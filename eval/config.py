@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from generalist.agent.acting import DecodeConfig
+from generalist.agent.config import DecodeConfig
 
 
 @dataclass(frozen=True, kw_only=True)

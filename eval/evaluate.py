@@ -19,6 +19,7 @@ from typing import Any
 
 import cattrs
 
+from generalist.envs.files import write_json
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import Task, find_task
@@ -31,7 +32,7 @@ from generalist.eval.measure import measure_baselines, one_thread
 from generalist.eval.page import write_page
 from generalist.eval.policy import AgentPolicy
 from generalist.eval.progress import EvaluationDisplay
-from generalist.eval.report import PolicyRecord, Report, TaskRecord, task_from_json, task_to_json, write_atomically
+from generalist.eval.report import PolicyRecord, Report, TaskRecord, task_from_json, task_to_json
 from generalist.eval.report import write_report as write_json_report
 from generalist.eval.rollout import rollout
 from generalist.train.metrics import read_metrics
@@ -81,16 +82,18 @@ def evaluate(
     parts = Parts(Path(run) / "evaluation", {"config": cattrs.unstructure(config), "step": agent.step})
     films: list[Film] = []
     timings: dict[str, float] = {}
-    with EvaluationDisplay([task.id for task in chosen], quiet=quiet) as display:
-        with _baselines(chosen, data, config, parts, display) as waiting:
+    with (
+        EvaluationDisplay([task.id for task in chosen], quiet=quiet) as display,
+        _baselines(chosen, data, config, parts, display) as waiting,
+    ):
+        begun = time.perf_counter()
+        records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
+        timings["agent"] = time.perf_counter() - begun
+        if config.films:
             begun = time.perf_counter()
-            records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
-            timings["agent"] = time.perf_counter() - begun
-            if config.films:
-                begun = time.perf_counter()
-                films = [_film(agent, task, data, config) for task in chosen]
-                timings["films"] = time.perf_counter() - begun
-            finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
+            films = [_film(agent, task, data, config) for task in chosen]
+            timings["films"] = time.perf_counter() - begun
+        finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
     timings["evaluation"] = time.perf_counter() - started
     report = _report(agent, Path(run), config, finished, timings)
     folder = Path(out or run)
@@ -127,7 +130,7 @@ class Parts:
 
     def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
         content = {"fingerprint": self.fingerprint, "task": task_to_json(record)}
-        write_atomically(self._path(task, part), json.dumps(content).encode())
+        write_json(self._path(task, part), content)
         return record
 
 

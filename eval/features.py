@@ -13,28 +13,18 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from generalist.envs.spaces import Path, space_leaves, value_at
+
 MAX_DISTINCT = 4096
 """A discrete component with more values than this is one-hot over the commonest of the demonstrations."""
 
 FARTHEST = 1e3
 """Standardised numbers are clipped to this many standard deviations."""
 
-Path = tuple[str | int, ...]
 
-
-def leaves(space: gym.Space, path: Path = ()) -> list[tuple[Path, gym.Space]]:
-    """The spaces inside `space` that hold values, each with the path to it."""
-    if isinstance(space, spaces.Dict):
-        return [leaf for key in sorted(space.spaces) for leaf in leaves(space[key], (*path, key))]
-    if isinstance(space, spaces.Tuple):
-        return [leaf for index, inner in enumerate(space.spaces) for leaf in leaves(inner, (*path, index))]
-    return [(path, space)]
-
-
-def at(tree: Any, path: Path) -> Any:
-    for key in path:
-        tree = tree[key]
-    return tree
+def leaves(space: gym.Space) -> list[tuple[Path, gym.Space]]:
+    """The spaces inside `space` that hold values, each with the path to it, in lexicographic order of the paths."""
+    return sorted(space_leaves(space), key=lambda leaf: leaf[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +37,8 @@ class Encoding:
 
     path: Path
     kind: str
-    mean: np.ndarray | None = None
-    std: np.ndarray | None = None
+    mean: np.ndarray | float = 0.0
+    std: np.ndarray | float = 1.0
     distinct: tuple[dict[Any, int], ...] = ()
 
     def __call__(self, values: Any) -> np.ndarray:
@@ -73,17 +63,17 @@ class Features:
 
     def stacked(self, observations: Any) -> np.ndarray:
         """Observations as a tree of arrays with a leading axis N, as the demonstrations store them."""
-        return np.concatenate([encode(at(observations, encode.path)) for encode in self.encodings], axis=1)
+        return np.concatenate([encode(value_at(observations, encode.path)) for encode in self.encodings], axis=1)
 
     def listed(self, observations: Sequence[Any]) -> np.ndarray:
         """Observations as a list of N, as environments return them."""
-        rows = [encode([at(one, encode.path) for one in observations]) for encode in self.encodings]
+        rows = [encode([value_at(one, encode.path) for one in observations]) for encode in self.encodings]
         return np.concatenate(rows, axis=1)
 
 
 def fit_features(space: gym.Space, observations: Any) -> Features:
     """Features of a space, with the means, spreads and distinct values of `observations` (leaves [N, ...])."""
-    return Features(tuple(_encoding(path, leaf, at(observations, path)) for path, leaf in leaves(space)))
+    return Features(tuple(_encoding(path, leaf, value_at(observations, path)) for path, leaf in leaves(space)))
 
 
 def _encoding(path: Path, leaf: gym.Space, values: Any) -> Encoding:

@@ -10,13 +10,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import jinja2
 import markupsafe
 
+from generalist.envs.files import write_atomically
 from generalist.eval.films import Film
-from generalist.eval.report import write_atomically
 
 NAMES = {
     "agent": "agent",
@@ -229,7 +229,7 @@ def loss_charts(training: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _drawn(value: float | None) -> bool:
+def _drawn(value: float | None) -> TypeGuard[float]:
     return value is not None and value > 0
 
 

@@ -41,13 +41,15 @@ class AgentPolicy:
         source: index of the task among those trained on, -1 if it is not one of them.
         slots: static batch size of the compiled step; idle slots are padding.
         prompts: demonstrations; slot episodes take them in turn. Empty plays without a prompt. The first tokens of a
-            demonstration are shown, at most half the window (sec. 2.4 shows the first 1024 tokens).
+            demonstration are shown, at most half the window (sec. 2.4 shows the first 1024 tokens). A layout with a
+            limited context was trained without prompts and is shown none.
     """
 
     def __init__(self, player: Player, layout: Layout, source: int, *, slots: int, prompts: Sequence[Episode] = ()):
         self.player, self.layout, self.source, self.slots = player, layout, source, slots
         self.hidden = layout.options.past_actions == "hidden"
-        self.prompts = [_prompt(layout, source, episode, player.config.window // 2) for episode in prompts]
+        shown = prompts if layout.options.context is None else ()
+        self.prompts = [_prompt(layout, source, episode, player.config.window // 2) for episode in shown]
         columns = layout.max_observation_tokens + layout.options.separator + (not self.hidden)
         self.columns = _round_up(columns, 4)
         self.cache = empty_cache(player.config, slots, self._window())

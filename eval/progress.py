@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from generalist.train.display import progress_bars
 
 
 class EvaluationDisplay:
@@ -12,19 +13,9 @@ class EvaluationDisplay:
     def __init__(self, tasks: Sequence[str], *, quiet: bool = False):
         self.quiet = quiet
         self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-            TimeElapsedColumn(),
-            TextColumn("to go"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
-        )
-        self.agent = self.progress.add_task("agent, tasks", total=len(tasks), now="loading")
-        self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), now="")
+        self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
+        self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading")
+        self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), text="")
         self.episodes = 0
 
     def __enter__(self) -> "EvaluationDisplay":
@@ -36,15 +27,15 @@ class EvaluationDisplay:
 
     def agent_episode(self, task: str, total: int) -> None:
         self.episodes += 1
-        self.progress.update(self.agent, now=f"{task} {self.episodes}/{total} episodes")
+        self.progress.update(self.agent, text=f"{task} {self.episodes}/{total} episodes")
 
     def agent_done(self, task: str) -> None:
         self.episodes = 0
-        self.progress.update(self.agent, advance=1, now=task)
+        self.progress.update(self.agent, advance=1, text=task)
         self._say(f"agent: {task}")
 
     def baseline_done(self, task: str) -> None:
-        self.progress.update(self.baselines, advance=1, now=task)
+        self.progress.update(self.baselines, advance=1, text=task)
         self._say(f"baselines: {task}")
 
     def _say(self, text: str) -> None:

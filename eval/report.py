@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from generalist.envs.files import write_atomically
 from generalist.envs.task import Task
 from generalist.eval.rollout import EpisodeResult
 from generalist.eval.statistics import Aggregate, Scale, aggregate, bootstrap_mean_ci, expert_scale
@@ -290,20 +291,6 @@ def write_report(path: str | os.PathLike, report: Report) -> dict[str, Any]:
     payload = to_json(report)
     write_atomically(path, json.dumps(payload, indent=1, allow_nan=False).encode())
     return payload
-
-
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """The file holds either its old content or all of `data`, also after a crash or on a full disk."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_report(path: str | os.PathLike) -> dict[str, Any]:

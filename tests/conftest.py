@@ -1,4 +1,4 @@
-"""Eight CPU devices, strict ranks, no progress bars: set before any JAX computation."""
+"""Eight CPU devices and strict ranks, set before any JAX computation; Hypothesis without a deadline."""
 
 import os
 
@@ -8,9 +8,12 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 import jax
 import pytest
+from hypothesis import settings
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+settings.register_profile("calm", deadline=None)  # a busy machine is no failure
+settings.load_profile("calm")
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,12 @@ Letters: B batch, T positions, P image patches, N vectors, M whole images.
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
+
+Array = Any
+"""NumPy on the host, JAX on the device, abstract before compilation: the three share no type that checkers know."""
 
 
 class Kind(IntEnum):
@@ -80,7 +84,8 @@ class TokenSequence:
 
     Per position, shape [T]:
         ids: token id; `Vocabulary.feature` where a patch, vector or image stands.
-        targets: the id to predict *from* this position (the token that follows it); arbitrary where `loss_mask` is False.
+        targets: the id to predict *from* this position (the token that follows it); arbitrary where `loss_mask` is
+            False.
         loss_mask: True where the prediction counts (text and actions, sec. 2.3), stored at the predicting position.
         kind: a `Kind`.
         local: index inside the observation of its timestep, or `NO_LOCAL`.
@@ -99,30 +104,30 @@ class TokenSequence:
         images [M, height, width, channels] uint8, image_at [M].
     """
 
-    ids: np.ndarray
-    targets: np.ndarray
-    loss_mask: np.ndarray
-    kind: np.ndarray
-    local: np.ndarray
-    timestep: np.ndarray
-    position: np.ndarray
-    segment: np.ndarray
-    source: np.ndarray
-    context: np.ndarray
-    visible: np.ndarray
-    patches: np.ndarray
-    patch_at: np.ndarray
-    patch_rows: np.ndarray
-    patch_cols: np.ndarray
-    vectors: np.ndarray
-    vector_at: np.ndarray
-    images: np.ndarray
-    image_at: np.ndarray
+    ids: Array
+    targets: Array
+    loss_mask: Array
+    kind: Array
+    local: Array
+    timestep: Array
+    position: Array
+    segment: Array
+    source: Array
+    context: Array
+    visible: Array
+    patches: Array
+    patch_at: Array
+    patch_rows: Array
+    patch_cols: Array
+    vectors: Array
+    vector_at: Array
+    images: Array
+    image_at: Array
 
     def __len__(self) -> int:
         return self.ids.shape[-1]
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Array]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 

@@ -1,5 +1,8 @@
 """Checkpoints through Orbax: agent, optimizer and data position together; a checkpoint is whole or absent."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,10 @@ class Checkpoints:
         self.metadata = {"format": FORMAT} | (metadata or {})
         self.directory.mkdir(parents=True, exist_ok=True)
         self._checkpointer = ocp.training.Checkpointer(
-            self.directory,
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            str(self.directory),
+            # Orbax annotates its own policies with other types than its protocols have.
+            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
             cleanup_tmp_directories=True,
         )
 
@@ -50,7 +54,10 @@ class Checkpoints:
         self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=self.metadata)
 
     def restore(self, step: int, state: Any, data: Any) -> Any:
-        """The state saved at `step`, laid out as the (abstract) `state`; `data` is set back in place."""
+        """The state saved at `step`, laid out as the (abstract) `state`; `data` is set back in place.
+
+        This and `restore_agent` must be called with the mesh of the state in use.
+        """
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
         return _checked(self, step, parts)
 
@@ -59,10 +66,25 @@ class Checkpoints:
         return _checked(self, step, {"agent": agent_state})["agent"]
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Orbax warns that the data position has no metadata, at every look."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _checked(checkpoints: Checkpoints, step: int, parts: dict[str, Any]) -> dict[str, Any]:
     where = checkpoints.directory / str(step)
     try:
-        stored = checkpoints._checkpointer.checkpointables_metadata(step).custom_metadata or {}
+        with _without_warnings():
+            stored = checkpoints._checkpointer.checkpointables_metadata(step).custom_metadata
+        if not isinstance(stored, dict):
+            stored = {}
         for name, value in checkpoints.metadata.items():
             if stored.get(name) != value:
                 raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")

@@ -59,8 +59,8 @@ class OptimizerConfig:
         learning_rate: highest rate, reached after the warm-up.
         initial_rate: rate at step 0.
         final_fraction: the rate decays to this part of `learning_rate`.
-        warmup_steps, decay_steps: the decay is counted after the warm-up; the paper leaves that open. A `decay_steps` of
-            0 decays over the whole run.
+        warmup_steps, decay_steps: the decay is counted after the warm-up; the paper leaves that open. A `decay_steps`
+            of 0 decays over the whole run.
         clip: global gradient norm; 0 does not clip. The paper mentions no clipping.
     """
 

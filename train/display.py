@@ -6,24 +6,29 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
+def progress_bars(console: Console, *, visible: bool) -> Progress:
+    """Bars with a count, a `text` of the caller's, the time so far and the time to go."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeElapsedColumn(),
+        TextColumn("to go"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not visible,
+    )
+
+
 class TrainingDisplay:
     """A context manager; `quiet` shows nothing. Without a terminal, a line is printed for every tenth of the run."""
 
     def __init__(self, steps: int, first: int, *, quiet: bool = False):
         self.steps, self.quiet = steps, quiet
         self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[line]}"),
-            TimeElapsedColumn(),
-            TextColumn("to go"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=quiet or not self.console.is_terminal,
-        )
-        self.task = self.progress.add_task("training", total=steps, completed=first, line="compiling")
+        self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
+        self.task = self.progress.add_task("training", total=steps, completed=first, text="compiling")
         self.printed = first * 10 // steps
 
     def __enter__(self) -> "TrainingDisplay":
@@ -39,7 +44,7 @@ class TrainingDisplay:
             f"{line['model_flops_utilisation']:.0%} of peak  padding {line['padding']:.0%}  "
             f"input wait {line['input_wait']:.1%}"
         )
-        self.progress.update(self.task, completed=step, line=text)
+        self.progress.update(self.task, completed=step, text=text)
         if not self.quiet and not self.console.is_terminal and step * 10 // self.steps > self.printed:
             self.printed = step * 10 // self.steps
-            self.console.print(f"step {step}/{self.steps}  {text}", highlight=False)
+            self.console.print(f"step {step}/{self.steps}  {text}", highlight=False, soft_wrap=True)

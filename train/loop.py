@@ -10,12 +10,13 @@ from typing import Any
 import cattrs
 
 from generalist.agent.loss import LossConfig
-from generalist.agent.sharding import make_mesh
+from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainConfig
 from generalist.train.data import batches
 from generalist.train.display import TrainingDisplay
 from generalist.train.flops import measured_peak, update_flops
+from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter, fetch, summarise
 from generalist.train.run import Run, read_run, write_run
 from generalist.train.sources import Mixture, input_sizes, open_mixture
@@ -59,6 +60,7 @@ def train(
         FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for.
         DivergedError: loss or gradient is not finite.
     """
+    keep_freed_memory()
     start = start or Start()
     mixture = open_mixture(config, data)
     run = _open_run(config, mixture, data, directory, start)
@@ -75,10 +77,12 @@ def train(
         if first is None:
             graphdef, state = create_state(config, sizes, mesh)
             if start.weights:
-                state = _with_weights(state, start.weights)
+                with use_mesh(mesh):
+                    state = _with_weights(state, start.weights)
         else:
             graphdef, state = abstract_state(config, sizes, mesh)
-            state = checkpoints.restore(first, state, stream)
+            with use_mesh(mesh):
+                state = checkpoints.restore(first, state, stream)
         step = make_step(config, graphdef, state, loss, mesh)
         writer = MetricsWriter(run.directory, resume=first or 0)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
@@ -158,9 +162,9 @@ def _difference(old: TrainConfig, new: TrainConfig) -> str:
 
 def _remove_run(directory: Path) -> None:
     """Remove what a run writes, `config.json` first, so that a half-removed run is not taken for one."""
-    for name in ("config.json", "metrics.jsonl", "report.json", "report.html"):
+    for name in ("config.json", "metrics.jsonl", "evaluation.json", "report.json", "report.html"):
         (directory / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
+    for name in ("checkpoints", "tensorboard", "evaluation"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

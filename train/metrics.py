@@ -2,13 +2,14 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+from generalist.envs.files import write_atomically
 
 TIMINGS = ("seconds", "tokens_per_second", "model_flops_utilisation", "input_wait")
 """Fields that depend on the machine; every other field is a function of the configuration and the step."""
@@ -86,9 +87,7 @@ class MetricsWriter:
     def __init__(self, directory: Path, *, resume: int = 0):
         self.path = directory / "metrics.jsonl"
         kept = [line for line in read_metrics(self.path) if line["step"] <= resume]
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, self.path)
+        write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = self.path.open("a")
         self._board = _tensorboard(directory / "tensorboard", resume)
 

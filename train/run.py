@@ -10,7 +10,7 @@ from typing import Any
 
 import cattrs
 
-from generalist.envs.storage import read_json, write_json
+from generalist.envs.files import read_json, write_json
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints

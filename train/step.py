@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import InputSizes
@@ -39,7 +39,7 @@ def create_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh) -> tuple[nn
     return graphdef, state
 
 
-def abstract_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh) -> tuple[nnx.GraphDef, State]:
+def abstract_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh | AbstractMesh) -> tuple[nnx.GraphDef, State]:
     """Shapes and shardings of the state; nothing is allocated."""
     with use_mesh(mesh):
         abstract = nnx.as_abstract(nnx.eval_shape(make_create(config, sizes)))
@@ -54,6 +54,18 @@ def make_step(
     Output shardings are pinned to those of `state`: left free, the compiler changes some, and the second step compiles
     again and keeps two copies of the parameters.
     """
+    jitted = jit_update(config, graphdef, state, loss)
+    rows = batch_sharding(mesh)
+
+    def step(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
+        with use_mesh(mesh):
+            return jitted(state, jax.device_put(batch, rows))
+
+    return step
+
+
+def jit_update(config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: LossConfig) -> Callable:
+    """The compiled function inside `make_step`; call or lower it with the mesh in use and the batch laid out on it."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
 
     def update(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
@@ -73,14 +85,7 @@ def make_step(
         optimizer.update(network, gradients)
         return nnx.state((network, optimizer)), metrics
 
-    jitted = jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
-    rows = batch_sharding(mesh)
-
-    def step(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
-        with use_mesh(mesh):
-            return jitted(state, jax.device_put(batch, rows))
-
-    return step
+    return jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
 
 
 def accumulate(gradient: Callable, parameters: Any, batch: TokenBatch, key: jax.Array, parts: int):

@@ -1,83 +1,103 @@
 """Cached decoding equals the full forward pass, for every modality, within and beyond the window."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
-from token_examples import CONFIG, SPACES, batch, episode, network
+from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jitted, network, padded
 
-from generalist.agent.cache import clear, empty_cache, extend
+from generalist.agent.cache import Cache, clear, empty_cache, extend
 from generalist.agent.config import AgentConfig
+from generalist.agent.network import Network
 from generalist.tokenizers.sequence import TOKEN_FIELDS, TokenBatch
 
-FEATURES = {"patch_at": ("patches", "patch_rows", "patch_cols"), "vector_at": ("vectors",), "image_at": ("images",)}
+COLUMNS = 6
+"""New positions per call; fewer are padded to this, so that one function is compiled."""
 
 
-def piece(example: TokenBatch, start: int, stop: int, pad: int = 0) -> TokenBatch:
-    """Positions [start, stop) of a batch of one, with their features, and padding before them."""
+def piece(example: TokenBatch, start: int, stop: int, pad: int = 0, columns: int = COLUMNS) -> TokenBatch:
+    """Positions [start, stop) of a batch, with their features, `pad` places of padding before them and more after."""
     arrays = example.arrays()
-    cut = {name: np.pad(arrays[name][:, start:stop], ((0, 0), (pad, 0))) for name in TOKEN_FIELDS}
+    after = columns - pad - (stop - start)
+    cut = {name: np.pad(arrays[name][:, start:stop], ((0, 0), (pad, after))) for name in TOKEN_FIELDS}
     for at, names in FEATURES.items():
-        kept = (arrays[at][0] >= start) & (arrays[at][0] < stop)
-        cut[at] = arrays[at][:, kept] - start + pad
-        cut |= {name: arrays[name][:, kept] for name in names}
+        kept = (arrays[at] >= start) & (arrays[at] < stop)
+        cut[at] = np.where(kept, arrays[at] - start + pad, columns)
+        cut |= {name: arrays[name] for name in names}
     return TokenBatch(**cut)
 
 
-@pytest.mark.parametrize("window", [64, 13])
-@pytest.mark.parametrize("past_actions", ["shown", "hidden"])
+def step(model: Network, cache: Cache, new: TokenBatch) -> tuple[jax.Array, Cache]:
+    return extend(model, cache, new)
+
+
+def in_pieces(model: Network, cache: Cache, example: TokenBatch, sizes: tuple[int, ...]) -> np.ndarray:
+    """Hidden states of the first row of `example`, read in pieces of these sizes, over and over."""
+    found, start, count = [], 0, int((example.segment[0] > 0).sum())
+    for size in itertools.cycle(sizes):
+        stop = min(start + size, count)
+        out, cache = jitted(step, model, cache, piece(example, start, stop))
+        found.append(np.asarray(out[0, : stop - start]))
+        start = stop
+        if start == count:
+            return np.concatenate(found)
+
+
+@pytest.mark.parametrize("window", [64, 8])
 @pytest.mark.parametrize("name", SPACES)
-def test_cached_equals_full(name, past_actions, window):
-    """Timestep by timestep, the first in one piece and later ones token by token, as a policy would."""
+def test_cached_equals_full(name, window):
+    """Positions come in pieces of changing size, as observations and single action tokens do to a policy."""
     config = AgentConfig(**{**vars(CONFIG), "window": window})
     model = network(name, config)
-    example = batch(episode(name, 4, past_actions=past_actions))
-    full = model.hidden(example)[0]
-    cache, found = empty_cache(config, 1), []
-    for timestep in range(4):
-        positions = np.flatnonzero(example.timestep[0] == timestep)
-        cuts = [(positions[0], positions[-1] + 1)] if timestep == 0 else [(p, p + 1) for p in positions]
-        for start, stop in cuts:
-            hidden, cache = extend(model, cache, piece(example, start, stop))
-            found.append(hidden[0])
-    assert window > 13 or len(full) > window or name in ("vector",)
-    np.testing.assert_allclose(np.concatenate(found), full, atol=2e-5)
+    for past_actions in ("shown", "hidden"):
+        sequence = episode(name, 4, past_actions=past_actions)
+        count = len(sequence)
+        assert (count > window) == (window == 8)
+        assert count < 48
+        example = batch(padded(sequence, 48))
+        full = hidden(model, example)[0, :count]
+        found = in_pieces(model, empty_cache(config, 1), example, (COLUMNS, 1, 1, 3))
+        np.testing.assert_allclose(found, full, atol=3e-5)
+
+
+def test_the_window_matters():
+    """What the small window hides changes the result: otherwise the test above would show nothing."""
+    example = batch(padded(episode("tokens", 4), 48))
+    large, small = (
+        hidden(network("tokens", AgentConfig(**{**vars(CONFIG), "window": window})), example)[0] for window in (64, 8)
+    )
+    np.testing.assert_allclose(small[:8], large[:8], atol=1e-5)
+    assert np.abs(small[8:20] - large[8:20]).max(axis=1).min() > 1e-3
 
 
 def test_a_small_cache_is_exact_where_the_context_is_short():
     model = network("vector")
-    example = batch(episode("vector", 6, context=2))
-    full = model.hidden(example)[0]
-    cache, found = empty_cache(CONFIG, 1, window=8), []
-    for position in range(len(full)):
-        hidden, cache = extend(model, cache, piece(example, position, position + 1))
-        found.append(hidden[0])
-    np.testing.assert_allclose(np.concatenate(found), full, atol=2e-5)
+    sequence = episode("vector", 6, context=2)
+    example = batch(sequence)
+    found = in_pieces(model, empty_cache(CONFIG, 1, window=8), example, (1, 3))
+    np.testing.assert_allclose(found, hidden(model, example)[0], atol=2e-5)
 
 
 def test_padding_is_not_cached():
     model = network("tokens")
-    example = batch(episode("tokens", 2))
-    plain, padded = empty_cache(CONFIG, 1), empty_cache(CONFIG, 1)
-    for timestep in range(2):
-        positions = np.flatnonzero(example.timestep[0] == timestep)
-        first, plain = extend(model, plain, piece(example, positions[0], positions[-1] + 1))
-        second, padded = extend(model, padded, piece(example, positions[0], positions[-1] + 1, pad=3))
-    np.testing.assert_allclose(second[:, 3:], first, atol=1e-5)
-    assert int((padded.marks.segment > 0).sum()) == len(example.ids[0])
+    example = batch(padded(episode("tokens", 2), 48))
+    plain, shifted = empty_cache(CONFIG, 1), empty_cache(CONFIG, 1)
+    for start in range(0, 10, 5):
+        first, plain = jitted(step, model, plain, piece(example, start, start + 3))
+        second, shifted = jitted(step, model, shifted, piece(example, start, start + 3, pad=3))
+        np.testing.assert_allclose(second[:, 3:], first[:, :3], atol=1e-5)
+    assert int((shifted.marks.segment > 0).sum()) == 6
 
 
 def test_a_cleared_environment_starts_anew_and_the_others_go_on():
     model = network("tokens")
     two = batch(episode("tokens", 2, seed=1), episode("tokens", 2, seed=2))
-    half = len(two.ids[0]) // 2
-
-    def part(start, stop):
-        return jax.tree.map(lambda leaf: leaf[:, start:stop] if leaf.shape[1] else leaf, two)
-
-    _, cache = extend(model, empty_cache(CONFIG, 2), part(0, half))
-    kept, _ = extend(model, cache, part(half, 2 * half))
-    fresh, _ = extend(model, clear(cache, np.array([True, False])), part(half, 2 * half))
-    alone, _ = extend(model, empty_cache(CONFIG, 2), part(half, 2 * half))
+    early, late = piece(two, 0, 5), piece(two, 5, 10)
+    _, cache = jitted(step, model, empty_cache(CONFIG, 2), early)
+    kept, _ = jitted(step, model, cache, late)
+    fresh, _ = jitted(step, model, clear(cache, np.array([True, False])), late)
+    alone, _ = jitted(step, model, empty_cache(CONFIG, 2), late)
     np.testing.assert_allclose(fresh[0], alone[0], atol=1e-5)
     np.testing.assert_allclose(fresh[1], kept[1], atol=1e-5)
     assert np.abs(fresh[0] - kept[0]).max() > 1e-3

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from token_examples import CONFIG, SPACES, batch, episode, network, padded
+from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jitted, network, padded
 
 from generalist.agent.attention import attention_mask, marks
 from generalist.agent.config import AgentConfig
@@ -16,12 +16,24 @@ from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, Token
 
 def influence(model: Network, example: TokenBatch, position: int) -> np.ndarray:
     """How much the final hidden state at `position` depends on the embedding of every position, [T]."""
+    return np.asarray(jitted(_influence, model, example, position))
+
+
+def _influence(model: Network, example: TokenBatch, position: jax.Array) -> jax.Array:
+    mask = attention_mask(marks(example), example.context, marks(example), model.config.window)
 
     def output(embedded):
-        mask = attention_mask(marks(example), example.context, marks(example), model.config.window)
-        return jnp.square(model.transformer(embedded, example.position, mask)[0, position]).sum()
+        return jnp.square(jnp.take(model.transformer(embedded, example.position, mask)[0], position, axis=0)).sum()
 
-    return np.abs(jax.grad(output)(model.embed(example))[0]).sum(axis=-1)
+    return jnp.abs(jax.grad(output)(model.embed(example))[0]).sum(axis=-1)
+
+
+def logits(model: Network, example: TokenBatch) -> np.ndarray:
+    return np.asarray(jitted(_logits, model, example))
+
+
+def _logits(model: Network, example: TokenBatch) -> jax.Array:
+    return model(example)
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -71,20 +83,22 @@ def joined(first: TokenSequence, second: TokenSequence) -> TokenSequence:
 def test_packed_equals_alone_and_padding_changes_nothing(name):
     model = network(name)
     first, second = episode(name, 2, seed=1), episode(name, 3, seed=2, source=1)
-    alone = [model(batch(sequence))[0] for sequence in (first, second)]
     row = joined(first, second)
-    together = model(batch(padded(row, len(row) + 5)))[0]
-    np.testing.assert_allclose(together[: len(first)], alone[0], atol=1e-5)
-    np.testing.assert_allclose(together[len(first) : len(row)], alone[1], atol=1e-5)
-    assert np.isfinite(together).all()
+    features = {at: len(getattr(row, at)) + 1 for at in FEATURES}
+    rows = [padded(sequence, len(row) + 5, features) for sequence in (first, second, row)]
+    one, two, both = hidden(model, batch(*rows))
+    np.testing.assert_allclose(one[: len(first)], hidden(model, batch(first))[0], atol=1e-5)
+    np.testing.assert_allclose(both[: len(first)], one[: len(first)], atol=1e-5)
+    np.testing.assert_allclose(both[len(first) : len(row)], two[: len(second)], atol=1e-5)
+    assert np.isfinite(both).all()
 
 
 def test_scanned_layers_equal_unrolled_ones_and_rematerialised_ones():
     example = batch(episode("tokens", 3))
-    expected = network("tokens")(example)
+    expected = logits(network("tokens"), example)
     for change in ({"unroll": 2}, {"remat": True}):
         changed = network("tokens", AgentConfig(**{**vars(CONFIG), **change}))
-        np.testing.assert_allclose(changed(example), expected, atol=1e-5)
+        np.testing.assert_allclose(logits(changed, example), expected, atol=1e-5)
 
 
 def test_against_a_slow_reference():
@@ -110,7 +124,7 @@ def test_against_a_slow_reference():
     gelu = 0.5 * gate * (1 + np.tanh(np.sqrt(2 / np.pi) * (gate + 0.044715 * gate**3)))
     x = x + (gelu * (normed @ forward["up"]["kernel"])) @ forward["down"]["kernel"]
     x = norm(x, np.asarray(model.transformer.norm.scale[...], np.float64))
-    np.testing.assert_allclose(model.hidden(example)[0], x, atol=1e-4)
+    np.testing.assert_allclose(hidden(model, example)[0], x, atol=1e-4)
 
 
 def norm(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -134,10 +148,12 @@ def test_patch_positions_are_the_rounded_mean_in_evaluation_and_uniform_in_train
 
 def test_the_source_embedding_tells_tasks_apart_and_an_unknown_task_has_none():
     model = network("vector", AgentConfig(**{**vars(CONFIG), "source_embedding": True}))
-    logits = [model(batch(episode("vector", 1, source=source))) for source in (0, 1, -1)]
-    assert np.abs(logits[0] - logits[1]).max() > 1e-3
-    model.source.rows[...] = jnp.zeros_like(model.source.rows[...])
-    np.testing.assert_allclose(model(batch(episode("vector", 1, source=0))), logits[2], atol=1e-6)
+    examples = [batch(episode("vector", 1, source=source)) for source in (0, 1, -1)]
+    first, second, unknown = (logits(model, example) for example in examples)
+    assert np.abs(first - second).max() > 1e-3
+    without = nnx.clone(model)
+    without.source.rows[...] = jnp.zeros_like(model.source.rows[...])
+    np.testing.assert_allclose(logits(without, examples[0]), unknown, atol=1e-6)
 
 
 def test_every_field_of_the_format_is_a_leaf_of_the_batch():

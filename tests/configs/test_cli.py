@@ -38,13 +38,14 @@ def launched(monkeypatch):
         return lambda *args, **given: calls.append((name, args, given))
 
     functions = {name: recorder(name) for name in ("train", "describe", "evaluate", "quickstart")}
-    launcher = types.SimpleNamespace(**functions, evaluation_of=lambda run: DummyEvaluation())
+    launcher = types.SimpleNamespace(**functions)
     preset = types.SimpleNamespace(config=DummyConfig)
     import generalist.configs
 
     monkeypatch.setattr(generalist.configs, "launch", launcher, raising=False)
     monkeypatch.setitem(sys.modules, "generalist.configs.launch", launcher)
     monkeypatch.setitem(sys.modules, "generalist.configs.dummy", preset)
+    monkeypatch.setattr("generalist.configs.experiment.evaluation_of", lambda run: DummyEvaluation())
     monkeypatch.setattr(cli, "PRESETS", (*cli.PRESETS, "dummy"))
     return calls
 
@@ -147,6 +148,12 @@ from generalist.configs.cli import main
 assert main(["--help"]) == 0 and main(["collect", "--help"]) == 0 and main(["trian"]) == 2
 assert "gymnasium" not in sys.modules
 assert main(["tasks", "--json"]) == 0
+starts = [["train", "smoke"], ["train", "quickstart"], ["describe", "gato_79m"], ["eval", "runs/none"]]
+for start in starts:
+    try:
+        main([*start, "--help"])
+    except SystemExit:
+        pass
 assert not {"jax", "tensorflow_datasets", "matplotlib"} & set(sys.modules), "heavy"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

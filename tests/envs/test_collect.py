@@ -154,6 +154,13 @@ def test_changed_settings_are_refused_unless_overwritten(tmp_path):
     assert summary.episodes == 3
 
 
+def test_one_refused_folder_refuses_the_whole_call(tmp_path):
+    record(tmp_path, walk(id="Other-v1"))
+    with pytest.raises(ValueError, match="seed was 5, now 6"):
+        record(tmp_path, walk(), walk(id="Other-v1"), seed=6)
+    assert not dataset_folder(tmp_path, "Walk-v1").exists()
+
+
 def test_episodes_and_noise_by_task(tmp_path):
     tasks = walk(), walk(id="Other-v1", episodes=4)
     one, other = record(tmp_path, *tasks, episodes={"Walk-v1": 6}, noise={"Other-v1": 0.5})

@@ -147,7 +147,7 @@ ACTION_SPACES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ACTION_SPACES, st.floats(0, 1), st.integers(0, 1000))
 def test_noisy_actions_stay_in_the_space(space, noise, seed):
     space.seed(seed)

@@ -67,7 +67,7 @@ def assert_same(space, one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SPACES, SPACES, st.integers(1, 4), st.booleans(), st.sampled_from([None, True, False]))
 def test_an_episode_comes_back_as_it_was(observation_space, action_space, length, terminated, success):
     episode = sample_episode(observation_space, action_space, length, terminated=terminated, success=success)
@@ -79,7 +79,7 @@ def test_an_episode_comes_back_as_it_was(observation_space, action_space, length
     assert again.metadata == episode.metadata
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SPACES, SPACES, st.integers(1, 3))
 def test_tfds_decodes_the_same_values_step_by_step(observation_space, action_space, length):
     episode = sample_episode(observation_space, action_space, length)

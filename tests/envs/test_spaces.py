@@ -63,7 +63,7 @@ def through_json(space: gym.Space) -> gym.Space:
     return space_from_json(json.loads(json.dumps(space_to_json(space), allow_nan=False)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SPACES)
 def test_a_space_comes_back_equal(space):
     again = through_json(space)
@@ -74,7 +74,7 @@ def test_a_space_comes_back_equal(space):
         assert leaf.shape == leaf_again.shape
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SPACES, st.integers(0, 2**31 - 1))
 def test_the_space_that_comes_back_draws_the_same_samples(space, seed):
     again = through_json(space)

@@ -26,7 +26,7 @@ def die(number, report):
 
 def wait(folder, report):
     open(f"{folder}/{os.getpid()}", "w").close()
-    time.sleep(60)
+    time.sleep(120)
 """
 
 
@@ -101,7 +101,7 @@ def _alive(path: Path) -> bool:
         return False
 
 
-def _until(condition, seconds=60):
+def _until(condition, seconds=40):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "did not happen in time"

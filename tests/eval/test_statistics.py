@@ -89,3 +89,9 @@ def test_the_bootstrap_is_stratified_by_task():
     wide = aggregate([[0.0, 1.0] * 5, [1.0] * 5]).mean
     expected = bootstrap_mean_ci([0.0, 1.0] * 5)
     assert wide.low == pytest.approx((expected.low + 1) / 2)
+
+
+def test_tasks_are_drawn_independently():
+    values = list(np.random.default_rng(0).normal(size=50))
+    one, four = aggregate([values]).mean, aggregate([values] * 4).mean
+    assert (four.high - four.low) == pytest.approx((one.high - one.low) / 2, rel=0.1)

@@ -1,7 +1,11 @@
 """Small layouts of every modality, random episodes for them, and a small network: shared by the agent's tests."""
 
+import functools
+from collections.abc import Callable
+
 import gymnasium as gym
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -33,6 +37,7 @@ OPTIONS = {
     "patches": {"patch_size": 8},
     "conv": {"images": "conv", "image_shape": (8, 16, 3)},
 }
+FEATURES = {"patch_at": ("patches", "patch_rows", "patch_cols"), "vector_at": ("vectors",), "image_at": ("images",)}
 
 
 def layout(name: str, **options) -> Layout:
@@ -40,8 +45,12 @@ def layout(name: str, **options) -> Layout:
     return Layout.from_spaces(*SPACES[name], vocabulary=VOCABULARY, options=chosen)
 
 
+@functools.cache
 def network(name: str, config: AgentConfig = CONFIG, sources: int = 2) -> Network:
-    """A network that reads the named layout, its parameters large enough for attention to matter."""
+    """A network that reads the named layout, its parameters large enough for attention to matter.
+
+    Filled by NumPy, because compiling an initialiser takes longer than the tests do.
+    """
     sizes = {
         "vector": {"vector_values": 3},
         "patches": {"patch_size": 8},
@@ -49,9 +58,36 @@ def network(name: str, config: AgentConfig = CONFIG, sources: int = 2) -> Networ
     }
     inputs = InputSizes(vocabulary=VOCABULARY.size, sources=sources, **sizes.get(name, {}))
     with use_mesh(make_mesh(1)):
-        made = Network(config, inputs, rngs=nnx.Rngs(0))
-        nnx.update(made, jax.tree.map(lambda leaf: leaf * 1.5, nnx.state(made, nnx.Param)))
-        return made
+        abstract = nnx.eval_shape(lambda: Network(config, inputs, rngs=nnx.Rngs(0)))
+    graphdef, state = nnx.split(abstract)
+    rng = np.random.default_rng(0)
+
+    def fill(path, leaf):
+        if "scale" in jax.tree_util.keystr(path):
+            return jnp.full(leaf.shape, 1.5, leaf.dtype)
+        return jnp.asarray(rng.normal(0, 1.5 * 32**-0.5, leaf.shape), leaf.dtype)
+
+    return nnx.merge(graphdef, jax.tree_util.tree_map_with_path(fill, state))
+
+
+@functools.cache
+def _jitted(function: Callable, graphdef: nnx.GraphDef) -> Callable:
+    return jax.jit(lambda state, *args: function(nnx.merge(graphdef, state), *args))
+
+
+def jitted(function: Callable, model: Network, *args):
+    """`function(model, *args)`, compiled once per function (of a module), structure and shapes."""
+    graphdef, state = nnx.split(model)
+    return _jitted(function, graphdef)(state, *args)
+
+
+def hidden(model: Network, example: TokenBatch) -> np.ndarray:
+    """Final hidden states of a batch [B, T, D]."""
+    return np.asarray(jitted(_hidden, model, example))
+
+
+def _hidden(model: Network, example: TokenBatch) -> jax.Array:
+    return model.hidden(example)
 
 
 def steps(name: str, count: int, seed: int = 0) -> tuple[list, list]:
@@ -85,9 +121,13 @@ def batch(*sequences: TokenSequence) -> TokenBatch:
     return stack(list(sequences))
 
 
-def padded(sequence: TokenSequence, tokens: int) -> TokenSequence:
-    """The sequence with padding after it, features unchanged."""
+def padded(sequence: TokenSequence, tokens: int, features: dict[str, int] | None = None) -> TokenSequence:
+    """The sequence with padding after it, and unused feature rows up to `features[name of its position array]`."""
     arrays = sequence.arrays()
     for name in TOKEN_FIELDS:
         arrays[name] = np.pad(arrays[name], (0, tokens - len(sequence)))
+    for at, names in FEATURES.items():
+        more = (features or {}).get(at, len(arrays[at])) - len(arrays[at])
+        arrays[at] = np.pad(arrays[at], (0, more), constant_values=tokens)
+        arrays |= {name: np.pad(arrays[name], [(0, more)] + [(0, 0)] * (arrays[name].ndim - 1)) for name in names}
     return TokenSequence(**arrays)

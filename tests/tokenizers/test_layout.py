@@ -20,7 +20,7 @@ from generalist.tokenizers.vocabulary import Vocabulary
 
 N = 3
 SHAPES = st.sampled_from([(), (0,), (1,), (3,), (2, 2)])
-LIGHT = settings(max_examples=60, suppress_health_check=list(HealthCheck), deadline=None)
+LIGHT = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 @st.composite

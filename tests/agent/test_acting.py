@@ -1,0 +1,137 @@
+"""Choosing actions: legal ids alone, values inside their bins, draws that depend on seed and step alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from token_examples import CONFIG, VOCABULARY, batch, episode, layout, network
+
+from generalist.agent.acting import ActionSpec, action_token, choose, make_act
+from generalist.agent.cache import empty_cache
+from generalist.agent.config import DecodeConfig
+from generalist.tokenizers.sequence import NO_LOCAL, Kind
+
+START, STOP = VOCABULARY.continuous
+BINS = STOP - START
+EVERY = np.arange(VOCABULARY.size)
+MODES = [
+    DecodeConfig(continuous=continuous, discrete=discrete, temperature=temperature)
+    for continuous, discrete, temperature in (
+        ("mean", "mode", 1.0),
+        ("mode", "sample", 1.0),
+        ("sample", "sample", 5.0),
+        ("mean", "sample", 100.0),
+    )
+]
+
+
+def keys(count: int) -> jax.Array:
+    return jax.random.split(jax.random.key(0), count)
+
+
+@pytest.mark.parametrize("config", MODES, ids=str)
+@pytest.mark.parametrize("legal", [(START, STOP), (VOCABULARY.discrete[0], VOCABULARY.discrete[0] + 3), (5, 6)])
+def test_only_legal_ids_are_chosen(config, legal):
+    """Whatever the logits, even where every legal id is far below the others."""
+    logits = np.random.default_rng(0).normal(0, 4, (200, VOCABULARY.size)).astype(np.float32)
+    logits[:100, legal[0] : legal[1]] -= 60
+    mask = (EVERY >= legal[0]) & (EVERY < legal[1])
+    continuous = legal == (START, STOP)
+    ids, values = choose(logits, jnp.asarray(mask), jnp.asarray(continuous), keys(200), VOCABULARY, config)
+    assert ids.min() >= legal[0]
+    assert ids.max() < legal[1]
+    if continuous:
+        assert np.abs(values).max() <= 1
+        centres = (2 * (np.asarray(ids) - START) + 1) / BINS - 1
+        assert np.abs(centres - values).max() <= 1 / BINS + 1e-6
+    else:
+        assert not values.any()
+
+
+def test_the_mean_is_the_expectation_over_bins():
+    logits = np.full((1, VOCABULARY.size), -1e9, np.float32)
+    logits[0, [START, START + 3]] = np.log([0.25, 0.75])
+    mask = jnp.asarray((EVERY >= START) & (EVERY < STOP))
+    config = DecodeConfig(continuous="mean")
+    ids, values = choose(jnp.asarray(logits), mask, jnp.asarray(True), keys(1), VOCABULARY, config)
+    centre = (2 * np.arange(BINS) + 1) / BINS - 1
+    assert float(values[0]) == pytest.approx(0.25 * centre[0] + 0.75 * centre[3], abs=1e-6)
+    assert int(ids[0]) == START + 2
+
+
+def test_greedy_is_the_likeliest_and_samples_follow_the_distribution():
+    logits = np.full((4000, VOCABULARY.size), 9.0, np.float32)
+    logits[:, 2:5] = np.log([0.2, 0.5, 0.3])
+    mask = jnp.asarray((EVERY >= 2) & (EVERY < 5))
+    for discrete, temperature, expected in (
+        ("mode", 1.0, [0, 1, 0]),
+        ("sample", 1.0, [0.2, 0.5, 0.3]),
+        ("sample", 0.5, np.square([0.2, 0.5, 0.3]) / 0.38),
+    ):
+        config = DecodeConfig(discrete=discrete, temperature=temperature)
+        ids, _ = choose(jnp.asarray(logits), mask, jnp.asarray(False), keys(4000), VOCABULARY, config)
+        np.testing.assert_allclose(np.bincount(ids, minlength=5)[2:5] / 4000, expected, atol=0.03)
+
+
+def test_a_temperature_of_zero_is_refused():
+    with pytest.raises(ValueError, match="use mode for greedy"):
+        DecodeConfig(temperature=0)
+
+
+def test_an_action_token_follows_the_observation():
+    example = batch(episode("tokens", 1), episode("tokens", 1, seed=1))
+    new = action_token(example, jnp.array([3, 3]), jnp.array([40, 41]), jnp.asarray(1), jnp.asarray(False))
+    assert new.ids.tolist() == [[40], [41]]
+    assert new.position.tolist() == [[5], [5]]
+    assert new.kind.tolist() == [[Kind.ACTION]] * 2
+    assert new.local.tolist() == [[NO_LOCAL]] * 2
+    assert not new.visible.any()
+    assert new.segment.tolist() == [[1], [1]]
+
+
+def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int]) -> tuple:
+    """Ids and values of one step, the environments given in this order."""
+    model, rows = network(name), layout(name)
+    graphdef, state = nnx.split(model)
+    observed = [episode(name, 1, seed=seed) for seed in range(len(order))]
+    count = len(observed[0]) - rows.action_tokens
+    example = jax.tree.map(lambda leaf: leaf, batch(*[observed[i] for i in order]))
+    example.loss_mask[:], example.segment[:, count:] = False, 0
+    spec = ActionSpec(
+        jnp.asarray(rows.action_ranges), jnp.asarray(rows.action_is_continuous), jnp.asarray(rows.options.past_actions == "shown")
+    )
+    ids, values, cache = make_act(graphdef, VOCABULARY, decode)(
+        state,
+        empty_cache(CONFIG, len(order)),
+        example,
+        jnp.full(len(order), count - 1),
+        jnp.ones(len(order), bool),
+        spec,
+        jnp.asarray(seeds, jnp.uint32)[jnp.asarray(order)],
+        jnp.asarray(steps, jnp.int32)[jnp.asarray(order)],
+    )
+    return np.asarray(ids), np.asarray(values), cache
+
+
+@pytest.mark.parametrize("name", ["discrete", "vector"])
+def test_draws_depend_on_seed_and_step_and_not_on_the_slot(name):
+    decode = DecodeConfig(continuous="sample", discrete="sample", temperature=30.0)
+    ids, values, _ = act(name, [0, 1, 2], decode, [7, 8, 9], [0, 1, 2])
+    swapped, other, _ = act(name, [2, 0, 1], decode, [7, 8, 9], [0, 1, 2])
+    assert (swapped == ids[[2, 0, 1]]).all()
+    np.testing.assert_allclose(other, values[[2, 0, 1]], atol=1e-6)
+    drawn = [act(name, [0, 1, 2], decode, [7 + i, 8, 9], [0, 1 + i, 2])[0] for i in range(12)]
+    assert len({tuple(one[0]) for one in drawn}) > 1, "another seed draws anew"
+    assert len({tuple(one[1]) for one in drawn}) > 1, "another step draws anew"
+    assert len({tuple(one[2]) for one in drawn}) == 1
+    ranges = layout(name).action_ranges
+    assert all(((one >= ranges[:, 0]) & (one < ranges[:, 1])).all() for one in drawn)
+
+
+def test_the_last_action_token_is_not_yet_cached():
+    rows = layout("vector")
+    _, _, cache = act("vector", [0, 1], DecodeConfig(), [0, 1], [0, 0])
+    cached = (np.asarray(cache.marks.segment) > 0).sum(axis=1)
+    assert cached.tolist() == [len(episode("vector", 1)) - 1] * 2
+    assert rows.action_tokens == 2

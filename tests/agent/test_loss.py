@@ -1,0 +1,114 @@
+"""The loss against a slow computation: gathered targets, soft labels, sums per source, weights."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from token_examples import VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
+
+from generalist.agent.loss import LossConfig, cross_entropy, gather_targets, loss_and_metrics
+from generalist.agent.network import Network
+from generalist.tokenizers.sequence import TokenBatch
+
+
+def test_gathered_targets_are_the_masked_positions_in_order():
+    mask = np.array([[0, 1, 0, 1, 1, 0], [0, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0]], bool)
+    index, real = gather_targets(mask, 3)
+    assert real.tolist() == [[True] * 3, [True, False, False], [False] * 3]
+    assert index[0].tolist() == [1, 3, 4]
+    assert index[1, 0] == 5
+
+
+def slow_label(target: int, width: float) -> np.ndarray:
+    """The distribution that a target stands for, [V]."""
+    label = np.zeros(VOCABULARY.size)
+    start, stop = VOCABULARY.continuous
+    if width and start <= target < stop:
+        for at in range(start, stop):
+            if abs(at - target) <= int(4 * width) + 1:
+                label[at] = math.exp(-0.5 * ((at - target) / width) ** 2)
+    else:
+        label[target] = 1
+    return label / label.sum()
+
+
+@pytest.mark.parametrize("width", [0.0, 0.01, 1.5])
+def test_cross_entropy_against_every_label_written_out(width):
+    """Targets at both ends of the continuous range, inside it, and outside it; a tiny width is one-hot."""
+    start, stop = VOCABULARY.continuous
+    targets = np.array([[start, start + 1, start + 15, stop - 1, 3, stop + 2, VOCABULARY.size - 1]])
+    logits = np.random.default_rng(0).normal(0, 3, (1, targets.shape[1], VOCABULARY.size)).astype(np.float32)
+    losses, correct = cross_entropy(jnp.asarray(logits), jnp.asarray(targets), VOCABULARY, width)
+    for i, target in enumerate(targets[0]):
+        row = logits[0, i].astype(np.float64)
+        log_probability = row - np.log(np.exp(row).sum())
+        label = slow_label(int(target), 0 if width < 0.1 else width)
+        assert label.sum() == pytest.approx(1)
+        assert float(losses[0, i]) == pytest.approx(-(label * log_probability).sum(), abs=2e-5)
+        assert bool(correct[0, i]) == (row.argmax() == target)
+
+
+def test_labels_sum_to_one_everywhere_in_the_range():
+    """Shifting all logits changes nothing exactly when the label's weights sum to one."""
+    start, stop = VOCABULARY.continuous
+    targets = jnp.arange(start, stop)[None]
+    logits = jnp.zeros((1, stop - start, VOCABULARY.size))
+    losses, _ = cross_entropy(logits + 50, targets, VOCABULARY, 2.0)
+    np.testing.assert_allclose(losses, math.log(VOCABULARY.size), atol=1e-3)
+
+
+def total(model: Network, example: TokenBatch, config: LossConfig) -> tuple[jax.Array, dict]:
+    return jitted(_FUNCTIONS.setdefault(config, _with(config)), model, example)
+
+
+def _with(config: LossConfig):
+    return lambda model, example: loss_and_metrics(model, example, None, VOCABULARY, config)
+
+
+_FUNCTIONS: dict = {}
+
+
+def two_sources() -> TokenBatch:
+    """Two rows of two sources, padded."""
+    first = padded(episode("vector", 3, source=0), 20, {"vector_at": 4})
+    return batch(first, padded(episode("vector", 4, seed=1, source=1), 20))
+
+
+def test_sums_per_source_against_one_position_at_a_time():
+    model, example = network("vector"), two_sources()
+    loss, metrics = total(model, example, LossConfig(targets=10))
+    table = np.asarray(model.tokens.rows[...])[: VOCABULARY.size].astype(np.float64)
+    states = hidden(model, example).astype(np.float64)
+    losses, correct, targets = np.zeros(2), np.zeros(2), np.zeros(2)
+    for row, column in zip(*np.nonzero(example.loss_mask), strict=True):
+        logits = table @ states[row, column]
+        target, source = example.targets[row, column], example.source[row, column]
+        losses[source] += np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[target]
+        correct[source] += logits.argmax() == target
+        targets[source] += 1
+    np.testing.assert_allclose(metrics["loss"], losses, rtol=1e-4)
+    assert metrics["correct"].tolist() == correct.tolist()
+    assert metrics["targets"].tolist() == targets.tolist() == [6, 8]
+    assert float(loss) == pytest.approx(losses.sum(), rel=1e-4)
+    assert float(metrics["weight"]) == 14
+    assert float(metrics["tokens"]) == (example.segment > 0).sum() == sum(metrics["source_tokens"].tolist())
+
+
+def test_source_weights_change_the_objective_and_not_the_metrics():
+    model, example = network("vector"), two_sources()
+    _, plain = total(model, example, LossConfig(targets=10))
+    loss, weighted = total(model, example, LossConfig(targets=10, source_weights=(0.5, 3.0)))
+    np.testing.assert_allclose(weighted["loss"], plain["loss"], rtol=1e-5)
+    assert float(loss) == pytest.approx(float(0.5 * plain["loss"][0] + 3 * plain["loss"][1]), rel=1e-5)
+    assert float(weighted["weight"]) == 0.5 * 6 + 3 * 8
+
+
+def test_only_text_and_actions_carry_a_loss():
+    example = episode("patches", 2)
+    predicted = example.ids[np.flatnonzero(example.loss_mask) + 1]
+    assert (predicted == example.targets[example.loss_mask]).all()
+    text, discrete = VOCABULARY.text, VOCABULARY.discrete
+    assert ((predicted < text[1]) | ((predicted >= discrete[0]) & (predicted < discrete[1]))).all()
+    assert layout("patches").target_count >= example.loss_mask.sum() / 2

@@ -1,0 +1,52 @@
+"""The mesh: sizes that fit the devices, and clear refusals."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import PartitionSpec
+
+from generalist.agent.sharding import AXES, abstract_mesh, batch_sharding, constrain, make_mesh, spec, use_mesh
+
+
+def test_minus_one_takes_what_is_left():
+    assert dict(make_mesh(2, -1, 2).shape) == {"data": 2, "fsdp": 2, "tensor": 2}
+    assert dict(make_mesh(-1).shape) == {"data": 8, "fsdp": 1, "tensor": 1}
+    assert make_mesh(1, 3).size == 3
+    assert make_mesh(-1, devices=jax.devices()[:2]).size == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((0, 1, 1), "must be positive"),
+        ((-2, 1, 1), "must be positive"),
+        ((-1, -1, 1), "one at most -1"),
+        ((16, 1, 1), "16 x 1 x 1 needs 16 devices, 8 are here"),
+        ((3, 4, -1), "needs 12 devices"),
+    ],
+)
+def test_a_mesh_that_does_not_fit_is_refused(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        make_mesh(*sizes)
+
+
+def test_logical_names_become_mesh_axes():
+    assert spec("batch", None, "heads") == PartitionSpec(("data", "fsdp"), None, "tensor")
+    with pytest.raises(KeyError, match="width"):
+        spec("width")
+    assert tuple(abstract_mesh(2, 2, 2).axis_names) == AXES
+
+
+def test_constrain_lays_out_an_activation_and_leaves_a_single_device_alone():
+    x = jnp.zeros((8, 4))
+    with use_mesh(make_mesh(4, 2)):
+        laid = jax.jit(lambda x: constrain(x, "batch", None))(x)
+    assert len({shard.index for shard in laid.addressable_shards}) == 8
+    with use_mesh(make_mesh(1)):
+        assert constrain(x, "batch", None) is x
+    assert constrain(x, "batch", None) is x
+
+
+def test_rows_of_a_batch_are_split_over_data_and_fsdp():
+    placed = jax.device_put(jnp.zeros((8, 3)), batch_sharding(make_mesh(2, 2, 2)))
+    assert {shard.data.shape for shard in placed.addressable_shards} == {(2, 3)}

@@ -1,0 +1,262 @@
+"""What a training job is made of, before it runs: parameters, tokens of each task, padding, memory and FLOPs.
+
+Environments are created to read their spaces; nothing is recorded and no parameter is allocated.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from flax import nnx
+
+from generalist.agent.config import InputSizes
+from generalist.agent.sharding import AXES, abstract_mesh
+from generalist.envs.storage import dataset_folder
+from generalist.envs.task import MissingExtra, find_task
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.sequence import Capacity
+from generalist.train.config import SourceConfig, TrainConfig
+from generalist.train.data import TaskSource, row_capacity
+from generalist.train.flops import update_flops
+from generalist.train.footprint import Footprint, footprint, with_remat
+from generalist.train.padding import imagined_source, most_text, padding_share
+from generalist.train.sources import input_sizes, make_text_tokenizer, open_mixture, token_counts
+from generalist.train.step import State, abstract_state
+
+FIRST_OBSERVATIONS = 8
+"""Resets of an environment with text, to see how long its text is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTokens:
+    """Tokens of a timestep of one task; `tokens` is the most and the sum of the four kinds below it.
+
+    Args:
+        weight: share of examples, all sources together 1.
+        text, observation, separator, action: text at its longest; the last action token is not counted where later
+            timesteps may not see it, because nothing is predicted from it.
+        mean_tokens: over the demonstrations; None without them.
+        targets: positions that carry a loss, at most.
+        timesteps: of the longest kind that fit one sequence.
+        frames_per_second: timesteps per second of play; None where the environment does not say.
+        episodes: demonstrations that pass the return filter; None without any on disk.
+    """
+
+    task: str
+    weight: float
+    tokens: int
+    mean_tokens: float | None
+    text: int
+    observation: int
+    separator: int
+    action: int
+    targets: int
+    timesteps: int
+    frames_per_second: float | None
+    episodes: int | None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of play in real time: mean tokens where they are known, else the most."""
+        per_step = self.mean_tokens if self.mean_tokens is not None else self.tokens
+        return None if self.frames_per_second is None else per_step * self.frames_per_second
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What `describe` finds.
+
+    Args:
+        tasks: of the mixture, those without `missing` extras.
+        missing: (task, why) of the others; they count in nothing below but the source embedding.
+        parameters: number by part of the network.
+        padding: expected share of positions without a token. `padding_from` says from what: demonstrations, or
+            horizons, where every episode is taken to last as long as the task allows.
+        capacity: what one row can hold.
+        mesh: devices along each axis.
+        memory: by `remat` off and on; `remat` says which of the two is configured.
+        update_flops: model FLOPs of an update (see `generalist.train.flops`), over all devices.
+        tokens_per_update: positions that hold a token.
+    """
+
+    tasks: tuple[TaskTokens, ...]
+    missing: tuple[tuple[str, str], ...]
+    parameters: dict[str, int]
+    layers: int
+    padding: float
+    padding_from: str
+    sequence_length: int
+    batch_size: int
+    accumulation: int
+    capacity: Capacity
+    mesh: dict[str, int]
+    remat: bool
+    memory: dict[bool, Footprint]
+    update_flops: float
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(self.parameters.values())
+
+    @property
+    def tokens_per_update(self) -> float:
+        return self.batch_size * self.sequence_length * (1 - self.padding)
+
+    @property
+    def flops_per_token(self) -> float:
+        return self.update_flops / self.tokens_per_update
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, derived numbers included; bytes and counts are exact integers."""
+        stored = asdict(self)
+        stored["tasks"] = [
+            row | {"tokens_per_second": task.tokens_per_second}
+            for row, task in zip(stored["tasks"], self.tasks, strict=True)
+        ]
+        stored["memory"] = {
+            "with_remat" if remat else "without_remat": asdict(memory)
+            | {"activations": memory.activations, "total": memory.total}
+            for remat, memory in self.memory.items()
+        }
+        derived = ("parameter_count", "tokens_per_update", "flops_per_token")
+        return stored | {name: getattr(self, name) for name in derived}
+
+
+def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int]) -> Description:
+    """Describe a training job on a mesh of (data, fsdp, tensor) devices, which need not be here.
+
+    Args:
+        data: folder of demonstrations; the tasks that have some there are measured on them, the others need none.
+
+    Raises:
+        MissingExtra: no task of the mixture can be made.
+        ValueError: what training would refuse too: a timestep longer than a row, a mesh that does not divide a size.
+    """
+    found: list[tuple[TaskTokens, TaskSource]] = []
+    missing: list[tuple[str, str]] = []
+    errors: list[MissingExtra] = []
+    for index, source in enumerate(config.sources):
+        try:
+            found.append(_look(config, index, source, data))
+        except MissingExtra as error:
+            missing.append((source.task, str(error)))
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    tasks, sources = zip(*found, strict=True)
+    capacity = row_capacity(sources, config.sequence_length)
+    layouts = [source.layout for source in sources]
+    sizes = replace(input_sizes(config, layouts), sources=len(config.sources))
+    _, state = abstract_state(config, sizes, abstract_mesh(*mesh))
+    weights = [task.weight for task in tasks]
+    recorded = sum(task.episodes is not None for task in tasks)
+    return Description(
+        tasks=tasks,
+        missing=tuple(missing),
+        parameters=parameters_by_part(state[0]),
+        layers=config.agent.layers,
+        padding=padding_share(sources, weights, capacity, rows=config.batch_size),
+        padding_from={len(tasks): "demonstrations", 0: "horizons"}.get(recorded, "demonstrations and horizons"),
+        sequence_length=config.sequence_length,
+        batch_size=config.batch_size,
+        accumulation=config.accumulation,
+        capacity=capacity,
+        mesh=dict(zip(AXES, mesh, strict=True)),
+        remat=config.agent.remat,
+        memory={remat: footprint(with_remat(config, remat), sizes, capacity, mesh, state) for remat in (False, True)},
+        update_flops=update_flops(config.agent, sizes, capacity, config.batch_size),
+    )
+
+
+def count_parameters(config: TrainConfig, sizes: InputSizes) -> dict[str, int]:
+    """Number of parameters by part of the network that reads `sizes`; nothing is allocated."""
+    return parameters_by_part(abstract_state(config, sizes, abstract_mesh(1, 1, 1))[1][0])
+
+
+PARTS = {
+    "tokens": "token table",
+    "local": "local positions",
+    "source": "source embedding",
+    "patch": "patch embedder",
+    "vector": "vector embedder",
+    "image": "image embedder",
+    "blocks": "blocks",
+    "norm": "final norm",
+}
+
+
+def parameters_by_part(network: State) -> dict[str, int]:
+    """Number of parameters of each part that the network has, in the order of `PARTS`."""
+    counts: dict[str, int] = {}
+    for path, leaf in nnx.to_flat_state(network):
+        part = path[1] if path[0] == "transformer" else path[0]
+        counts[part] = counts.get(part, 0) + int(np.prod(leaf.get_value().shape))
+    return {name: counts[part] for part, name in PARTS.items() if part in counts}
+
+
+def _look(config: TrainConfig, index: int, source: SourceConfig, data: Path) -> tuple[TaskTokens, TaskSource]:
+    """Tokens and sizes of one task: from its demonstrations where there are some, else from its environment."""
+    task = find_task(source.task)
+    recorded = None
+    if dataset_folder(data, source.task).exists():
+        alone = open_mixture(replace(config, sources=(source,)), data)
+        recorded = replace(alone.sources[0], index=index)
+    try:
+        env = task.make()
+    except MissingExtra:
+        if recorded is None:
+            raise
+        return _tokens(config, source, recorded, None, measured=True), recorded
+    try:
+        rate = env.metadata.get("render_fps")
+        known = recorded or _imagine(config, index, source, env, task.horizon)
+    finally:
+        env.close()
+    return _tokens(config, source, known, rate, measured=recorded is not None), known
+
+
+def _imagine(config: TrainConfig, index: int, source: SourceConfig, env: gym.Env, horizon: int) -> TaskSource:
+    """The source that demonstrations of `horizon` timesteps would make, with the text of a few first observations."""
+    layout = Layout.from_spaces(
+        env.observation_space,
+        env.action_space,
+        vocabulary=config.vocabulary,
+        text=make_text_tokenizer(config.text),
+        options=source.layout,
+    )
+    resets = FIRST_OBSERVATIONS if layout.text_leaves else 1
+    tokens = [int(token_counts(layout, _stacked(env.reset(seed=seed)[0]), 1)[0]) for seed in range(resets)]
+    return imagined_source(config, index, layout, tokens, horizon)
+
+
+def _stacked(value: Any) -> Any:
+    """One observation with a leading axis of 1."""
+    if isinstance(value, dict):
+        return {key: _stacked(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_stacked(part) for part in value)
+    return np.asarray(value)[None]
+
+
+def _tokens(
+    config: TrainConfig, source: SourceConfig, known: TaskSource, rate: float | None, *, measured: bool
+) -> TaskTokens:
+    layout = known.layout
+    text = most_text(layout)
+    hidden = layout.options.past_actions == "hidden" and layout.action_tokens > 0
+    return TaskTokens(
+        task=source.task,
+        weight=source.weight / sum(each.weight for each in config.sources),
+        tokens=layout.max_tokens,
+        mean_tokens=float(known.step_tokens.mean()) if measured else None,
+        text=text,
+        observation=layout.max_observation_tokens - text,
+        separator=int(layout.options.separator),
+        action=layout.action_tokens - hidden,
+        targets=layout.target_count,
+        timesteps=config.sequence_length // layout.max_tokens,
+        frames_per_second=None if rate is None else float(rate),
+        episodes=len(known.table.lengths) if measured else None,
+    )

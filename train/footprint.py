@@ -1,0 +1,139 @@
+"""Memory of one device during an update: what is stored is exact, what is computed is estimated by a formula.
+
+Parameters, optimizer and batch are counted from their shapes and shardings. Activations are those that the backward
+pass needs, plus the largest workspace; compilers keep less by fusing or more by scheduling, so expect the truth within
+a factor of two. Nothing is allocated and no devices are needed: the mesh is abstract.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from generalist.agent.batch import abstract_batch
+from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.network import TABLE_MULTIPLE
+from generalist.tokenizers.sequence import Capacity
+from generalist.train.config import TrainConfig
+from generalist.train.step import State
+
+FLOAT = 4
+"""Bytes of what is kept in float32 whatever the compute dtype: norms' inputs, softmax, logits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Bytes on one device, by use.
+
+    Args:
+        parameters, optimizer: held between updates.
+        gradients: of one update; twice that with accumulation.
+        batch: token arrays and features of the device's rows.
+        embedders: activations of the patch, vector and image embedders.
+        blocks: activations of the trunk that the backward pass keeps.
+        workspace: the larger of what one block and what the logits need while their gradients are computed.
+    """
+
+    parameters: int
+    optimizer: int
+    gradients: int
+    batch: int
+    embedders: int
+    blocks: int
+    workspace: int
+
+    @property
+    def activations(self) -> int:
+        return self.embedders + self.blocks + self.workspace
+
+    @property
+    def total(self) -> int:
+        return self.parameters + self.optimizer + self.gradients + self.batch + self.activations
+
+
+def footprint(
+    config: TrainConfig, sizes: InputSizes, capacity: Capacity, mesh: tuple[int, int, int], state: State
+) -> Footprint:
+    """Memory of one device of a (data, fsdp, tensor) mesh.
+
+    Args:
+        state: `abstract_state` on that mesh, abstract too.
+
+    Raises:
+        ValueError: the mesh does not divide the batch or another sharded size.
+    """
+    shards = mesh[0] * mesh[1]
+    part = config.batch_size // config.accumulation
+    if part % shards:
+        raise ValueError(
+            f"{part} rows (batch_size {config.batch_size} / accumulation {config.accumulation}) do not divide over "
+            f"{shards} devices (mesh data {mesh[0]} x fsdp {mesh[1]}); make the batch a multiple, or change the mesh"
+        )
+    rows, agent = part // shards, config.agent
+    parameters = bytes_per_device(state[0])
+    one = rows * block_activations(agent, capacity.tokens, mesh[2])
+    carried = rows * agent.layers * capacity.tokens * agent.width * jnp.dtype(agent.dtype).itemsize
+    return Footprint(
+        parameters=parameters,
+        optimizer=bytes_per_device(state[1]),
+        gradients=parameters * (2 if config.accumulation > 1 else 1),
+        batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
+        embedders=rows * embedder_activations(agent, sizes, capacity),
+        blocks=carried if agent.remat else agent.layers * one,
+        workspace=max(one, rows * head_activations(agent, sizes, capacity)),
+    )
+
+
+def bytes_per_device(state: Any) -> int:
+    """Bytes of the shards that one device holds of an abstract state."""
+    leaves = jax.tree.leaves(state)
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def block_activations(config: AgentConfig, T: int, tensor: int = 1) -> int:
+    """Bytes that the backward pass of one block needs of one row of T tokens.
+
+    With c bytes of compute dtype, A = heads x head_size and F = feedforward / 2, both divided over the tensor axis:
+    T (2 D (8 + c) + 5 A c + 8 F c) for the norms (two float32 copies each), query, key, value and output, and the gated
+    GELU; heads T T (9 + c) for the mask, the scores and two forms of the softmax.
+    """
+    c, D = jnp.dtype(config.dtype).itemsize, config.width
+    heads = config.heads / tensor
+    A, F = heads * config.head_size, config.feedforward / 2 / tensor
+    linear = T * (2 * D * (2 * FLOAT + c) + 5 * A * c + 8 * F * c)
+    return int(linear + heads * T * T * (1 + 2 * FLOAT + c))
+
+
+def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
+    """Bytes that the backward pass needs of the embedders of one row; rematerialisation does not reach them.
+
+    A patch keeps, for each of its pixels and channels, four float32 values of the two group norms and eleven in the
+    compute dtype; a vector five of its hidden layer; an image five of each of its two layers.
+    """
+    c = jnp.dtype(config.dtype).itemsize
+    total = 0
+    if sizes.patch_size:
+        total += capacity.patches * sizes.patch_size**2 * config.patch_channels * (4 * FLOAT + 11 * c)
+    if sizes.vector_values:
+        total += capacity.vectors * (5 * config.vector_hidden + sizes.vector_values) * c
+    if sizes.image_shape[0]:
+        height, width, channels = sizes.image_shape
+        cells = (height // config.image_patch) * (width // config.image_patch)
+        total += capacity.images * (height * width * channels + 10 * cells * config.image_channels) * c
+    return total
+
+
+def head_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
+    """Bytes for the logits of one row and their gradient (float32), at its targets."""
+    rows = -(-sizes.vocabulary // TABLE_MULTIPLE) * TABLE_MULTIPLE
+    return capacity.targets * (2 * rows * FLOAT + 2 * config.width * jnp.dtype(config.dtype).itemsize)
+
+
+def with_remat(config: TrainConfig, remat: bool) -> TrainConfig:
+    return replace(config, agent=replace(config.agent, remat=remat))
+
+
+def _bytes(tree: Any) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,80 @@
+"""How much of a batch is padding: the packer's first-fit rule on the sizes of examples, without the examples.
+
+Sources may be real or imagined (`imagined_source`), where demonstrations do not exist yet.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.sequence import Capacity
+from generalist.train.config import TrainConfig
+from generalist.train.data import TaskSource
+from generalist.train.windows import EpisodeTable
+
+ROWS = 128
+"""At most this many rows are packed at a time, to stay quick; more rows leave a little less padding."""
+
+
+def imagined_source(
+    config: TrainConfig, index: int, layout: Layout, step_tokens: Sequence[int], horizon: int
+) -> TaskSource:
+    """A source of which only the sizes are known: one episode of `horizon` timesteps for each of `step_tokens`."""
+    count = max(2, len(step_tokens))  # two, so that a prompt finds another episode
+    tokens = np.resize(np.asarray(step_tokens, int), count)
+    return TaskSource(
+        index=index,
+        layout=layout,
+        observations=None,
+        actions=None,
+        table=EpisodeTable(np.arange(count) * horizon, np.full(count, horizon)),
+        step_tokens=np.repeat(tokens, horizon),
+        sequence_length=config.sequence_length,
+        prompt=config.prompt,
+        seed=config.seed,
+    )
+
+
+def most_text(layout: Layout) -> int:
+    """Tokens of the longest text of a timestep; all others are there in every timestep."""
+    observed = len(layout.body_kinds) - layout.action_tokens - layout.options.separator
+    return layout.max_observation_tokens - observed
+
+
+def step_sizes(source: TaskSource) -> np.ndarray:
+    """int[steps, 5]: tokens, targets, patches, vectors and images of each timestep."""
+    layout = source.layout
+    texts = source.step_tokens - (layout.max_tokens - most_text(layout))
+    targets = layout.action_tokens + np.maximum(texts - 1, 0) * layout.options.predict_text
+    features = [np.full(len(texts), count) for count in (layout.patch_count, layout.vector_count, layout.image_count)]
+    return np.stack([source.step_tokens, targets, *features], axis=1)
+
+
+def padding_share(
+    sources: Sequence[TaskSource], weights: Sequence[float], capacity: Capacity, *, rows: int, batches: int = 3
+) -> float:
+    """Share of positions that hold no token, over a few batches drawn and packed as in training.
+
+    Args:
+        rows: of a batch; see `ROWS`.
+        weights: share of examples of each source.
+    """
+    limit = np.asarray([capacity.tokens, capacity.targets, capacity.patches, capacity.vectors, capacity.images])
+    sizes = [step_sizes(source) for source in sources]
+    rng = np.random.default_rng(0)
+    share = np.asarray(weights, float) / np.sum(weights)
+    drawn = np.zeros(len(sources), int)
+    full: list[float] = []
+    bins = np.zeros((min(rows, ROWS), 5), int)
+    while len(full) < batches:
+        i = rng.choice(len(sources), p=share)
+        size = sizes[i][sources[i].window(int(drawn[i])).steps].sum(axis=0)
+        drawn[i] += 1
+        fits = (bins + size <= limit).all(axis=1)
+        if not fits.any():
+            full.append(bins[:, 0].mean() / capacity.tokens)
+            bins[:] = 0
+            fits[0] = True
+        bins[fits.argmax()] += size
+    return 1.0 - float(np.mean(full))
