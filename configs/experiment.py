@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cattrs
-
 from generalist.envs.files import read_json
 from generalist.eval.config import EvaluationConfig
 from generalist.train.config import TrainConfig
@@ -24,6 +22,8 @@ EVALUATION = "evaluation.json"
 
 def evaluation_of(run: Path) -> EvaluationConfig:
     """The evaluation settings stored in a run directory; the defaults if there are none."""
+    import cattrs  # here, because every `--help` would wait for it
+
     path = run / EVALUATION
     if not path.exists():
         return EvaluationConfig()

@@ -45,7 +45,7 @@ WEIGHTS = {
 }
 """Share of sequences; more for the tasks that need more examples (Meta-World, Pendulum) or whose examples are long."""
 
-STEPS = 4000
+STEPS = 3600
 
 
 def config() -> Experiment:

@@ -40,4 +40,6 @@ def read_json(path: Path, otherwise: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise ValueError(f"there is no {path}: {otherwise}") from None
     except ValueError as cause:
-        raise ValueError(f"{path} is damaged ({cause}): restore it, or make this folder anew with --overwrite") from cause
+        raise ValueError(
+            f"{path} is damaged ({cause}): restore it, or make this folder anew with --overwrite"
+        ) from cause

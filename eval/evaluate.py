@@ -141,7 +141,7 @@ def _baselines(
     """Start every missing baseline in worker processes; gives, by task id, a function that waits for its record."""
     seeds = seeds_of(config)
     found = {task.id: parts.load(task, "baselines") for task in tasks}
-    workers = config.workers or max(1, (os.cpu_count() or 2) - 1)
+    workers = config.workers or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread)
     futures: dict[str, Future] = {}

@@ -5,6 +5,8 @@ import pytest
 from generalist.configs.errors import BAD_INPUT, INTERRUPTED, explain, run
 from generalist.envs.collect import CollectionError
 from generalist.envs.task import MissingExtra
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.metrics import DivergedError
 
 
 def raising(error):
@@ -30,6 +32,8 @@ def test_success_is_zero_and_arguments_are_passed_on():
         (FileExistsError("runs/a exists; give --resume or --overwrite"), "runs/a exists; give --resume or --overwrite"),
         (OSError(errno.ENOSPC, "No space left on device", "data/x"), "no space left on the disk while writing data/x"),
         (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk; free some"),
+        (DivergedError("step 7: loss nan, gradient norm 1.0"), "error: step 7: loss nan"),
+        (CheckpointError("runs/a has no checkpoint yet"), "error: runs/a has no checkpoint yet"),
         (CollectionError("push", "no space left", "Traceback ..."), "collecting push failed: no space left"),
         (MissingExtra("metaworld", ImportError("no metaworld")), "pip install 'generalist[metaworld]'"),
     ],
@@ -65,7 +69,7 @@ def test_debug_is_taken_out_of_the_arguments():
     assert seen == ["tasks", "--json"]
 
 
-@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), RuntimeError("x"), ModuleNotFoundError("no jax")])
+@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), RuntimeError("x"), FloatingPointError("x"), ImportError("no jax")])
 def test_faults_of_the_package_keep_their_traceback(error):
     with pytest.raises(type(error)):
         run(raising(error), [])

@@ -29,3 +29,11 @@ def test_nothing_is_printed_when_not_visible():
         bars.add("CartPole-v1", 8, 4000)
         bars.finish("CartPole-v1")
     assert screen.file.getvalue() == ""
+
+
+def test_bars_leave_stdout_to_results(capsys):
+    with CollectionProgress({"CartPole-v1": (8, 0)}, visible=True) as bars:
+        bars.add("CartPole-v1", 8, 4000)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "8/8" in err
