@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import jax
 from flax import nnx
@@ -20,6 +20,13 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
     "vocabulary": ("fsdp", "tensor"),
     "layers": None,
 }
+
+
+def split_cpu(devices: int) -> None:
+    """Make the CPU count as so many devices, if JAX has not begun to use it; later it keeps what it has."""
+    if devices > 1:
+        with suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", devices)
 
 
 def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1, *, devices: list | None = None) -> Mesh:

@@ -33,8 +33,8 @@ def _parameters(description: Description, name: str, out: Console) -> None:
     out.print(f"{description.layers} blocks of {per_layer:,} each")
     if name in PAPER_SIZES:
         out.print(
-            f"the paper's size is {PAPER_SIZES[name]}; rotary positions save it one D x D matrix per block, and the "
-            "widths of the patch embedder are not stated"
+            f"the paper's size is {PAPER_SIZES[name]}: it does not state the widths of the patch embedder, and rotary\n"
+            "positions need one D x D matrix per block less than the relative ones that fit its sizes"
         )
 
 
@@ -55,7 +55,7 @@ def _task_row(task: TaskTokens) -> dict[str, str]:
         "task": task.task,
         "share": f"{task.weight:.1%}",
         "max": str(task.tokens),
-        "mean": "-" if task.mean_tokens is None else f"{task.mean_tokens:.1f}",
+        "mean": f"{task.mean_tokens:.1f}",
         "text": str(task.text),
         "obs": str(task.observation),
         "sep": str(task.separator),

@@ -11,7 +11,7 @@ from generalist.configs.experiment import Experiment
 from generalist.eval.config import EvaluationConfig
 from generalist.tokenizers.layout import LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
-from generalist.train.config import OptimizerConfig, PromptConfig, SourceConfig, TrainConfig
+from generalist.train.config import MeshConfig, OptimizerConfig, PromptConfig, SourceConfig, TrainConfig
 
 LAYOUT = LayoutOptions(
     continuous="vector",
@@ -76,7 +76,8 @@ def config() -> Experiment:
             clip=1.0,
         ),
         sequence_length=128,
-        batch_size=18,
+        batch_size=16,
+        mesh=MeshConfig(cpu_devices=2),
         steps=STEPS,
         return_filter=0.0,
         label_width=1.5,

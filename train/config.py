@@ -84,11 +84,21 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MeshConfig:
-    """Devices along each axis of the mesh; one may be -1 and takes what is left."""
+    """Devices along each axis of the mesh; one may be -1 and takes what is left.
+
+    Args:
+        cpu_devices: without an accelerator, into how many devices the CPU is split. Many operations of a small model run
+            on one thread, so one device per core trains it faster. Results depend on it by rounding alone.
+    """
 
     data: int = -1
     fsdp: int = 1
     tensor: int = 1
+    cpu_devices: int = 1
+
+    def __post_init__(self):
+        if self.cpu_devices < 1:
+            raise ValueError(f"mesh.cpu_devices must be positive, got {self.cpu_devices}")
 
 
 @dataclass(frozen=True, kw_only=True)

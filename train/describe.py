@@ -37,7 +37,7 @@ class TaskTokens:
         weight: share of examples, all sources together 1.
         text, observation, separator, action: text at its longest; the last action token is not counted where later
             timesteps may not see it, because nothing is predicted from it.
-        mean_tokens: over the demonstrations; None without them.
+        mean_tokens: over the demonstrations; without them, over a few first observations.
         targets: positions that carry a loss, at most.
         timesteps: of the longest kind that fit one sequence.
         frames_per_second: timesteps per second of play; None where the environment does not say.
@@ -47,7 +47,7 @@ class TaskTokens:
     task: str
     weight: float
     tokens: int
-    mean_tokens: float | None
+    mean_tokens: float
     text: int
     observation: int
     separator: int
@@ -59,9 +59,8 @@ class TaskTokens:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Of play in real time: mean tokens where they are known, else the most."""
-        per_step = self.mean_tokens if self.mean_tokens is not None else self.tokens
-        return None if self.frames_per_second is None else per_step * self.frames_per_second
+        """Of play in real time."""
+        return None if self.frames_per_second is None else self.mean_tokens * self.frames_per_second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +249,7 @@ def _tokens(
         task=source.task,
         weight=source.weight / sum(each.weight for each in config.sources),
         tokens=layout.max_tokens,
-        mean_tokens=float(known.step_tokens.mean()) if measured else None,
+        mean_tokens=float(known.step_tokens.mean()),
         text=text,
         observation=layout.max_observation_tokens - text,
         separator=int(layout.options.separator),

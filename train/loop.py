@@ -10,7 +10,7 @@ from typing import Any
 import cattrs
 
 from generalist.agent.loss import LossConfig
-from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.agent.sharding import make_mesh, split_cpu, use_mesh
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainConfig
 from generalist.train.data import batches
@@ -61,6 +61,7 @@ def train(
         DivergedError: loss or gradient is not finite.
     """
     keep_freed_memory()
+    split_cpu(config.mesh.cpu_devices)
     start = start or Start()
     mixture = open_mixture(config, data)
     run = _open_run(config, mixture, data, directory, start)

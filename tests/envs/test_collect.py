@@ -16,6 +16,7 @@ from generalist.envs.collect import CollectionError, collect
 from generalist.envs.seeds import demonstration_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import Task
+from generalist.envs.workers import JobFailed
 
 EPISODES = 10
 
@@ -127,6 +128,16 @@ def test_an_error_names_the_task_and_keeps_finished_shards(tmp_path, monkeypatch
     (summary,) = record(tmp_path / "cut")
     assert summary.kept == 5
     assert_same_episodes(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_traceback_shows_what_happened_in_the_worker(tmp_path, monkeypatch):
+    def fails(jobs, *_):
+        raise JobFailed(jobs[0], "RuntimeError: exploded", "Traceback of the worker")
+
+    monkeypatch.setattr(module, "run_jobs", fails)
+    with pytest.raises(CollectionError, match="collecting Walk-v1 failed: RuntimeError: exploded") as failure:
+        record(tmp_path, workers=1)
+    assert failure.value.__notes__ == ["Traceback of the worker"]
 
 
 def test_a_full_disk_damages_nothing(tmp_path):

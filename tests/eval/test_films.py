@@ -33,8 +33,17 @@ def test_long_episodes_are_thinned_evenly_and_keep_the_end(corridor):
     assert result.length == 30
     assert 4 <= len(pictures) <= 8
     ended, _ = films._play(corridor, ConstantPolicy("left", 0), 3, most=100, width=80, seconds=100)
+    assert len(ended) == 31
     assert pictures[-1].tobytes() == ended[-1].tobytes()
     assert [one.tobytes() for one in pictures[:-1]] == [one.tobytes() for one in ended[:-1:8]]
+
+
+@pytest.mark.parametrize("most", range(2, 12))
+def test_the_last_picture_is_always_there(corridor, most):
+    pictures, result = films._play(corridor, ConstantPolicy("right", 1), 3, most=most, width=80, seconds=100)
+    assert result.success
+    assert pictures[-1].getpixel((75, 5)) == (255, 255, 255)
+    assert pictures[0].getpixel((75, 5)) == (0, 0, 0)
 
 
 def test_slow_drawing_means_fewer_frames(corridor):

@@ -1,0 +1,103 @@
+"""Counts against the network itself, tokens against the layouts, tasks that cannot be made."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from generalist.agent.config import InputSizes
+from generalist.agent.network import parameter_count
+from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.configs import smoke
+from generalist.envs import task as tasks
+from generalist.envs.collect import collect
+from generalist.envs.task import MissingExtra, find_task
+from generalist.train import describe as module
+from generalist.train.config import SourceConfig
+from generalist.train.data import batches
+from generalist.train.describe import describe
+from generalist.train.sources import open_mixture
+from generalist.train.step import make_create
+
+CONFIG = smoke.config().train
+NOWHERE = Path("nowhere")
+
+
+def test_without_demonstrations():
+    found = describe(CONFIG, NOWHERE, (1, 1, 1))
+    cart, lake = found.tasks
+    assert (cart.tokens, cart.observation, cart.separator, cart.action, cart.targets) == (2, 1, 1, 0, 1)
+    assert (lake.tokens, lake.observation, lake.separator, lake.action, lake.timesteps) == (3, 1, 1, 1, 21)
+    assert (cart.tokens_per_second, cart.episodes) == (2 * 50, None)
+    assert found.padding_from == "horizons"
+    assert 0 <= found.padding < 0.1
+    assert json.loads(json.dumps(found.to_json()))["memory"]["with_remat"]["total"] == found.memory[True].total
+
+
+def test_the_parameters_are_those_of_the_network():
+    found = describe(CONFIG, NOWHERE, (1, 1, 1))
+    sizes = InputSizes(vocabulary=CONFIG.vocabulary.size, sources=2, vector_values=4)
+    with use_mesh(make_mesh(1)):
+        network, _ = make_create(CONFIG, sizes)()
+    assert found.parameter_count == parameter_count(network)
+    assert found.memory[False].parameters == 4 * found.parameter_count
+    assert set(found.parameters) == {"token table", "local positions", "vector embedder", "blocks", "final norm"}
+
+
+def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path):
+    collect([find_task(source.task) for source in CONFIG.sources], tmp_path, episodes=6, workers=0)
+    config = replace(CONFIG, return_filter=0.0)
+    found = describe(config, tmp_path, (1, 1, 1))
+    mixture = open_mixture(config, tmp_path)
+    stream = iter(batches(mixture.sources, mixture.weights, mixture.capacity, batch_size=8, prefetch=0))
+    seen = [float((next(stream).segment == 0).mean()) for _ in range(20)]
+    assert found.padding_from == "demonstrations"
+    assert [task.episodes for task in found.tasks] == [6, 6]
+    assert found.padding == pytest.approx(sum(seen) / len(seen), abs=0.06)
+    assert found.capacity == mixture.capacity
+
+
+def without(monkeypatch, *ids):
+    """`find_task` whose tasks of these ids lack an extra."""
+
+    def missing(render_mode=None):
+        raise MissingExtra("babyai", ModuleNotFoundError("No module named 'minigrid'"))
+
+    def find(id):
+        task = tasks.find_task(id)
+        return replace(task, make=missing) if id in ids else task
+
+    monkeypatch.setattr(module, "find_task", find)
+
+
+def test_a_missing_extra_is_listed_and_the_rest_is_described(monkeypatch):
+    without(monkeypatch, "CartPole-v1")
+    found = describe(CONFIG, NOWHERE, (1, 1, 1))
+    assert [task.task for task in found.tasks] == ["FrozenLake8x8-v1"]
+    assert found.missing[0][0] == "CartPole-v1"
+    assert "pip install 'generalist[babyai]'" in found.missing[0][1]
+
+
+def test_without_any_task_the_missing_extra_is_the_error(monkeypatch):
+    without(monkeypatch, "CartPole-v1", "FrozenLake8x8-v1")
+    with pytest.raises(MissingExtra, match=r"generalist\[babyai\]"):
+        describe(CONFIG, NOWHERE, (1, 1, 1))
+
+
+def test_a_mesh_divides_state_and_batch():
+    one, four = (describe(CONFIG, NOWHERE, mesh).memory[False] for mesh in ((1, 1, 1), (1, 4, 1)))
+    assert four.batch * 4 == one.batch
+    assert four.activations * 4 == one.activations
+    assert one.parameters / 4 <= four.parameters < one.parameters
+    assert four.optimizer < one.optimizer
+
+
+def test_a_mesh_that_does_not_divide_the_batch_is_refused():
+    with pytest.raises(ValueError, match=r"8 rows .* do not divide over 3 devices"):
+        describe(CONFIG, NOWHERE, (3, 1, 1))
+
+
+def test_any_gymnasium_id():
+    config = replace(CONFIG, sources=(SourceConfig(task="gym:Blackjack-v1"),))
+    assert describe(config, NOWHERE, (1, 1, 1)).tasks[0].observation == 3

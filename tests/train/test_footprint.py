@@ -1,0 +1,88 @@
+"""The estimate of activations against what the compiler allocates."""
+
+from dataclasses import replace
+
+import pytest
+
+from generalist.agent.batch import abstract_batch
+from generalist.agent.config import InputSizes
+from generalist.agent.loss import LossConfig
+from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.configs import quickstart, smoke
+from generalist.tokenizers.sequence import Capacity
+from generalist.train.config import TrainConfig
+from generalist.train.footprint import Footprint, footprint, with_remat
+from generalist.train.step import abstract_state, jit_update
+
+SMOKE, QUICKSTART = smoke.config().train, quickstart.config().train
+CAPACITIES = {
+    "smoke": Capacity(tokens=64, targets=32, vectors=32, vector_values=4),
+    "quickstart": Capacity(
+        tokens=128, targets=128, vectors=128, vector_values=39, images=8, image_shape=(56, 56, 3)
+    ),
+}  # fmt: skip
+
+
+def sizes_of(config: TrainConfig, capacity: Capacity) -> InputSizes:
+    return InputSizes(
+        vocabulary=config.vocabulary.size,
+        sources=len(config.sources),
+        vector_values=capacity.vector_values,
+        image_shape=capacity.image_shape,
+    )
+
+
+def estimated_and_compiled(config: TrainConfig, capacity: Capacity) -> tuple[Footprint, int]:
+    """The estimate, and bytes of the compiled update's temporary buffers, gradients included."""
+    mesh, sizes = make_mesh(1), sizes_of(config, capacity)
+    graphdef, state = abstract_state(config, sizes, mesh)
+    loss = LossConfig(targets=capacity.targets, label_width=config.label_width)
+    batch = abstract_batch(capacity, config.batch_size)
+    with use_mesh(mesh):
+        compiled = jit_update(config, graphdef, state, loss).lower(state, batch).compile()
+    found = footprint(config, sizes, capacity, (1, 1, 1), state)
+    return found, compiled.memory_analysis().temp_size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("config", "capacity"),
+    [
+        pytest.param(SMOKE, CAPACITIES["smoke"], id="smoke"),
+        pytest.param(QUICKSTART, CAPACITIES["quickstart"], id="quickstart"),
+    ],
+)
+def test_the_estimate_is_within_a_factor_of_two_of_the_compiler(config, capacity):
+    found, compiled = estimated_and_compiled(config, capacity)
+    ratio = (found.gradients + found.activations) / compiled
+    print(f"estimate / compiled: {ratio:.2f}")
+    assert 0.5 < ratio < 2.0
+
+
+def test_rematerialisation_keeps_one_width_per_token_and_layer():
+    capacity = CAPACITIES["smoke"]
+    sizes, config = sizes_of(SMOKE, capacity), with_remat(SMOKE, True)
+    _, state = abstract_state(config, sizes, make_mesh(1))
+    found = footprint(config, sizes, capacity, (1, 1, 1), state)
+    assert found.blocks == 8 * 64 * 32 * 4 * 2
+    assert found.blocks < footprint(SMOKE, sizes, capacity, (1, 1, 1), state).blocks
+
+
+def test_accumulation_divides_activations_and_doubles_gradients():
+    capacity = CAPACITIES["smoke"]
+    sizes = sizes_of(SMOKE, capacity)
+    _, state = abstract_state(SMOKE, sizes, make_mesh(1))
+    whole = footprint(SMOKE, sizes, capacity, (1, 1, 1), state)
+    parts = footprint(replace(SMOKE, accumulation=4), sizes, capacity, (1, 1, 1), state)
+    assert parts.activations * 4 == whole.activations
+    assert parts.gradients == 2 * whole.gradients
+    assert parts.batch == whole.batch
+
+
+def test_a_row_of_tokens_costs_more_than_in_proportion():
+    capacity = CAPACITIES["smoke"]
+    sizes = sizes_of(SMOKE, capacity)
+    _, state = abstract_state(SMOKE, sizes, make_mesh(1))
+    short, long = (
+        footprint(SMOKE, sizes, replace(capacity, tokens=tokens), (1, 1, 1), state).blocks for tokens in (64, 128)
+    )
+    assert 2 * short < long < 4 * short

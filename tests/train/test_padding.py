@@ -1,0 +1,51 @@
+"""Expected padding on sizes that can be worked out by hand."""
+
+from dataclasses import replace
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from generalist.tokenizers.layout import Layout, LayoutOptions
+from generalist.train.config import PromptConfig, SourceConfig, TrainConfig
+from generalist.train.data import row_capacity
+from generalist.train.padding import imagined_source, most_text, padding_share, step_sizes
+
+CONFIG = TrainConfig(sources=(SourceConfig(task="any"),), sequence_length=100, prompt=PromptConfig(fraction=0.0))
+TEXT = gym.spaces.Dict(mission=gym.spaces.Text(50), place=gym.spaces.Discrete(4))
+
+
+def layout(values: int, **options) -> Layout:
+    space = gym.spaces.Box(-1, 1, (values,), np.float32)
+    return Layout.from_spaces(space, gym.spaces.Discrete(3), options=LayoutOptions(**options))
+
+
+def share(made: Layout, horizon: int, *, rows: int = 4, config: TrainConfig = CONFIG) -> float:
+    source = imagined_source(config, 0, made, [made.max_tokens], horizon)
+    capacity = row_capacity([source], config.sequence_length)
+    return padding_share([source], [1.0], capacity, rows=rows)
+
+
+def test_whole_timesteps_leave_the_rest_of_a_row():
+    assert share(layout(28), horizon=1000) == pytest.approx(0.1)  # three timesteps of 28 + 2
+
+
+def test_short_episodes_are_packed():
+    assert share(layout(8), horizon=3) == pytest.approx(0.1)  # three episodes of three timesteps of 10
+
+
+def test_a_timestep_of_the_length_of_the_row_leaves_nothing():
+    assert share(layout(98), horizon=5) == 0
+
+
+def test_targets_limit_what_a_row_takes():
+    source = imagined_source(CONFIG, 0, layout(8), [10], 1)
+    capacity = replace(row_capacity([source], 100), targets=4)
+    assert padding_share([source], [1.0], capacity, rows=2) == pytest.approx(0.6)
+
+
+def test_text_counts_at_the_length_that_was_seen():
+    made = Layout.from_spaces(TEXT, gym.spaces.Discrete(3))
+    assert most_text(made) == 64
+    source = imagined_source(CONFIG, 0, made, [13, 23], 1)
+    assert step_sizes(source)[:, :2].tolist() == [[13, 1 + 9], [23, 1 + 19]]
