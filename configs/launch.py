@@ -9,7 +9,7 @@ from typing import Any
 import cattrs
 import jax
 
-from generalist.agent.sharding import mesh_sizes
+from generalist.agent.sharding import mesh_sizes, split_cpu
 from generalist.configs.describe_table import print_description
 from generalist.configs.experiment import EVALUATION, Experiment
 from generalist.configs.terminal import console
@@ -42,9 +42,11 @@ def train(
     config = with_tasks(experiment.train, tasks)
     for source in config.sources:
         find_task(source.task)
-    run = run_training(config, data, out, start=start)
-    write_json(out / EVALUATION, cattrs.unstructure(experiment.evaluation))
-    return run
+
+    def keep_evaluation(run: Run) -> None:
+        write_json(run.directory / EVALUATION, cattrs.unstructure(experiment.evaluation))
+
+    return run_training(config, data, out, start=start, on_start=keep_evaluation)
 
 
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def describe(
     """
     config = experiment.train
     if mesh is None:
+        split_cpu(config.mesh.cpu_devices)
         asked = (config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
         mesh = mesh_sizes(*asked, devices=jax.device_count() if -1 in asked else 1)
     else:

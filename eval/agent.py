@@ -28,7 +28,7 @@ from generalist.eval.policy import AgentPolicy, Player
 from generalist.tokenizers.layout import Layout
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import Run, read_run
-from generalist.train.sources import input_sizes
+from generalist.train.sources import check_local_positions, input_sizes
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,10 @@ class Agent:
         else:
             observation, action = what.observation_space, what.action_space
         identity = what.spec.id if what.spec else None
-        for candidate in (identity, f"{GYM_PREFIX}{identity}"):
-            if candidate in names and _same(layouts[names.index(candidate)], observation, action):
-                return layouts[names.index(candidate)], names.index(candidate)
+        for index, name in enumerate(names):
+            registered = name.removeprefix(GYM_PREFIX).rpartition(":")[2]
+            if registered == identity and _same(layouts[index], observation, action):
+                return layouts[index], index
         same = [index for index, layout in enumerate(layouts) if _same(layout, observation, action)]
         if len(same) == 1:
             return layouts[same[0]], same[0]
@@ -125,17 +126,21 @@ class Agent:
         layout = Layout.from_spaces(
             observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options
         )
-        sizes = self.sizes
-        for what, needed, available in (
-            ("vectors of length", layout.vector_values, sizes.vector_values),
-            ("image patches of size", layout.options.patch_size if layout.patch_count else 0, sizes.patch_size),
-            ("whole images of height", layout.image_shape[0], sizes.image_shape[0]),
+        sizes, config = self.sizes, self.run.config.agent
+        patch = (layout.options.patch_size, layout.options.channels)
+        vector, tokens = layout.vector_values, layout.max_tokens
+        for what, needed, readable, fits in (
+            ("vectors of length", vector, sizes.vector_values, vector <= sizes.vector_values),
+            ("patches of", patch, (sizes.patch_size, sizes.patch_channels), not layout.patch_count),
+            ("whole images of", layout.image_shape, sizes.image_shape, not layout.image_count),
+            ("timesteps of tokens", tokens, config.window, tokens <= config.window),
         ):
-            if needed > available:
+            if not fits and needed != readable:
                 raise ValueError(
-                    f"the environment shows {what} {needed}, this agent reads at most {available}; "
+                    f"the environment shows {what} {needed}, this agent reads {readable}; "
                     "train one with this environment among its sources"
                 )
+        check_local_positions("this environment", layout, config)
         return layout
 
     def policy(

@@ -23,7 +23,7 @@ class EvaluationConfig:
     """
 
     episodes: int = 50
-    slots: int = 50
+    slots: int = 25
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     sampled: tuple[str, ...] = ()
     prompts: int = 0

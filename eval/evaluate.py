@@ -28,7 +28,7 @@ from generalist.eval.agreement import action_agreement
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.curves import summarize
 from generalist.eval.films import Film, film
-from generalist.eval.measure import measure_baselines, one_thread
+from generalist.eval.measure import begin_worker, measure_baselines
 from generalist.eval.page import write_page
 from generalist.eval.policy import AgentPolicy
 from generalist.eval.progress import EvaluationDisplay
@@ -79,7 +79,7 @@ def evaluate(
     agent = Agent.load(run, decode=config.decode)
     chosen = [find_task(task) for task in tasks or agent.tasks]
     data = Path(data or agent.run.data)
-    parts = Parts(Path(run) / "evaluation", {"config": cattrs.unstructure(config), "step": agent.step})
+    parts = Parts(Path(run) / "evaluation", config, agent.step, data)
     films: list[Film] = []
     timings: dict[str, float] = {}
     with (
@@ -112,11 +112,23 @@ def seeds_of(config: EvaluationConfig) -> list[int]:
 
 
 class Parts:
-    """Finished parts of an evaluation on disk; parts of other settings or of another checkpoint do not count."""
+    """Finished parts of an evaluation on disk.
 
-    def __init__(self, folder: Path, fingerprint: dict[str, Any]):
-        self.folder, self.fingerprint = folder, json.loads(json.dumps(fingerprint))
+    Parts of other settings, another checkpoint or other demonstrations do not count.
+    """
+
+    def __init__(self, folder: Path, config: EvaluationConfig, step: int, data: Path):
+        self.folder, self.step, self.data = folder, step, data
+        settings = cattrs.unstructure(config)
+        # These two change what is shown and how fast, not what is measured.
+        self.settings = {name: value for name, value in settings.items() if name not in ("films", "workers")}
         folder.mkdir(parents=True, exist_ok=True)
+
+    def _fingerprint(self, task: Task) -> dict[str, Any]:
+        index = dataset_folder(self.data, task.id) / "index.json"
+        demonstrations = [str(index), index.stat().st_mtime_ns] if index.exists() else None
+        content = {"config": self.settings, "step": self.step, "demonstrations": demonstrations}
+        return json.loads(json.dumps(content))
 
     def _path(self, task: Task, part: str) -> Path:
         return self.folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"
@@ -126,10 +138,10 @@ class Parts:
             stored = json.loads(self._path(task, part).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return None
-        return task_from_json(stored["task"]) if stored.get("fingerprint") == self.fingerprint else None
+        return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task) else None
 
     def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
-        content = {"fingerprint": self.fingerprint, "task": task_to_json(record)}
+        content = {"fingerprint": self._fingerprint(task), "task": task_to_json(record)}
         write_json(self._path(task, part), content)
         return record
 
@@ -143,11 +155,11 @@ def _baselines(
     found = {task.id: parts.load(task, "baselines") for task in tasks}
     workers = config.workers or os.cpu_count() or 1
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=one_thread)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
     futures: dict[str, Future] = {}
     waiting: dict[str, Callable[[], TaskRecord]] = {}
     try:
-        for task in sorted(tasks, key=lambda task: -task.horizon):
+        for task in sorted(tasks, key=lambda task: -slowness(task)):
             known = found[task.id]
             if known is not None:
                 display.baseline_done(task.id)
@@ -159,6 +171,20 @@ def _baselines(
         yield waiting
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def slowness(task: Task, steps: int = 20) -> float:
+    """Seconds that the longest episode of a task takes, from a few random steps: what takes longest starts first."""
+    env = task.make()
+    env.reset(seed=selection_seed(0))
+    begun = time.perf_counter()
+    for _ in range(steps):
+        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            env.reset(seed=selection_seed(0))
+    seconds = time.perf_counter() - begun
+    env.close()
+    return task.horizon * seconds / steps
 
 
 def _waiter(
@@ -229,8 +255,8 @@ def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) 
 
 
 def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Film:
-    single = cattrs.structure(cattrs.unstructure(config) | {"slots": 1}, EvaluationConfig)
-    return film(task, make_policy(agent, task, data, single), seeds_of(config)[0])
+    # With all its slots, of which it plays one: another number would compile the step again.
+    return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
 
 
 def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:

@@ -1,10 +1,14 @@
 """Every baseline of one task, measured in a worker process that imports no JAX."""
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from generalist.envs.rlds import is_text
 from generalist.envs.seeds import selection_seed
+from generalist.envs.spaces import space_leaves
 from generalist.envs.storage import Demonstrations
 from generalist.envs.task import find_task
 from generalist.eval.baselines import ExpertPolicy, RandomPolicy, best_constant, constant_candidates
@@ -16,9 +20,16 @@ SLOTS = 16
 """Environments at once; results do not depend on it."""
 
 
-def one_thread() -> None:
-    """Keep linear algebra of this process to one thread: the others are busy."""
+def begin_worker() -> None:
+    """Keep linear algebra of this process to one thread, because the others are busy, and end when the parent does.
+
+    A pool's worker waits for its next job forever if its parent is killed.
+    """
     from threadpoolctl import threadpool_limits
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
     os.environ["OMP_NUM_THREADS"] = "1"
     threadpool_limits(1)
@@ -29,7 +40,8 @@ def measure_baselines(
 ) -> dict[str, PolicyRecord]:
     """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
 
-    The expert is left out where the task has none; what needs demonstrations, where there are none.
+    The expert is left out where the task has none; what needs demonstrations, where there are none, or where an action
+    is text, for which there is no linear policy.
     """
     task = find_task(task_id)
     records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
@@ -38,6 +50,8 @@ def measure_baselines(
     if not demonstrations.exists():
         return records
     opened = Demonstrations.open(demonstrations)
+    if any(is_text(leaf) for _, leaf in space_leaves(opened.action_space)):
+        return records
     steps = opened.load_steps()
     spaces = opened.observation_space, opened.action_space
     chosen = best_constant(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time, running little
 jax.config.update("jax_numpy_rank_promotion", "raise")
 settings.register_profile("calm", deadline=None)  # a busy machine is no failure
 settings.load_profile("calm")

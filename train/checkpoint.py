@@ -22,9 +22,11 @@ class Checkpoints:
         directory: made if it is not there.
         keep: this many newest checkpoints stay.
         metadata: JSON stored in every checkpoint and compared on load; holds the vocabulary's version.
+        writes: whether it may save. Then it removes what a killed run left half-written; a reader must not, because a
+            run may be writing right now.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 2, metadata: dict[str, Any] | None = None):
+    def __init__(self, directory: Path, *, keep: int = 2, metadata: dict[str, Any] | None = None, writes: bool = True):
         self.directory = Path(directory).absolute()
         self.metadata = {"format": FORMAT} | (metadata or {})
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -33,14 +35,16 @@ class Checkpoints:
             # Orbax annotates its own policies with other types than its protocols have.
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
             preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=writes,
         )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._checkpointer.close()
+        """Wait until the last one is written. Raises CheckpointError if it could not be."""
+        with self._writing():
+            self._checkpointer.close()
 
     @property
     def latest(self) -> int | None:
@@ -49,9 +53,24 @@ class Checkpoints:
         return None if newest is None else newest.step
 
     def save(self, step: int, state: Any, data: Any) -> None:
-        """Start saving; training goes on while it is written."""
+        """Start saving; training goes on while it is written.
+
+        Raises:
+            CheckpointError: this one, or the one before it, could not be written; older ones are untouched.
+        """
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
-        self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=self.metadata)
+        with self._writing():
+            self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=self.metadata)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            raise CheckpointError(
+                f"{self.directory}: a checkpoint could not be written ({type(error).__name__}: {str(error)[:200]}); "
+                "older ones are whole: free some space and go on with --resume"
+            ) from error
 
     def restore(self, step: int, state: Any, data: Any) -> Any:
         """The state saved at `step`, laid out as the (abstract) `state`; `data` is set back in place.

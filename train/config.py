@@ -87,8 +87,8 @@ class MeshConfig:
     """Devices along each axis of the mesh; one may be -1 and takes what is left.
 
     Args:
-        cpu_devices: without an accelerator, into how many devices the CPU is split. Many operations of a small model run
-            on one thread, so one device per core trains it faster. Results depend on it by rounding alone.
+        cpu_devices: without an accelerator, into how many devices the CPU is split. Many operations of a small model
+            run on one thread, so one device per core trains it faster. Results depend on it by rounding alone.
     """
 
     data: int = -1

@@ -190,7 +190,7 @@ def parameters_by_part(network: State) -> dict[str, int]:
     """Number of parameters of each part that the network has, in the order of `PARTS`."""
     counts: dict[str, int] = {}
     for path, leaf in nnx.to_flat_state(network):
-        part = path[1] if path[0] == "transformer" else path[0]
+        part = str(path[1] if path[0] == "transformer" else path[0])
         counts[part] = counts.get(part, 0) + int(np.prod(leaf.get_value().shape))
     return {name: counts[part] for part, name in PARTS.items() if part in counts}
 

@@ -19,7 +19,7 @@ from generalist.train.flops import measured_peak, update_flops
 from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter, fetch, summarise
 from generalist.train.run import Run, read_run, write_run
-from generalist.train.sources import Mixture, input_sizes, open_mixture
+from generalist.train.sources import Mixture, input_sizes, layout_to_json, open_mixture
 from generalist.train.step import abstract_state, create_state, make_step
 
 
@@ -49,11 +49,13 @@ def train(
     *,
     start: Start | None = None,
     quiet: bool = False,
+    on_start: Callable[[Run], None] | None = None,
     on_checkpoint: Callable[[int, Any], None] | None = None,
 ) -> Run:
     """Train an agent on the demonstrations under `data` and leave a run directory.
 
     Args:
+        on_start: called once the run directory is there, before the first update.
         on_checkpoint: called with (step, state) after each checkpoint is started; evaluation during training goes here.
 
     Raises:
@@ -65,6 +67,8 @@ def train(
     start = start or Start()
     mixture = open_mixture(config, data)
     run = _open_run(config, mixture, data, directory, start)
+    if on_start:
+        on_start(run)
     sizes = input_sizes(config, list(mixture.layouts.values()))
     mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
     stream = iter(batches(mixture.sources, mixture.weights, mixture.capacity, batch_size=config.batch_size))
@@ -73,7 +77,7 @@ def train(
         label_width=config.label_width,
         source_weights=tuple(source.loss_weight for source in config.sources),
     )
-    with run.open_checkpoints() as checkpoints:
+    with run.open_checkpoints(writes=True) as checkpoints:
         first = checkpoints.latest if start.resume else None
         if first is None:
             graphdef, state = create_state(config, sizes, mesh)
@@ -137,6 +141,12 @@ def _open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path
                 raise ValueError(
                     f"{directory} was started with another configuration ({_difference(run.config, config)})"
                 )
+            for task, layout in mixture.layouts.items():
+                if layout_to_json(layout) != layout_to_json(run.layouts[task]):
+                    raise ValueError(
+                        f"the demonstrations of {task} under {data} are not those that {directory} was started with; "
+                        "bring the old ones back, or start another run"
+                    )
             return run
         if not start.overwrite:
             raise FileExistsError(

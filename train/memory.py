@@ -1,7 +1,7 @@
 """Keep freed memory in the process: on a CPU, every update otherwise maps and clears the same gigabytes again.
 
-XLA takes its buffers from malloc at each call. glibc gives large ones back to the kernel at once, and the page faults of
-getting them anew took a third of the CPU time of a small model's update (measured: 90 of 267 ms, 10 ms with this).
+XLA takes its buffers from malloc at each call. glibc gives large ones back to the kernel at once, and the page faults
+of getting them anew took a third of the CPU time of a small model's update (measured: 90 of 267 ms, 10 ms with this).
 """
 
 import ctypes

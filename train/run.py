@@ -41,8 +41,9 @@ class Run:
     def checkpoints(self) -> Path:
         return self.directory / "checkpoints"
 
-    def open_checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.checkpoints, keep=self.config.keep, metadata=checkpoint_metadata(self.config))
+    def open_checkpoints(self, *, writes: bool = False) -> Checkpoints:
+        metadata = checkpoint_metadata(self.config)
+        return Checkpoints(self.checkpoints, keep=self.config.keep, metadata=metadata, writes=writes)
 
 
 def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "schema": SCHEMA,
         "config": cattrs.unstructure(config),
         "layouts": {task: layout_to_json(layout) for task, layout in mixture.layouts.items()},
-        "data": str(data),
+        "data": str(Path(data).absolute()),
         "versions": {name: version(name) for name in PACKAGES},
     }
     write_json(directory / "config.json", stored)

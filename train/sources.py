@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from generalist.agent.config import InputSizes
+from generalist.agent.config import AgentConfig, InputSizes
 from generalist.envs.filter import filter_by_return
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.storage import Demonstrations, dataset_folder
@@ -27,6 +27,15 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
     if not config.model:
         raise ValueError("text.tokenizer sentencepiece needs text.model, the path of a SentencePiece model file")
     return SentencePieceTokenizer.load(config.model)
+
+
+def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None:
+    """Raises ValueError where an observation has more tokens than the agent's table of local positions has rows."""
+    if layout.max_observation_tokens > agent.local_positions:
+        raise ValueError(
+            f"an observation of {task} has up to {layout.max_observation_tokens} tokens, agent.local_positions is "
+            f"{agent.local_positions}; raise it, or show vectors or images as one token"
+        )
 
 
 def token_counts(layout: Layout, observations: Any, steps: int) -> np.ndarray:
@@ -70,6 +79,7 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
                 f"generalist collect --task {source.task} --out {data}"
             )
         sources.append(_source(config, index, Demonstrations.open(path), text))
+        check_local_positions(source.task, sources[-1].layout, config.agent)
     return Mixture(
         tuple(sources),
         tuple(source.weight for source in config.sources),

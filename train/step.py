@@ -53,7 +53,15 @@ def make_step(
 
     Output shardings are pinned to those of `state`: left free, the compiler changes some, and the second step compiles
     again and keeps two copies of the parameters.
+
+    Raises:
+        ValueError: the rows of an update, or of one of its parts, do not divide over the mesh.
     """
+    shares = mesh.shape["data"] * mesh.shape["fsdp"] * config.accumulation
+    if config.batch_size % shares:
+        raise ValueError(
+            f"batch_size {config.batch_size} must be a multiple of mesh.data x mesh.fsdp x accumulation = {shares}"
+        )
     jitted = jit_update(config, graphdef, state, loss)
     rows = batch_sharding(mesh)
 

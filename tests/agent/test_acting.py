@@ -36,7 +36,7 @@ def test_only_legal_ids_are_chosen(config, legal):
     """Whatever the logits, even where every legal id is far below the others."""
     logits = np.random.default_rng(0).normal(0, 4, (200, VOCABULARY.size)).astype(np.float32)
     logits[:100, legal[0] : legal[1]] -= 60
-    mask = (EVERY >= legal[0]) & (EVERY < legal[1])
+    mask = np.isin(EVERY, range(*legal))
     continuous = legal == (START, STOP)
     ids, values = choose(logits, jnp.asarray(mask), jnp.asarray(continuous), keys(200), VOCABULARY, config)
     assert ids.min() >= legal[0]
@@ -99,7 +99,9 @@ def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], ste
     example = jax.tree.map(lambda leaf: leaf, batch(*[observed[i] for i in order]))
     example.loss_mask[:], example.segment[:, count:] = False, 0
     spec = ActionSpec(
-        jnp.asarray(rows.action_ranges), jnp.asarray(rows.action_is_continuous), jnp.asarray(rows.options.past_actions == "shown")
+        jnp.asarray(rows.action_ranges),
+        jnp.asarray(rows.action_is_continuous),
+        jnp.asarray(rows.options.past_actions == "shown"),
     )
     ids, values, cache = make_act(graphdef, VOCABULARY, decode)(
         state,

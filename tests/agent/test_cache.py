@@ -41,7 +41,8 @@ def in_pieces(model: Network, cache: Cache, example: TokenBatch, sizes: tuple[in
         found.append(np.asarray(out[0, : stop - start]))
         start = stop
         if start == count:
-            return np.concatenate(found)
+            break
+    return np.concatenate(found)
 
 
 @pytest.mark.parametrize("window", [64, 8])
@@ -98,9 +99,9 @@ def test_a_cleared_environment_starts_anew_and_the_others_go_on():
     kept, _ = jitted(step, model, cache, late)
     fresh, _ = jitted(step, model, clear(cache, np.array([True, False])), late)
     alone, _ = jitted(step, model, empty_cache(CONFIG, 2), late)
-    np.testing.assert_allclose(fresh[0], alone[0], atol=1e-5)
-    np.testing.assert_allclose(fresh[1], kept[1], atol=1e-5)
-    assert np.abs(fresh[0] - kept[0]).max() > 1e-3
+    np.testing.assert_allclose(fresh[0, :5], alone[0, :5], atol=1e-5)
+    np.testing.assert_allclose(fresh[1, :5], kept[1, :5], atol=1e-5)
+    assert np.abs(fresh[0, :5] - kept[0, :5]).max() > 1e-3
 
 
 def test_too_many_new_tokens_are_refused():

@@ -87,9 +87,9 @@ def test_packed_equals_alone_and_padding_changes_nothing(name):
     features = {at: len(getattr(row, at)) + 1 for at in FEATURES}
     rows = [padded(sequence, len(row) + 5, features) for sequence in (first, second, row)]
     one, two, both = hidden(model, batch(*rows))
-    np.testing.assert_allclose(one[: len(first)], hidden(model, batch(first))[0], atol=1e-5)
-    np.testing.assert_allclose(both[: len(first)], one[: len(first)], atol=1e-5)
-    np.testing.assert_allclose(both[len(first) : len(row)], two[: len(second)], atol=1e-5)
+    np.testing.assert_allclose(one[: len(first)], hidden(model, batch(first))[0], atol=5e-5)
+    np.testing.assert_allclose(both[: len(first)], one[: len(first)], atol=5e-5)
+    np.testing.assert_allclose(both[len(first) : len(row)], two[: len(second)], atol=5e-5)
     assert np.isfinite(both).all()
 
 

@@ -69,7 +69,9 @@ def test_debug_is_taken_out_of_the_arguments():
     assert seen == ["tasks", "--json"]
 
 
-@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), RuntimeError("x"), FloatingPointError("x"), ImportError("no jax")])
+@pytest.mark.parametrize(
+    "error", [TypeError("x"), KeyError("x"), RuntimeError("x"), FloatingPointError("x"), ImportError("no jax")]
+)
 def test_faults_of_the_package_keep_their_traceback(error):
     with pytest.raises(type(error)):
         run(raising(error), [])

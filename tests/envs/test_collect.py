@@ -206,7 +206,7 @@ def test_workers_give_the_same_episodes_as_one_process(tmp_path, capfd):
     Path("my_policy.py").write_text("def lean(env):\n    return lambda observation: int(observation[2] > 0)\n")
     settings = {"seed": 1, "episodes": 6, "policy": "my_policy:lean"}
     collect(["gym:CartPole-v1"], "many", workers=2, progress=True, **settings)
-    assert "6/6" in capfd.readouterr().out
+    assert "6/6" in capfd.readouterr().err
     collect(["gym:CartPole-v1"], "one", workers=0, progress=False, **settings)
     assert_same_episodes("many", "one", "gym:CartPole-v1")
     assert Demonstrations.open(dataset_folder("many", "gym:CartPole-v1")).episode(0).metadata.expert == "my_policy:lean"

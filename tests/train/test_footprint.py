@@ -48,7 +48,7 @@ def estimated_and_compiled(config: TrainConfig, capacity: Capacity) -> tuple[Foo
     ("config", "capacity"),
     [
         pytest.param(SMOKE, CAPACITIES["smoke"], id="smoke"),
-        pytest.param(QUICKSTART, CAPACITIES["quickstart"], id="quickstart"),
+        pytest.param(QUICKSTART, CAPACITIES["quickstart"], id="quickstart", marks=pytest.mark.slow),
     ],
 )
 def test_the_estimate_is_within_a_factor_of_two_of_the_compiler(config, capacity):

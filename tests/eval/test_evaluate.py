@@ -1,0 +1,116 @@
+"""A whole evaluation of a small run: the report's fields, its parts on disk, and what it refuses."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tiny import TASKS, demonstrations, trained
+
+from generalist.agent.config import DecodeConfig
+from generalist.envs.seeds import evaluation_seed, selection_seed
+from generalist.envs.task import find_task
+from generalist.eval import evaluate as module
+from generalist.eval.agent import Agent
+from generalist.eval.config import EvaluationConfig
+from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
+from generalist.eval.report import POLICIES, load_report, recompute
+
+CONFIG = EvaluationConfig(episodes=2, slots=2, prompts=1, films=False, selection_episodes=1, workers=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A copy of the trained run with its report."""
+    made = Path(shutil.copytree(trained(), tmp_path_factory.mktemp("evaluated") / "run"))
+    evaluate(made, CONFIG, quiet=True)
+    return made
+
+
+def test_the_report_has_the_fields_that_readers_rely_on(run):
+    report = load_report(run / "report.json")
+    assert report["schema"] == 1
+    for group in (report["overall"], *report["families"].values()):
+        assert {"mean", "median", "iqm"} <= set(group)
+    assert set(report["families"]) == {"classic_control", "toy_text"}
+    assert [task["id"] for task in report["tasks"]] == list(TASKS)
+    for task in report["tasks"]:
+        assert {"id", "family", "episodes", "random", "expert", "agent", "normalized", "success"} <= set(task)
+        assert task["episodes"] == 2
+        assert task["seeds"] == [evaluation_seed(0), evaluation_seed(1)]
+        low, high = task["agent"]["ci95"]
+        assert low <= task["agent"]["mean"] <= high
+        assert all(len(task[name]["returns"]) == 2 for name in POLICIES)
+        assert 0 <= task["agreement"] <= 1
+    assert report["configuration"]["checkpoint"] == 6
+    assert report["configuration"]["evaluation"]["prompts"] == 1
+    assert report["versions"]["jax"]
+    assert report["timings"]["agent"] > 0
+    assert report["training"]["steps"][-1] == 6
+
+
+def test_the_report_can_be_computed_again_from_itself(run):
+    report = load_report(run / "report.json")
+    assert recompute(report) == report
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_finished_parts_are_not_done_again(run, tmp_path, monkeypatch):
+    """Interrupted after the agent's first task: that task, and every baseline, is taken from disk."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    (copy / "evaluation" / "frozen_lake8x8_v1.agent.json").unlink()
+    played = []
+
+    def rollout(task, *args, **kwargs):
+        played.append(task.id)
+        return real(task, *args, **kwargs)
+
+    real = module.rollout
+    monkeypatch.setattr(module, "rollout", rollout)
+    again = evaluate(copy, CONFIG, quiet=True)
+    assert played == ["FrozenLake8x8-v1"]
+    before = load_report(run / "report.json")
+    for one, other in zip(again["tasks"], before["tasks"], strict=True):
+        assert one["agent"]["returns"] == other["agent"]["returns"]
+    assert again["overall"] == before["overall"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "settings", "demonstrations"])
+def test_parts_that_do_not_fit_do_not_count(run, tmp_path, damage):
+    task = find_task(TASKS[0])
+    folder = Path(shutil.copytree(run / "evaluation", tmp_path / "parts"))
+    config, data = CONFIG, demonstrations()
+    assert module.Parts(folder, replace(config, films=True), 6, data).load(task, "agent") is not None
+    assert module.Parts(folder, config, 3, data).load(task, "agent") is None
+    if damage == "cut":
+        path = folder / "cart_pole_v1.agent.json"
+        path.write_text(path.read_text()[:100])
+    elif damage == "settings":
+        config = replace(config, decode=DecodeConfig(discrete="sample"))
+    else:
+        data = tmp_path
+    assert module.Parts(folder, config, 6, data).load(task, "agent") is None
+
+
+def test_only_the_named_tasks_are_played_and_the_report_goes_elsewhere(run, tmp_path):
+    report = evaluate(run, CONFIG, tasks=[TASKS[0]], out=tmp_path / "there", quiet=True)
+    assert [task["id"] for task in report["tasks"]] == [TASKS[0]]
+    assert json.loads((tmp_path / "there" / "report.json").read_text()) == json.loads(json.dumps(report))
+
+
+def test_prompts_without_demonstrations_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"prompts need demonstrations of CartPole-v1 .* --prompts 0"):
+        make_policy(Agent.load(trained()), find_task("CartPole-v1"), tmp_path, CONFIG)
+
+
+def test_a_family_or_a_task_can_be_sampled():
+    config = replace(CONFIG, sampled=("toy_text", "Acrobot-v1"))
+    chosen = {id: decode_of(config, find_task(id)).discrete for id in ("CartPole-v1", "Acrobot-v1", "Taxi-v4")}
+    assert chosen == {"CartPole-v1": "mode", "Acrobot-v1": "sample", "Taxi-v4": "sample"}
+
+
+def test_settings_are_compared_on_seeds_of_their_own():
+    config = replace(CONFIG, seeds="selection", selection_episodes=3)
+    assert seeds_of(config) == [selection_seed(3), selection_seed(4)]
+    assert seeds_of(CONFIG) == [evaluation_seed(0), evaluation_seed(1)]

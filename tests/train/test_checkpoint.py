@@ -1,0 +1,129 @@
+"""A checkpoint is whole or absent: what is missing, damaged or foreign is named, and the others still load."""
+
+import contextlib
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import grain
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from generalist.train.checkpoint import CheckpointError, Checkpoints
+
+METADATA = {"vocabulary": {"bins": 32, "version": 1}}
+
+
+def state(value: float) -> tuple:
+    return {"kernel": jnp.full((64, 64), value)}, {"step": jnp.asarray(int(value))}
+
+
+def iterator(at: int = 0):
+    """A real iterator of grain, because that is what Orbax knows how to save."""
+    found = iter(grain.MapDataset.range(100).to_iter_dataset())
+    for _ in range(at):
+        next(found)
+    return found
+
+
+def save(directory: Path, *steps: int, keep: int = 2) -> None:
+    with Checkpoints(directory, keep=keep, metadata=METADATA) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, state(step), iterator(step))
+
+
+def load(directory: Path, step: int, metadata: dict = METADATA) -> tuple[float, int, int]:
+    """Value, optimizer step and next element of the data that a checkpoint brings back."""
+    data = iterator()
+    with Checkpoints(directory, metadata=metadata) as checkpoints:
+        found = checkpoints.restore(step, state(0), data)
+    return float(found["agent"]["kernel"][0, 0]), int(found["optimizer"]["step"]), next(data)
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    save(tmp_path, 3, 7)
+    assert load(tmp_path, 7) == (7.0, 7, 7)
+    assert load(tmp_path, 3) == (3.0, 3, 3)
+    with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+        assert checkpoints.latest == 7
+        agent = checkpoints.restore_agent(7, state(0)[0])
+    np.testing.assert_array_equal(agent["kernel"], np.full((64, 64), 7.0))
+
+
+def test_the_newest_stay(tmp_path):
+    save(tmp_path, 1, 2, 3, keep=2)
+    assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [2, 3]
+
+
+def test_another_vocabulary_is_refused(tmp_path):
+    save(tmp_path, 3)
+    other = {"vocabulary": {"bins": 32, "version": 2}}
+    with pytest.raises(CheckpointError, match=r"3: vocabulary is .*'version': 1.* in the checkpoint, .*'version': 2"):
+        load(tmp_path, 3, other)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    save(tmp_path, 3)
+    with pytest.raises(CheckpointError, match="5: cannot be read"):
+        load(tmp_path, 5)
+    with Checkpoints(tmp_path / "new") as checkpoints:
+        assert checkpoints.latest is None
+
+
+@pytest.mark.parametrize("damage", ["emptied", "removed", "flipped"])
+def test_a_damaged_checkpoint_is_named_and_the_older_one_loads(tmp_path, damage):
+    save(tmp_path, 3, 7)
+    parts = tmp_path / "7" / "agent"
+    files = [path for path in parts.rglob("*") if path.is_file() and path.parent.name == "d"]
+    assert files
+    for path in files:
+        content = path.read_bytes()
+        if damage == "emptied":
+            path.write_bytes(b"")
+        elif damage == "removed":
+            path.unlink()
+        else:
+            path.write_bytes(bytes(255 - byte for byte in content))
+    with pytest.raises(CheckpointError, match=r"7: cannot be read .*remove this folder to go on"):
+        load(tmp_path, 7)
+    shutil.rmtree(tmp_path / "7")
+    assert load(tmp_path, 3) == (3.0, 3, 3)
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int):
+    """Writing beyond `size` bytes fails as on a full disk: EFBIG instead of ENOSPC, from the same system call."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_disk_that_takes_no_more_is_told_and_leaves_the_older_checkpoint(tmp_path):
+    save(tmp_path, 3)
+    noise = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
+    with files_of_at_most(2048), pytest.raises(CheckpointError, match="could not be written"):  # noqa: SIM117
+        with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+            checkpoints.save(7, ({"kernel": jnp.asarray(noise)}, {"step": jnp.asarray(7)}), iterator(7))
+    with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+        assert checkpoints.latest == 3
+    assert load(tmp_path, 3) == (3.0, 3, 3)
+
+
+def test_opening_to_read_disturbs_no_writer(tmp_path):
+    """Whoever evaluates must not remove what a training run is writing at that moment."""
+    save(tmp_path, 3)
+    unfinished = tmp_path / "7.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    with Checkpoints(tmp_path, metadata=METADATA, writes=False) as checkpoints:
+        assert checkpoints.latest == 3
+    assert unfinished.exists()
+    with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+        assert checkpoints.latest == 3
+    assert not unfinished.exists()

@@ -1,0 +1,217 @@
+"""The input pipeline: examples packed into rows can be read back, in any order of saving and restoring."""
+
+import dataclasses
+import itertools
+from collections import Counter
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from grain import experimental
+from token_examples import OPTIONS, SPACES, VOCABULARY, stacked, steps
+
+from generalist.tokenizers.layout import Layout, LayoutOptions
+from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence, shapes
+from generalist.train.config import PromptConfig
+from generalist.train.data import FEATURES, SEGMENTS, TaskSource, batches, row_capacity, take
+from generalist.train.sources import token_counts
+from generalist.train.windows import EpisodeTable
+
+LENGTH = 48
+
+
+def source(name: str, index: int, *, seed: int = 0, length: int = LENGTH, **options) -> TaskSource:
+    """Random episodes of 9, 4 and 7 timesteps of the named layout."""
+    lengths = np.array([9, 4, 7])
+    observations, actions = steps(name, int(lengths.sum()), seed=index)
+    chosen = LayoutOptions(**OPTIONS[name] | options)
+    made = Layout.from_spaces(*SPACES[name], vocabulary=VOCABULARY, options=chosen)
+    return TaskSource(
+        index=index,
+        layout=made,
+        observations=stacked(observations),
+        actions=stacked(actions),
+        table=EpisodeTable(np.cumsum(lengths) - lengths, lengths),
+        step_tokens=token_counts(made, stacked(observations), int(lengths.sum())),
+        sequence_length=length,
+        prompt=PromptConfig(),
+        seed=seed,
+    )
+
+
+def mixture() -> list[TaskSource]:
+    return [
+        source("tokens", 0),
+        source("vector", 1, past_actions="hidden", context=2),
+        source("patches", 2),
+        source("conv", 3, past_actions="hidden"),
+        source("discrete", 4),
+    ]
+
+
+def stream(sources: list[TaskSource], weights=None, batch_size: int = 4, **options):
+    capacity = row_capacity(sources, LENGTH)
+    return batches(sources, weights or [1.0] * len(sources), capacity, batch_size=batch_size, **options)
+
+
+def first(sources: list[TaskSource], count: int, **options) -> list[TokenBatch]:
+    return list(itertools.islice(iter(stream(sources, prefetch=0, **options)), count))
+
+
+def examples_in(row: TokenSequence) -> list[dict]:
+    """Every packed example of a row, its features found through their positions; as hashable pieces."""
+    found = []
+    owners = row.segment // SEGMENTS
+    for owner in sorted(set(owners[owners > 0])):
+        places = np.flatnonzero(owners == owner)
+        assert places.tolist() == list(range(places[0], places[-1] + 1)), "an example stands together"
+        piece = {name: getattr(row, name)[places].copy() for name in TOKEN_FIELDS}
+        piece["segment"] = piece["segment"] % SEGMENTS
+        for at, names in FEATURES.items():
+            inside = (getattr(row, at) >= places[0]) & (getattr(row, at) <= places[-1])
+            piece[at] = getattr(row, at)[inside] - places[0]
+            piece |= {name: getattr(row, name)[inside] for name in names}
+        found.append(piece)
+    return found
+
+
+def key(piece: dict, source: TaskSource) -> tuple:
+    """What identifies an example; vectors without the zeros that the row pads them with."""
+    values = dict(piece)
+    values["vectors"] = values["vectors"][:, : source.layout.vector_values]
+    if not source.layout.patch_count:
+        values["patches"] = np.zeros(0)
+    if not source.layout.image_count:
+        values["images"] = np.zeros(0)
+    return tuple((name, np.asarray(values[name]).astype(np.float64).tobytes()) for name in sorted(values))
+
+
+def rows_of(rows: list[TokenBatch]) -> list[TokenSequence]:
+    return [
+        TokenSequence(**{name: value[index] for name, value in batch.arrays().items()})
+        for batch in rows
+        for index in range(len(batch.ids))
+    ]
+
+
+def known(source: TaskSource, indices: range) -> Counter:
+    """The examples of a source; two of them may be equal."""
+    return Counter((source.index, key(source[i].arrays(), source)) for i in indices)
+
+
+def test_packed_rows_hold_exactly_the_examples_of_the_sources():
+    sources = mixture()
+    seen = Counter()
+    for row in rows_of(first(sources, 6)):
+        for piece in examples_in(row):
+            assert len(set(piece["source"])) == 1
+            owner = sources[piece["source"][0]]
+            seen[owner.index, key(piece, owner)] += 1
+        padding = row.segment == 0
+        assert (row.kind[padding] == Kind.PAD).all()
+        assert not row.loss_mask[padding].any()
+    assert seen.total() >= 24
+    assert seen <= sum((known(one, range(20)) for one in sources), Counter())
+    assert {index for index, _ in seen} == {0, 1, 2, 3, 4}
+
+
+def test_every_feature_is_where_its_token_stands():
+    kinds = {"patch_at": Kind.PATCH, "vector_at": Kind.VECTOR, "image_at": Kind.IMAGE}
+    for batch in first(mixture(), 3):
+        for at, kind in kinds.items():
+            for positions, row in zip(getattr(batch, at), batch.kind, strict=True):
+                used = positions[positions < LENGTH]
+                assert sorted(used.tolist()) == np.flatnonzero(row == kind).tolist()
+
+
+def test_batches_have_the_shapes_of_the_capacity():
+    sources = mixture()
+    capacity = row_capacity(sources, LENGTH)
+    [batch] = first(sources, 1)
+    for name, (shape, dtype) in shapes(capacity).items():
+        assert getattr(batch, name).shape == (4, *shape), name
+        assert getattr(batch, name).dtype == dtype, name
+    assert batch.loss_mask.sum(axis=1).max() <= capacity.targets
+
+
+def same(a: TokenBatch, b: TokenBatch) -> bool:
+    return all((value == getattr(b, name)).all() for name, value in a.arrays().items())
+
+
+def test_batches_are_a_function_of_the_seed():
+    one, again = first(mixture(), 3), first(mixture(), 3)
+    assert all(same(a, b) for a, b in zip(one, again, strict=True))
+    other = [dataclasses.replace(source, seed=1) for source in mixture()]
+    assert not same(one[0], first(other, 1)[0])
+    assert not same(one[0], one[1])
+
+
+def test_prefetching_changes_nothing():
+    ahead = iter(stream(mixture(), prefetch=2))
+    try:
+        assert all(same(a, next(ahead)) for a in first(mixture(), 3))
+    finally:
+        ahead.close()
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_checkpointed_stream_goes_on_as_if_nothing_had_happened(prefetch):
+    sources = [source("tokens", 0), source("vector", 1, context=2)]
+    endless = stream(sources, prefetch=prefetch, batch_size=2)
+    limited = experimental.LimitIterDataset(endless.map(lambda batch: batch.arrays()), 4)
+    experimental.assert_equal_output_after_checkpoint(limited)
+
+
+def test_weights_are_shares_of_examples():
+    """The vector source is given three of four examples."""
+    sources = [source("tokens", 0), source("vector", 1)]
+    counts = np.zeros(2)
+    for batch in first(sources, 20, weights=[1.0, 3.0]):
+        starts = batch.position == 0
+        starts &= batch.segment > 0
+        counts += np.bincount(batch.source[starts], minlength=2)
+    assert counts[1] / counts.sum() == pytest.approx(0.75, abs=0.05)
+
+
+def test_little_is_padding():
+    filled = [(batch.segment > 0).mean() for batch in first(mixture(), 12)]
+    assert np.mean(filled) > 0.8
+
+
+def test_processes_take_different_examples():
+    one = source("tokens", 0)
+    for process in (0, 1):
+        rows = rows_of(first([one], 2, process=(process, 2)))
+        seen = Counter((0, key(piece, one)) for row in rows for piece in examples_in(row))
+        assert seen <= known(one, range(process, 40, 2))
+        assert not seen <= known(one, range(1 - process, 40, 2))
+
+
+def test_short_windows_pack_several_segments_into_a_row():
+    one = source("vector", 0, context=2)
+    row = one[0]
+    assert len(np.unique(row.segment)) > 3
+    assert len(row) <= LENGTH
+
+
+def test_take_reads_nested_values():
+    tree = {"a": np.arange(4), "b": (np.arange(8).reshape(4, 2), ["w", "x", "y", "z"])}
+    found = take(tree, np.array([2, 0]))
+    assert found["a"].tolist() == [2, 0]
+    assert found["b"][0].tolist() == [[4, 5], [0, 1]]
+    assert list(found["b"][1]) == ["y", "w"]
+
+
+def test_a_timestep_that_fits_no_row_is_refused():
+    wide = gym.spaces.Box(-1, 1, (60,), np.float32)
+    made = Layout.from_spaces(wide, gym.spaces.Discrete(2), vocabulary=VOCABULARY)
+    one = dataclasses.replace(source("tokens", 0), layout=made, step_tokens=np.full(20, 62))
+    with pytest.raises(ValueError, match="62 tokens and does not fit"):
+        row_capacity([one], LENGTH)
+
+
+def test_patches_of_two_sizes_are_refused():
+    with pytest.raises(ValueError, match="must share one size"):
+        row_capacity([source("patches", 0), source("patches", 1, patch_size=4)], LENGTH)
+    with pytest.raises(ValueError, match="must share one shape"):
+        row_capacity([source("conv", 0), source("conv", 1, image_shape=(4, 8, 3))], LENGTH)

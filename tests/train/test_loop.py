@@ -1,0 +1,135 @@
+"""Whole small runs: resumed equals uninterrupted to the last bit, and a run directory is never taken by accident."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import CONFIG, TASKS, demonstrations, leaves_of, metrics_of, train_here, trained
+
+from generalist.eval.agent import Agent
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.config import OptimizerConfig
+from generalist.train.loop import Start, train
+from generalist.train.metrics import DivergedError, MetricsWriter
+
+
+def parameters(run: Path, step: int | None = None) -> list[np.ndarray]:
+    return leaves_of(Agent.load(run, step=step).state)
+
+
+class Stopped(Exception):  # noqa: N818
+    pass
+
+
+def stop_after(step: int, monkeypatch) -> None:
+    """The run ends with the line of this step, as if killed."""
+    write = MetricsWriter.write
+
+    def write_and_stop(self, line):
+        write(self, line)
+        if line["step"] == step:
+            raise Stopped
+
+    monkeypatch.setattr(MetricsWriter, "write", write_and_stop)
+
+
+def test_a_run_leaves_what_the_agent_needs():
+    run = trained()
+    lines = metrics_of(run)
+    assert [line["step"] for line in lines] == [2, 3, 4, 6]
+    assert set(lines[0]["sources"]) == set(TASKS)
+    assert 0 <= lines[0]["padding"] < 0.5
+    agent = Agent.load(run)
+    assert (agent.step, agent.tasks) == (6, TASKS)
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["3", "6"]
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, step):
+    """Stopped before the first checkpoint, and between two: prompts, packing, mixture and optimizer go on."""
+    with monkeypatch.context() as patch:
+        stop_after(step, patch)
+        with pytest.raises(Stopped):
+            train_here(tmp_path / "run")
+    assert [line["step"] for line in metrics_of(tmp_path / "run")] == [2, 3, 4][: step - 1]
+    train_here(tmp_path / "run", start=Start(resume=True))
+    assert metrics_of(tmp_path / "run") == metrics_of(trained())
+    for one, other in zip(parameters(tmp_path / "run"), parameters(trained()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_finished_run_resumes_to_itself(tmp_path):
+    assert train_here(trained(), start=Start(resume=True)) == trained()
+    assert [line["step"] for line in metrics_of(trained())] == [2, 3, 4, 6]
+
+
+def test_an_existing_run_is_not_touched():
+    before = {path: path.stat().st_mtime_ns for path in trained().rglob("*")}
+    with pytest.raises(FileExistsError, match=r"already holds a run; add --resume .* or --overwrite"):
+        train_here(trained())
+    changed = replace(CONFIG.optimizer, learning_rate=2e-2)
+    difference = r"another configuration \(optimizer.learning_rate: 0.01 -> 0.02, seed: 0 -> 1\)"
+    with pytest.raises(ValueError, match=difference):
+        train_here(trained(), start=Start(resume=True), optimizer=changed, seed=1)
+    assert {path: path.stat().st_mtime_ns for path in trained().rglob("*")} == before
+
+
+def test_a_folder_of_something_else_is_not_touched(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="not empty and holds no run"):
+        train_here(tmp_path)
+    with pytest.raises(FileExistsError, match="not empty and holds no run"):
+        train_here(tmp_path, start=Start(overwrite=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_overwriting_and_starting_from_other_weights(tmp_path):
+    """Nothing of the old run stays; the new one begins with the weights that were asked for."""
+    run = train_here(tmp_path / "run", steps=1, log_every=1)
+    (run / "evaluation").mkdir()
+    (run / "evaluation" / "cart_pole_v1.agent.json").write_text("{}")
+    still = OptimizerConfig(learning_rate=1e-12, initial_rate=0.0, warmup_steps=0, weight_decay=0.0)
+    start = Start(overwrite=True, weights=trained())
+    train_here(run, start=start, steps=2, log_every=1, optimizer=still)
+    assert [line["step"] for line in metrics_of(run)] == [1, 2]
+    assert not (run / "evaluation").exists()
+    for one, other in zip(parameters(run), parameters(trained()), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    wider = replace(CONFIG.agent, feedforward=64)
+    with pytest.raises(CheckpointError, match="6: cannot be read"):
+        train_here(tmp_path / "run", start=Start(weights=trained()), agent=wider)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
+    wild = OptimizerConfig(learning_rate=1e30, initial_rate=1e30, warmup_steps=0, decay_steps=0)
+    with pytest.raises(DivergedError, match=r"step \d: loss"):
+        train_here(tmp_path / "run", optimizer=wild)
+
+
+def test_missing_demonstrations_are_named_with_the_command(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"no demonstrations of CartPole-v1 .*generalist collect --task CartPole-v1"
+    ):
+        train(CONFIG, tmp_path / "none", tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_and_overwrite_exclude_each_other():
+    with pytest.raises(ValueError, match="choose one"):
+        Start(resume=True, overwrite=True)
+
+
+def test_evaluation_during_training_is_a_callable(tmp_path):
+    seen = []
+    train(
+        replace(CONFIG, steps=2, checkpoint_every=1),
+        demonstrations(),
+        tmp_path / "run",
+        quiet=True,
+        on_checkpoint=lambda step, state: seen.append((step, len(leaves_of(state)) > 5)),
+    )
+    assert seen == [(1, True), (2, True)]
