@@ -11,7 +11,7 @@ import jax
 
 from generalist.agent.sharding import mesh_sizes, split_cpu
 from generalist.configs.describe_table import print_description
-from generalist.configs.experiment import EVALUATION, Experiment
+from generalist.configs.experiment import EVALUATION, Experiment, evaluation_of
 from generalist.configs.terminal import console
 from generalist.envs.collect import collect
 from generalist.envs.files import write_json
@@ -44,7 +44,9 @@ def train(
         find_task(source.task)
 
     def keep_evaluation(run: Run) -> None:
-        write_json(run.directory / EVALUATION, cattrs.unstructure(experiment.evaluation))
+        path = run.directory / EVALUATION
+        if not path.exists() or evaluation_of(run.directory) != experiment.evaluation:
+            write_json(path, cattrs.unstructure(experiment.evaluation))
 
     return run_training(config, data, out, start=start, on_start=keep_evaluation)
 

@@ -74,11 +74,19 @@ def evaluate(
 
     Returns:
         The contents of report.json.
+
+    Raises:
+        FileNotFoundError: prompts asked for, but no demonstrations of a task are there.
     """
     started = time.perf_counter()
     agent = Agent.load(run, decode=config.decode)
     chosen = [find_task(task) for task in tasks or agent.tasks]
     data = Path(data or agent.run.data)
+    for task in chosen if config.prompts else ():
+        if not dataset_folder(data, task.id).exists():
+            raise FileNotFoundError(
+                f"prompts need demonstrations of {task.id} under {data}; collect them or use --prompts 0"
+            )
     parts = Parts(Path(run) / "evaluation", config, agent.step, data)
     films: list[Film] = []
     timings: dict[str, float] = {}
@@ -236,19 +244,10 @@ def decode_of(config: EvaluationConfig, task: Task) -> Any:
 
 
 def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> AgentPolicy:
-    """The agent on one task, with demonstrations as prompts if the configuration asks for them.
-
-    Raises:
-        FileNotFoundError: prompts asked for, but no demonstrations are there.
-    """
+    """The agent on one task, with demonstrations as prompts if the configuration asks for them."""
     prompts = []
     if config.prompts:
-        folder = dataset_folder(data, task.id)
-        if not folder.exists():
-            raise FileNotFoundError(
-                f"prompts need demonstrations of {task.id} under {data}; collect them or use --prompts 0"
-            )
-        demonstrations = Demonstrations.open(folder)
+        demonstrations = Demonstrations.open(dataset_folder(data, task.id))
         prompts = [demonstrations.episode(i) for i in range(min(config.prompts, len(demonstrations)))]
     playing = agent.with_decode(decode_of(config, task))
     return playing.policy(task, slots=min(config.slots, config.episodes), prompts=prompts).policy

@@ -1,11 +1,14 @@
 """Checkpoints through Orbax: agent, optimizer and data position together; a checkpoint is whole or absent."""
 
+import gc
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 FORMAT = 1
@@ -39,12 +42,18 @@ class Checkpoints:
         )
 
     def __enter__(self) -> "Checkpoints":
+        # What goes wrong is raised; Orbax logs it too, from its threads, with tracebacks.
+        self._level = logging.getLogger("absl").level
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Wait until the last one is written. Raises CheckpointError if it could not be."""
-        with self._writing():
-            self._checkpointer.close()
+        try:
+            with self._writing():
+                self._checkpointer.close()
+        finally:
+            logging.getLogger("absl").setLevel(self._level)
 
     @property
     def latest(self) -> int | None:
@@ -78,40 +87,34 @@ class Checkpoints:
         This and `restore_agent` must be called with the mesh of the state in use.
         """
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
-        return _checked(self, step, parts)
+        found = _checked(self, step, parts)
+        leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
+        return jax.tree.unflatten(jax.tree.structure(state), leaves)
 
     def restore_agent(self, step: int, agent_state: Any) -> Any:
         """The agent's parameters alone."""
         return _checked(self, step, {"agent": agent_state})["agent"]
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Orbax warns that the data position has no metadata, at every look."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def _checked(checkpoints: Checkpoints, step: int, parts: dict[str, Any]) -> dict[str, Any]:
     where = checkpoints.directory / str(step)
-    try:
-        with _without_warnings():
+    with warnings.catch_warnings():
+        # When Orbax fails it leaves coroutines that nobody awaited, and Python complains as each is collected. So they
+        # are collected here, and the exception that holds them goes no further.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
             stored = checkpoints._checkpointer.checkpointables_metadata(step).custom_metadata
-        if not isinstance(stored, dict):
-            stored = {}
-        for name, value in checkpoints.metadata.items():
-            if stored.get(name) != value:
-                raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")
-        return checkpoints._checkpointer.load_checkpointables(step, parts)
-    except CheckpointError:
-        raise
-    except Exception as error:
-        raise CheckpointError(
-            f"{where}: cannot be read ({type(error).__name__}: {str(error)[:200]}); "
-            "remove this folder to go on from the checkpoint before it"
-        ) from error
+            if not isinstance(stored, dict):
+                stored = {}
+            for name, value in checkpoints.metadata.items():
+                if stored.get(name) != value:
+                    raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")
+            return checkpoints._checkpointer.load_checkpointables(step, parts)
+        except CheckpointError:
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {str(error)[:200]}"
+        gc.collect()
+    raise CheckpointError(
+        f"{where}: cannot be read ({problem}); remove this folder to go on from the checkpoint before it"
+    )
