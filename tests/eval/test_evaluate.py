@@ -12,9 +12,8 @@ from generalist.agent.config import DecodeConfig
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.task import find_task
 from generalist.eval import evaluate as module
-from generalist.eval.agent import Agent
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
+from generalist.eval.evaluate import decode_of, evaluate, seeds_of
 from generalist.eval.report import POLICIES, load_report, recompute
 
 CONFIG = EvaluationConfig(episodes=2, slots=2, prompts=1, films=False, selection_episodes=1, workers=1)
@@ -101,7 +100,7 @@ def test_only_the_named_tasks_are_played_and_the_report_goes_elsewhere(run, tmp_
 
 def test_prompts_without_demonstrations_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"prompts need demonstrations of CartPole-v1 .* --prompts 0"):
-        make_policy(Agent.load(trained()), find_task("CartPole-v1"), tmp_path, CONFIG)
+        evaluate(trained(), CONFIG, tasks=["CartPole-v1"], data=tmp_path, out=tmp_path, quiet=True)
 
 
 def test_a_family_or_a_task_can_be_sampled():
