@@ -87,5 +87,6 @@ def config() -> Experiment:
     evaluation = EvaluationConfig(
         decode=DecodeConfig(continuous="mean", discrete="mode"),
         sampled=("babyai",),
+        likeliest=("metaworld",),
     )
     return Experiment(train=train, evaluation=evaluation)

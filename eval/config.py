@@ -15,6 +15,8 @@ class EvaluationConfig:
         slots: environments that the agent plays at once.
         decode: how actions are chosen.
         sampled: task ids or families whose discrete actions are drawn instead, whatever `decode.discrete` says.
+        likeliest: task ids or families whose continuous actions are the likeliest bin, whatever `decode.continuous`
+            says: the mean of two ways around an obstacle leads into it.
         prompts: demonstrations shown before an episode, taken in turn from this many; 0 plays without a prompt.
         selection_episodes: episodes per candidate on which the best constant action is chosen.
         films: record a short film per task.
@@ -26,6 +28,7 @@ class EvaluationConfig:
     slots: int = 25
     decode: DecodeConfig = field(default_factory=DecodeConfig)
     sampled: tuple[str, ...] = ()
+    likeliest: tuple[str, ...] = ()
     prompts: int = 0
     selection_episodes: int = 4
     films: bool = True

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import cattrs
 
+from generalist.agent.config import DecodeConfig
 from generalist.envs.files import write_json
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
@@ -233,14 +234,14 @@ def _agent_part(
     return parts.save(task, "agent", TaskRecord.of(task, seeds, {"agent": record}, agreement=agreement))
 
 
-def decode_of(config: EvaluationConfig, task: Task) -> Any:
+def decode_of(config: EvaluationConfig, task: Task) -> DecodeConfig:
     """How the agent chooses actions on this task."""
-    sampled = task.id in config.sampled or task.family in config.sampled
-    return (
-        cattrs.structure(asdict(config.decode) | {"discrete": "sample"}, type(config.decode))
-        if sampled
-        else config.decode
-    )
+    decode, names = config.decode, {task.id, task.family}
+    if names & set(config.sampled):
+        decode = replace(decode, discrete="sample")
+    if names & set(config.likeliest):
+        decode = replace(decode, continuous="mode")
+    return decode
 
 
 def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> AgentPolicy:

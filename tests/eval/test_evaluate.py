@@ -109,6 +109,17 @@ def test_a_family_or_a_task_can_be_sampled():
     assert chosen == {"CartPole-v1": "mode", "Acrobot-v1": "sample", "Taxi-v4": "sample"}
 
 
+def test_continuous_actions_of_a_family_or_a_task_can_be_the_likeliest_bin():
+    config = replace(CONFIG, likeliest=("metaworld", "Pendulum-v1"))
+    chosen = {id: decode_of(config, find_task(id)) for id in ("Reacher-v5", "Pendulum-v1", "metaworld/push-v3")}
+    assert {id: decode.continuous for id, decode in chosen.items()} == {
+        "Reacher-v5": "mean",
+        "Pendulum-v1": "mode",
+        "metaworld/push-v3": "mode",
+    }
+    assert {decode.discrete for decode in chosen.values()} == {CONFIG.decode.discrete}
+
+
 def test_settings_are_compared_on_seeds_of_their_own():
     config = replace(CONFIG, seeds="selection", selection_episodes=3)
     assert seeds_of(config) == [selection_seed(3), selection_seed(4)]
