@@ -4,13 +4,18 @@ The same mask function serves training (all positions at once) and acting (new p
 see exactly the same thing.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from generalist.tokenizers.sequence import TokenBatch
+
+KeyValue = tuple[Float[Array, "B S N H"], Float[Array, "B S N H"]]
+
+MASKED = -1e30
+"""Score of a key that may not be seen. Not minus infinity, so that a row that sees nothing has a finite softmax."""
 
 
 class Marks(NamedTuple):
@@ -30,8 +35,8 @@ def attention_mask(queries: Marks, context: Int[Array, "B T"], keys: Marks, wind
     """True where a query may attend to a key.
 
     Causal, inside one segment, at most `window - 1` tokens back and fewer than `context` timesteps back. A key that is
-    not `visible` (a hidden past action) is seen from its own timestep only. Padding (segment 0) sees only itself, so
-    that no row of the softmax is empty.
+    not `visible` (a hidden past action) is seen from its own timestep only. Padding (segment 0) sees and is seen by
+    nothing.
     """
 
     def pair(query, key):
@@ -71,6 +76,55 @@ def attend(
     key: Float[Array, "B S N H"],
     value: Float[Array, "B S N H"],
     mask: Bool[Array, "B T S"],
+    past: KeyValue | None = None,
 ) -> Float[Array, "B T N H"]:
-    """Softmax attention; the softmax is computed in float32 and a fully masked row stays finite."""
-    return jax.nn.dot_product_attention(query, key, value, mask=mask[:, None])
+    """Softmax attention; the softmax is computed in float32, and a row that sees nothing stays finite.
+
+    With `past`, cached keys and values [B, W, N, H], S counts them too, first; they are read where they lie, because a
+    copy of the cache would cost as much as reading it.
+    """
+    heads_first = (0, 2, 1, 3)
+    query = query.transpose(heads_first) * query.shape[-1] ** -0.5
+    parts = [] if past is None else [past]
+    parts = [(k.transpose(heads_first), v.transpose(heads_first)) for k, v in (*parts, (key, value))]
+    scores = [jnp.einsum("BNTH,BNSH->BNTS", query, k, preferred_element_type=jnp.float32) for k, _ in parts]
+    scores = jnp.where(mask[:, None], jnp.concatenate(scores, axis=-1) if len(parts) > 1 else scores[0], MASKED)
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    total = weights.sum(axis=-1, keepdims=True)
+    weights = jnp.split(weights.astype(value.dtype), [parts[0][0].shape[2]] if len(parts) > 1 else [], axis=-1)
+    products = [
+        jnp.einsum("BNTS,BNSH->BNTH", part, v, preferred_element_type=jnp.float32)
+        for part, (_, v) in zip(weights, parts, strict=True)
+    ]
+    return (sum(products[1:], products[0]) / total).astype(value.dtype).transpose(heads_first)
+
+
+def attend_in_blocks(
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B T N H"],
+    value: Float[Array, "B T N H"],
+    where: Marks,
+    context: Int[Array, "B T"],
+    window: int,
+    block: int,
+) -> Float[Array, "B T N H"]:
+    """Attention of a whole row, `block` queries at a time, each over the keys up to its own end.
+
+    Half of the products of a long row are never computed, the mask of the row never exists whole, and the backward pass
+    computes the weights of a block again instead of keeping them (Dao et al. 2022, without their kernel).
+    """
+    T = query.shape[1]
+
+    @jax.checkpoint
+    def one(query: jax.Array, key: jax.Array, value: jax.Array, queries: Marks, context: jax.Array, keys: Marks):
+        return attend(query, key, value, attention_mask(queries, context, keys, window))
+
+    def cut(tree: Any, start: int, stop: int) -> Any:
+        return jax.tree.map(lambda leaf: leaf[:, start:stop], tree)
+
+    out = []
+    for start in range(0, T, block):
+        stop = min(start + block, T)
+        seen = cut((key, value, where), 0, stop)
+        out.append(one(cut(query, start, stop), *seen[:2], *cut((where, context), start, stop), seen[2]))
+    return jnp.concatenate(out, axis=1)

@@ -19,6 +19,7 @@ class AgentConfig:
         feedforward: hidden width of the gated feed-forward *before* the split into gate and value, as the paper
             lists it; the down projection reads half of it.
         window: attention reaches back this many tokens; also the size of the key/value cache when acting.
+        attention_block: queries of a training row that are computed together; memory for the scores grows with it.
         local_positions: rows of the table of positions inside a timestep (512 in the paper).
         patch_channels: channels of the patch embedder's residual block (GroupNorm over at most 32 groups).
         patch_positions: rows of the patch row and column tables (128 in the paper).
@@ -38,6 +39,7 @@ class AgentConfig:
     head_size: int = 16
     feedforward: int = 512
     window: int = 1024
+    attention_block: int = 256
     local_positions: int = 512
     patch_channels: int = 64
     patch_positions: int = 128
@@ -50,7 +52,7 @@ class AgentConfig:
     unroll: int = 1
 
     def __post_init__(self):
-        for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "unroll"):
+        for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "attention_block", "unroll"):
             if getattr(self, name) < 1:
                 raise ValueError(f"AgentConfig.{name} must be positive, got {getattr(self, name)}")
         if self.feedforward % 2:

@@ -1,11 +1,13 @@
 """The network: a batch of token sequences in, logits of the next token out. `generalist.eval.agent.Agent` plays it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from generalist.agent.attention import attention_mask, marks
+from generalist.agent.attention import attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
@@ -53,8 +55,18 @@ class Network(nnx.Module):
 
     def hidden(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
         """Final hidden state of every position."""
-        mask = attention_mask(marks(batch), batch.context, marks(batch), self.config.window)
-        return self.transformer(self.embed(batch, key), batch.position, mask)
+        return self.trunk(self.embed(batch, key), batch)
+
+    def trunk(self, x: Float[Array, "B T D"], batch: TokenBatch) -> Float[Array, "B T D"]:
+        """Final hidden state of every position from its embedding."""
+        attend = partial(
+            attend_in_blocks,
+            where=marks(batch),
+            context=batch.context,
+            window=self.config.window,
+            block=self.config.attention_block,
+        )
+        return self.transformer(x, batch.position, attend)
 
     def logits(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape V"]:
         """Scores of the next token in float32, from the tied embedding table."""

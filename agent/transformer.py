@@ -4,16 +4,19 @@ Gato is a pre-norm decoder with a GEGLU feed-forward (Reed et al. 2022, sec. 2.2
 relative attention of the Transformer-XL kind; here positions are rotary, which saves that projection.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from generalist.agent.attention import attend, rotate
+from generalist.agent.attention import KeyValue, attend, rotate
 from generalist.agent.config import AgentConfig
 from generalist.agent.sharding import constrain
 
-KeyValue = tuple[Float[Array, "B S N H"], Float[Array, "B S N H"]]
+Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
+"""`(query, key, value) -> out`, [B, T, N, H] each: knows who may see whom, and what is cached."""
 
 
 def layer_norm(config: AgentConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
@@ -40,7 +43,7 @@ def projection(
 
 
 class Attention(nnx.Module):
-    """Multi-head self-attention with rotary positions; optionally over cached keys and values too."""
+    """Multi-head self-attention with rotary positions."""
 
     def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
         D, N, H = config.width, config.heads, config.head_size
@@ -52,21 +55,13 @@ class Attention(nnx.Module):
         self.out = projection("BTNH,NHD->BTD", (N, H, D), ("heads", None, "embed"), N * H, config, rngs, outward)
 
     def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        position: Int[Array, "B T"],
-        mask: Bool[Array, "B T S"],
-        past: KeyValue | None = None,
+        self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
-        """Output and the new keys and values; S is T, or the cache's length and T together."""
+        """Output, and the keys and values of these positions."""
         query, key, value = self.query(x), self.key(x), self.value(x)
         query, key = rotate(query, position), rotate(key, position)
         query = constrain(query, "batch", None, "heads", None)
-        keys, values = key, value
-        if past is not None:
-            keys = jnp.concatenate([past[0], key], axis=1)
-            values = jnp.concatenate([past[1], value], axis=1)
-        return self.out(attend(query, keys, values, mask)), (key, value)
+        return self.out(attend(query, key, value)), (key, value)
 
 
 class FeedForward(nnx.Module):
@@ -92,14 +87,10 @@ class Block(nnx.Module):
         self.feedforward = FeedForward(config, rngs=rngs)
 
     def __call__(
-        self,
-        x: Float[Array, "B T D"],
-        position: Int[Array, "B T"],
-        mask: Bool[Array, "B T S"],
-        past: KeyValue | None = None,
+        self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         with jax.named_scope("attention"):
-            out, new = self.attention(self.attention_norm(x), position, mask, past)
+            out, new = self.attention(self.attention_norm(x), position, attend)
             x = x + out
         with jax.named_scope("feedforward"):
             x = x + self.feedforward(self.feedforward_norm(x))
@@ -119,13 +110,11 @@ class Transformer(nnx.Module):
         self.blocks = stacked(rngs.split(config.layers))
         self.norm = layer_norm(config, rngs)
 
-    def __call__(
-        self, x: Float[Array, "B T D"], position: Int[Array, "B T"], mask: Bool[Array, "B T T"]
-    ) -> Float[Array, "B T D"]:
+    def __call__(self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend) -> Float[Array, "B T D"]:
         """All positions at once, for training."""
 
         def layer(block: Block, x: jax.Array) -> jax.Array:
-            return block(x, position, mask)[0]
+            return block(x, position, attend)[0]
 
         step = jax.checkpoint(layer) if self.config.remat else layer
         x, _ = jax.lax.scan(lambda x, block: (step(block, x), None), x, self.blocks, unroll=self.config.unroll)
@@ -137,8 +126,8 @@ class Transformer(nnx.Module):
         """New positions on top of cached keys and values [L, B, W, N, H]; returns those of the new positions."""
 
         def layer(x, block_and_past):
-            block, keys, values = block_and_past
-            return block(x, position, mask, (keys, values))
+            block, *past = block_and_past
+            return block(x, position, lambda query, key, value: attend(query, key, value, mask, past))
 
         x, new = jax.lax.scan(layer, x, (self.blocks, *past), unroll=self.config.unroll)
         return self.norm(x), new

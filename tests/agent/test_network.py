@@ -7,7 +7,6 @@ import pytest
 from flax import nnx
 from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jitted, network, padded
 
-from generalist.agent.attention import attention_mask, marks
 from generalist.agent.config import AgentConfig
 from generalist.agent.embed import interval_index
 from generalist.agent.network import Network
@@ -20,10 +19,8 @@ def influence(model: Network, example: TokenBatch, position: int) -> np.ndarray:
 
 
 def _influence(model: Network, example: TokenBatch, position: jax.Array) -> jax.Array:
-    mask = attention_mask(marks(example), example.context, marks(example), model.config.window)
-
     def output(embedded):
-        return jnp.square(jnp.take(model.transformer(embedded, example.position, mask)[0], position, axis=0)).sum()
+        return jnp.square(jnp.take(model.trunk(embedded, example)[0], position, axis=0)).sum()
 
     return jnp.abs(jax.grad(output)(model.embed(example))[0]).sum(axis=-1)
 

@@ -18,8 +18,8 @@ from generalist.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(bins=32, discrete_size=32)
 CONFIG = AgentConfig(
-    width=32, layers=2, heads=2, head_size=16, feedforward=64, window=64, patch_channels=8, vector_hidden=16,
-    image_patch=4, image_channels=8,
+    width=32, layers=2, heads=2, head_size=16, feedforward=64, window=64, attention_block=5, patch_channels=8,
+    vector_hidden=16, image_patch=4, image_channels=8,
 )  # fmt: skip
 BOX = gym.spaces.Box(-1, 1, (3,), np.float32)
 IMAGE = gym.spaces.Box(0, 255, (8, 16, 3), np.uint8)
