@@ -22,11 +22,13 @@ class LossConfig:
         targets: positions per row at which logits are computed; the packer never puts more targets into a row.
         label_width: standard deviation, in bins, of a Gaussian around the target bin of a continuous action; 0 is the
             paper's one-hot label.
+        chunk: targets of a row whose logits exist at one time, forwards and backwards; 0 is all of them.
         source_weights: weight of each source's targets in the loss, normalised over the batch; empty is 1 for all.
     """
 
     targets: int
     label_width: float = 0.0
+    chunk: int = 0
     source_weights: tuple[float, ...] = ()
 
 
@@ -62,6 +64,31 @@ def cross_entropy(
     return log_sum - jnp.where(continuous, soft, at_target), correct
 
 
+def score(
+    network: Network, at: Float[Array, "B M D"], targets: Int[Array, "B M"], vocabulary: Vocabulary, config: LossConfig
+) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
+    """`cross_entropy` of the targets from hidden states, `config.chunk` of a row at a time.
+
+    The backward pass computes the logits of a chunk again, so that [B, M, V] is never stored.
+    """
+
+    def one(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        hidden, target = part
+        return cross_entropy(network.logits(hidden), target, vocabulary, config.label_width)
+
+    B, M = targets.shape
+    if not 0 < config.chunk < M:
+        return one((at, targets))
+    missing = -M % config.chunk
+
+    def split(x: jax.Array) -> jax.Array:
+        x = jnp.pad(x, [(0, 0), (0, missing)] + [(0, 0)] * (x.ndim - 2))
+        return x.reshape(B, -1, config.chunk, *x.shape[2:]).swapaxes(0, 1)
+
+    parts = jax.lax.map(jax.checkpoint(one), (split(at), split(targets)))
+    return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(B, -1)[:, :M], parts)
+
+
 def loss_and_metrics(
     network: Network, batch: TokenBatch, key: PRNGKeyArray | None, vocabulary: Vocabulary, config: LossConfig
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
@@ -76,8 +103,7 @@ def loss_and_metrics(
     at = jnp.take_along_axis(hidden, index[..., None], axis=1)
     targets = jnp.take_along_axis(batch.targets, index, axis=1)
     source = jnp.take_along_axis(batch.source, index, axis=1)
-    logits = network.logits(at)
-    losses, correct = cross_entropy(logits, targets, vocabulary, config.label_width)
+    losses, correct = score(network, at, targets, vocabulary, config)
     losses, correct = jnp.where(real, losses, 0.0), real & correct
     weight = real.astype(jnp.float32)
     if config.source_weights:

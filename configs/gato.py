@@ -31,6 +31,7 @@ def gato(
         mesh=MeshConfig(data=1, fsdp=-1, tensor=1),
         sequence_length=1024,
         batch_size=512,
+        loss_chunk=128,
         steps=1_000_000,
     )
     return Experiment(train=train, evaluation=EvaluationConfig(prompts=16))

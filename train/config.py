@@ -122,6 +122,7 @@ class TrainConfig:
         return_filter: keep demonstrations with at least this part of the expert's return (0.8 in the paper, sec. 3);
             0 keeps all.
         label_width: standard deviation in bins of the label of a continuous action; 0 is one-hot, as in the paper.
+        loss_chunk: targets of a row whose logits are in memory at one time, for large vocabularies; 0 is all of them.
         log_every, checkpoint_every: in updates. `keep` checkpoints stay on disk.
         seed: of parameters, batches and everything random in training.
     """
@@ -139,6 +140,7 @@ class TrainConfig:
     steps: int = 1_000_000
     return_filter: float = 0.8
     label_width: float = 0.0
+    loss_chunk: int = 0
     log_every: int = 100
     checkpoint_every: int = 1000
     keep: int = 2
@@ -153,6 +155,8 @@ class TrainConfig:
         for name in ("sequence_length", "batch_size", "accumulation", "steps", "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if self.loss_chunk < 0:
+            raise ValueError(f"loss_chunk must not be negative, got {self.loss_chunk}; 0 computes all logits at once")
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
         if self.agent.window < self.sequence_length:

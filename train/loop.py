@@ -75,6 +75,7 @@ def train(
     loss = LossConfig(
         targets=mixture.capacity.targets,
         label_width=config.label_width,
+        chunk=config.loss_chunk,
         source_weights=tuple(source.loss_weight for source in config.sources),
     )
     with run.open_checkpoints(writes=True) as checkpoints:

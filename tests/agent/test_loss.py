@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from token_examples import VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
 
 from generalist.agent.loss import LossConfig, cross_entropy, gather_targets, loss_and_metrics
@@ -94,6 +95,36 @@ def test_sums_per_source_against_one_position_at_a_time():
     assert float(loss) == pytest.approx(losses.sum(), rel=1e-4)
     assert float(metrics["weight"]) == 14
     assert float(metrics["tokens"]) == (example.segment > 0).sum() == sum(metrics["source_tokens"].tolist())
+
+
+def gradients(config: LossConfig):
+    """Loss, metrics and gradient of every parameter, as a function of (state, batch), and that state."""
+    graphdef, state = nnx.split(network("vector"))
+
+    def loss(state, example):
+        return loss_and_metrics(nnx.merge(graphdef, state), example, None, VOCABULARY, config)
+
+    return jax.value_and_grad(loss, has_aux=True), state
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 5, 64])
+def test_logits_in_chunks_give_the_same_loss_metrics_and_gradients(chunk):
+    whole, state = gradients(LossConfig(targets=10, label_width=1.0))
+    parts, _ = gradients(LossConfig(targets=10, label_width=1.0, chunk=chunk))
+    (expected, got) = (jax.jit(function)(state, two_sources()) for function in (whole, parts))
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5), expected, got)
+
+
+def test_logits_in_chunks_are_never_all_there():
+    V = -(-VOCABULARY.size // 128) * 128
+
+    def shapes(chunk: int) -> str:
+        function, state = gradients(LossConfig(targets=10, chunk=chunk))
+        return str(jax.make_jaxpr(function)(state, two_sources())).replace(f",{V}]", f",{VOCABULARY.size}]")
+
+    assert f"[2,10,{VOCABULARY.size}]" in shapes(0)
+    assert f"[2,10,{VOCABULARY.size}]" not in shapes(5)
+    assert f"[2,5,{VOCABULARY.size}]" in shapes(5)
 
 
 def test_source_weights_change_the_objective_and_not_the_metrics():
