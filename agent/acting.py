@@ -9,6 +9,7 @@ from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
@@ -19,32 +20,36 @@ from generalist.tokenizers.vocabulary import Vocabulary
 
 
 def choose(
-    logits: Float[Array, "B V"],
-    legal: Bool[Array, " V"],
+    logits: Float[Array, "B K"],
+    first: Int[Array, ""],
+    legal: Int[Array, "2"],
     continuous: Bool[Array, ""],
     keys: PRNGKeyArray,
     vocabulary: Vocabulary,
     config: DecodeConfig,
 ) -> tuple[Int[Array, " B"], Float[Array, " B"]]:
-    """An id per environment, and its value in [-1, 1] where the position is continuous.
+    """An id per environment inside `legal` [start, stop), and its value in [-1, 1] where the position is continuous.
 
-    `keys` holds one key per environment, so that a draw depends on the environment's own seed and step alone.
+    `logits` are those of the ids `first` to `first + K - 1`. `keys` holds one key per environment, so that a draw
+    depends on the environment's own seed and step alone.
     """
-    logits = jnp.where(legal[None, :], logits, -jnp.inf)
+    ids = first + jnp.arange(logits.shape[1])
+    logits = jnp.where((ids >= legal[0]) & (ids < legal[1]), logits, -jnp.inf)
     best = jnp.argmax(logits, axis=-1)
     drawn = best
     if "sample" in (config.continuous, config.discrete):
         drawn = jax.vmap(jax.random.categorical)(keys, logits / config.temperature)
     start, stop = vocabulary.continuous
-    centres = (2 * jnp.arange(stop - start) + 1) / (stop - start) - 1
+    bins = stop - start
     discrete = drawn if config.discrete == "sample" else best
     if config.continuous == "mean":
-        value = jax.nn.softmax(logits[:, start:stop], axis=-1) @ centres
-        binned = start + jnp.clip(jnp.floor((value + 1) / 2 * (stop - start)), 0, stop - start - 1).astype(jnp.int32)
+        centres = (2 * (ids - start) + 1) / bins - 1
+        value = jax.nn.softmax(logits, axis=-1) @ centres
+        binned = start - first + jnp.clip(jnp.floor((value + 1) / 2 * bins), 0, bins - 1).astype(jnp.int32)
     else:
         binned = drawn if config.continuous == "sample" else best
-        value = centres[jnp.clip(binned - start, 0, stop - start - 1)]
-    return jnp.where(continuous, binned, discrete), jnp.where(continuous, value, 0.0)
+        value = (2 * (first + binned - start) + 1) / bins - 1
+    return first + jnp.where(continuous, binned, discrete), jnp.where(continuous, value, 0.0)
 
 
 def action_token(
@@ -78,14 +83,21 @@ class ActionSpec:
         ranges: legal ids [start, stop).
         continuous: whether the token is a bin of a continuous value.
         visible: whether later timesteps may attend to the action.
+        widest: ids in the largest range; logits are computed for so many ids alone.
     """
 
     ranges: Int[Array, "A 2"]
     continuous: Bool[Array, " A"]
     visible: Bool[Array, ""]
+    widest: int
+
+    @classmethod
+    def of(cls, ranges: np.ndarray, continuous: np.ndarray, *, visible: bool) -> "ActionSpec":
+        widest = int((ranges[:, 1] - ranges[:, 0]).max())
+        return cls(jnp.asarray(ranges), jnp.asarray(continuous), jnp.asarray(visible), widest)
 
 
-jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], [])
+jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], ["widest"])
 
 
 @cache
@@ -123,12 +135,13 @@ def act(
     hidden, cache = extend(network, clear(cache, fresh), batch)
     hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
     keys = jax.vmap(lambda seed, step: jax.random.fold_in(jax.random.key(seed), step))(seeds, steps)
-    every = jnp.arange(network.sizes.vocabulary)
 
     def pick(hidden: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        legal = (every >= spec.ranges[index, 0]) & (every < spec.ranges[index, 1])
+        legal = spec.ranges[index]
+        first = jnp.minimum(legal[0], network.sizes.vocabulary - spec.widest)
         own = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
-        return choose(network.logits(hidden), legal, spec.continuous[index], own, vocabulary, config)
+        logits = network.logits(hidden, first, spec.widest)
+        return choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
 
     def advance(carry, index):
         hidden, cache = carry

@@ -12,7 +12,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from generalist.tokenizers.sequence import TokenBatch
 
-KeyValue = tuple[Float[Array, "B S N H"], Float[Array, "B S N H"]]
+KeyValue = tuple[Float[Array, "B T N H"], Float[Array, "B T N H"]]
+CachedKeyValue = tuple[Float[Array, "B N W H"], Float[Array, "B N W H"]]
+"""Heads first, as products want them: turning a cache around at every token would cost more than reading it."""
 
 MASKED = -1e30
 """Score of a key that may not be seen. Not minus infinity, so that a row that sees nothing has a finite softmax."""
@@ -76,17 +78,16 @@ def attend(
     key: Float[Array, "B S N H"],
     value: Float[Array, "B S N H"],
     mask: Bool[Array, "B T S"],
-    past: KeyValue | None = None,
+    past: CachedKeyValue | None = None,
 ) -> Float[Array, "B T N H"]:
     """Softmax attention; the softmax is computed in float32, and a row that sees nothing stays finite.
 
-    With `past`, cached keys and values [B, W, N, H], S counts them too, first; they are read where they lie, because a
-    copy of the cache would cost as much as reading it.
+    With `past`, S counts the cached positions too, first; they are read where they lie and never copied.
     """
     heads_first = (0, 2, 1, 3)
     query = query.transpose(heads_first) * query.shape[-1] ** -0.5
     parts = [] if past is None else [past]
-    parts = [(k.transpose(heads_first), v.transpose(heads_first)) for k, v in (*parts, (key, value))]
+    parts.append((key.transpose(heads_first), value.transpose(heads_first)))
     scores = [jnp.einsum("BNTH,BNSH->BNTS", query, k, preferred_element_type=jnp.float32) for k, _ in parts]
     scores = jnp.where(mask[:, None], jnp.concatenate(scores, axis=-1) if len(parts) > 1 else scores[0], MASKED)
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))

@@ -21,22 +21,25 @@ from generalist.tokenizers.sequence import TokenBatch
 
 @struct.dataclass
 class Cache:
-    """Keys and values [L, B, W, N, H] and the marks [B, W] of the cached positions; segment 0 is an empty place."""
+    """Keys and values [B, N, W, H] of each layer and the marks [B, W] of the cached positions.
 
-    keys: jax.Array
-    values: jax.Array
+    Segment 0 is an empty place.
+    """
+
+    keys: tuple[jax.Array, ...]
+    values: tuple[jax.Array, ...]
     marks: Marks
 
 
 def empty_cache(config: AgentConfig, rows: int, window: int | None = None) -> Cache:
     """A cache of `rows` environments with nothing in it; `window` tokens, `config.window` by default."""
     window = window or config.window
-    shape = (config.layers, rows, window, config.heads, config.head_size)
-    dtype = jnp.dtype(config.dtype)
+    shape, dtype = (rows, config.heads, window, config.head_size), jnp.dtype(config.dtype)
     # An array each: the cache is donated, and one buffer cannot be donated twice.
     segment, position, timestep = (jnp.zeros((rows, window), jnp.int32) for _ in range(3))
     empty = Marks(segment, position, timestep, visible=jnp.zeros((rows, window), bool))
-    return Cache(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), empty)
+    keys, values = (tuple(jnp.zeros(shape, dtype) for _ in range(config.layers)) for _ in range(2))
+    return Cache(keys, values, empty)
 
 
 def clear(cache: Cache, rows: Int[Array, " B"]) -> Cache:
@@ -50,23 +53,25 @@ def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Arr
 
     Padding positions (segment 0) may stand anywhere in `batch`; they are not cached. C must not exceed the window.
     """
-    window = cache.keys.shape[2]
+    window = cache.marks.segment.shape[1]
     if batch.ids.shape[1] > window:
         raise ValueError(f"{batch.ids.shape[1]} new tokens do not fit a cache of {window}; make the window larger")
     new = marks(batch)
     both = jax.tree.map(lambda old, fresh: jnp.concatenate([old, fresh], axis=1), cache.marks, new)
     mask = attention_mask(new, batch.context, both, window)
-    hidden, (keys, values) = network.transformer.extend(
-        network.embed(batch), batch.position, mask, (cache.keys, cache.values)
-    )
+    past = list(zip(cache.keys, cache.values, strict=True))
+    hidden, made = network.transformer.extend(network.embed(batch), batch.position, mask, past)
     slot = jnp.where(new.segment > 0, new.position % window, window)
     row = jnp.arange(slot.shape[0])[:, None]
 
     def write(old: jax.Array, fresh: jax.Array) -> jax.Array:
         return old.at[row, slot].set(fresh, mode="drop")
 
+    def write_heads(old: jax.Array, fresh: jax.Array) -> jax.Array:
+        return old.at[row, :, slot].set(fresh, mode="drop")
+
     return hidden, Cache(
-        keys=cache.keys.at[:, row, slot].set(keys, mode="drop"),
-        values=cache.values.at[:, row, slot].set(values, mode="drop"),
+        keys=tuple(write_heads(old, fresh) for old, (fresh, _) in zip(cache.keys, made, strict=True)),
+        values=tuple(write_heads(old, fresh) for old, (_, fresh) in zip(cache.values, made, strict=True)),
         marks=jax.tree.map(write, cache.marks, new),
     )

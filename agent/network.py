@@ -12,7 +12,7 @@ from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
 from generalist.agent.sharding import constrain
-from generalist.agent.transformer import Transformer
+from generalist.agent.transformer import Transformer, layers_of
 from generalist.tokenizers.sequence import Kind
 
 TABLE_MULTIPLE = 128
@@ -68,13 +68,31 @@ class Network(nnx.Module):
         )
         return self.transformer(x, batch.position, attend)
 
-    def logits(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape V"]:
-        """Scores of the next token in float32, from the tied embedding table."""
-        table = self.tokens.rows[...][: self.sizes.vocabulary].astype(hidden.dtype)
-        return jnp.einsum("...d,vd->...v", hidden, table, preferred_element_type=jnp.float32)
+    def logits(
+        self, hidden: Float[Array, "*shape D"], first: int | Int[Array, ""] = 0, count: int = 0
+    ) -> Float[Array, "*shape V"]:
+        """Scores of the next token in float32, from the tied embedding table.
+
+        With a `count`, only those of the ids `first` to `first + count - 1`: a decoded token need not read the whole
+        table.
+        """
+        table = jax.lax.dynamic_slice_in_dim(self.tokens.rows[...], first, count or self.sizes.vocabulary)
+        return jnp.einsum("...d,vd->...v", hidden, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
 
     def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
         return self.logits(self.hidden(batch, key))
+
+
+def unstacked(network: Network) -> Network:
+    """The same network with an array per layer instead of one for all: what acting wants, see `Transformer.extend`.
+
+    `network` itself is not changed; every parameter of its layers is copied.
+    """
+    graphdef, state = nnx.split(network)
+    copied = nnx.merge(graphdef, state)
+    trunk = copied.transformer
+    trunk.blocks = nnx.List(layers_of(trunk.blocks, trunk.config.layers))
+    return copied
 
 
 def place(x: Float[Array, "B T D"], rows: Float[Array, "B P D"], at: Int[Array, "B P"]) -> Float[Array, "B T D"]:

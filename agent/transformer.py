@@ -4,14 +4,15 @@ Gato is a pre-norm decoder with a GEGLU feed-forward (Reed et al. 2022, sec. 2.2
 relative attention of the Transformer-XL kind; here positions are rotary, which saves that projection.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
-from generalist.agent.attention import KeyValue, attend, rotate
+from generalist.agent.attention import CachedKeyValue, KeyValue, attend, rotate
 from generalist.agent.config import AgentConfig
 from generalist.agent.sharding import constrain
 
@@ -121,13 +122,28 @@ class Transformer(nnx.Module):
         return self.norm(x)
 
     def extend(
-        self, x: Float[Array, "B C D"], position: Int[Array, "B C"], mask: Bool[Array, "B C S"], past: KeyValue
-    ) -> tuple[Float[Array, "B C D"], KeyValue]:
-        """New positions on top of cached keys and values [L, B, W, N, H]; returns those of the new positions."""
+        self,
+        x: Float[Array, "B C D"],
+        position: Int[Array, "B C"],
+        mask: Bool[Array, "B C S"],
+        past: Sequence[CachedKeyValue],
+    ) -> tuple[Float[Array, "B C D"], list[KeyValue]]:
+        """New positions on top of what each layer has cached; returns each layer's keys and values of them.
 
-        def layer(x, block_and_past):
-            block, *past = block_and_past
-            return block(x, position, lambda query, key, value: attend(query, key, value, mask, past))
-
-        x, new = jax.lax.scan(layer, x, (self.blocks, *past), unroll=self.config.unroll)
+        Layers are unrolled: a scan would copy the parameters of each layer before it reads them, which for one token is
+        most of the work. Call it on an `unstacked` network, else the copies are made here.
+        """
+        new = []
+        for block, cached in zip(self._layers(), past, strict=True):
+            x, made = block(x, position, partial(attend, mask=mask, past=cached))
+            new.append(made)
         return self.norm(x), new
+
+    def _layers(self) -> Sequence[Block]:
+        return self.blocks if isinstance(self.blocks, nnx.List) else layers_of(self.blocks, self.config.layers)
+
+
+def layers_of(stacked: Block, count: int) -> list[Block]:
+    """The blocks whose parameters lie along the leading axis of `stacked`."""
+    graphdef, state = nnx.split(stacked)
+    return [nnx.merge(graphdef, jax.tree.map(lambda leaf, index=index: leaf[index], state)) for index in range(count)]

@@ -20,7 +20,7 @@ from flax import nnx
 
 from generalist.agent.acting import make_act, make_prefill
 from generalist.agent.config import DecodeConfig, InputSizes
-from generalist.agent.network import Network
+from generalist.agent.network import Network, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.envs.episode import Episode
 from generalist.envs.task import GYM_PREFIX, Task
@@ -67,6 +67,7 @@ class Agent:
             if newest is None:
                 raise CheckpointError(f"{run} has no checkpoint yet; wait for the first one, or train it with --resume")
             state = checkpoints.restore_agent(newest, state)
+        graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
         return cls(found, sizes, graphdef, state, newest, decode or DecodeConfig())
 
     @property

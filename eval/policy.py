@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from generalist.agent.acting import ActionSpec
@@ -53,9 +52,7 @@ class AgentPolicy:
         columns = layout.max_observation_tokens + layout.options.separator + (not self.hidden)
         self.columns = _round_up(columns, 4)
         self.cache = empty_cache(player.config, slots, self._window())
-        self.spec = ActionSpec(
-            jnp.asarray(layout.action_ranges), jnp.asarray(layout.action_is_continuous), jnp.asarray(not self.hidden)
-        )
+        self.spec = ActionSpec.of(layout.action_ranges, layout.action_is_continuous, visible=not self.hidden)
         self.playing = np.zeros(slots, bool)
         self.fresh = np.ones(slots, bool)
         self.position = np.zeros(slots, np.int32)

@@ -36,9 +36,12 @@ def test_only_legal_ids_are_chosen(config, legal):
     """Whatever the logits, even where every legal id is far below the others."""
     logits = np.random.default_rng(0).normal(0, 4, (200, VOCABULARY.size)).astype(np.float32)
     logits[:100, legal[0] : legal[1]] -= 60
-    mask = np.isin(EVERY, range(*legal))
     continuous = legal == (START, STOP)
-    ids, values = choose(logits, jnp.asarray(mask), jnp.asarray(continuous), keys(200), VOCABULARY, config)
+    first = legal[0] - 2  # a window that begins before the legal ids and ends after them, or at the end of the table
+    seen = jnp.asarray(logits[:, first : legal[1] + 3])
+    ids, values = choose(
+        seen, jnp.asarray(first), jnp.asarray(legal), jnp.asarray(continuous), keys(200), VOCABULARY, config
+    )
     assert ids.min() >= legal[0]
     assert ids.max() < legal[1]
     if continuous:
@@ -52,9 +55,9 @@ def test_only_legal_ids_are_chosen(config, legal):
 def test_the_mean_is_the_expectation_over_bins():
     logits = np.full((1, VOCABULARY.size), -1e9, np.float32)
     logits[0, [START, START + 3]] = np.log([0.25, 0.75])
-    mask = jnp.asarray((EVERY >= START) & (EVERY < STOP))
+    legal = jnp.asarray([START, STOP])
     config = DecodeConfig(continuous="mean")
-    ids, values = choose(jnp.asarray(logits), mask, jnp.asarray(True), keys(1), VOCABULARY, config)
+    ids, values = choose(jnp.asarray(logits), jnp.asarray(0), legal, jnp.asarray(True), keys(1), VOCABULARY, config)
     centre = (2 * np.arange(BINS) + 1) / BINS - 1
     assert float(values[0]) == pytest.approx(0.25 * centre[0] + 0.75 * centre[3], abs=1e-6)
     assert int(ids[0]) == START + 2
@@ -63,14 +66,15 @@ def test_the_mean_is_the_expectation_over_bins():
 def test_greedy_is_the_likeliest_and_samples_follow_the_distribution():
     logits = np.full((4000, VOCABULARY.size), 9.0, np.float32)
     logits[:, 2:5] = np.log([0.2, 0.5, 0.3])
-    mask = jnp.asarray((EVERY >= 2) & (EVERY < 5))
+    legal = jnp.asarray([2, 5])
     for discrete, temperature, expected in (
         ("mode", 1.0, [0, 1, 0]),
         ("sample", 1.0, [0.2, 0.5, 0.3]),
         ("sample", 0.5, np.square([0.2, 0.5, 0.3]) / 0.38),
     ):
         config = DecodeConfig(discrete=discrete, temperature=temperature)
-        ids, _ = choose(jnp.asarray(logits), mask, jnp.asarray(False), keys(4000), VOCABULARY, config)
+        seen = jnp.asarray(logits[:, 1:9])
+        ids, _ = choose(seen, jnp.asarray(1), legal, jnp.asarray(False), keys(4000), VOCABULARY, config)
         np.testing.assert_allclose(np.bincount(ids, minlength=5)[2:5] / 4000, expected, atol=0.03)
 
 
@@ -98,11 +102,8 @@ def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], ste
     count = len(observed[0]) - rows.action_tokens
     example = jax.tree.map(lambda leaf: leaf, batch(*[observed[i] for i in order]))
     example.loss_mask[:], example.segment[:, count:] = False, 0
-    spec = ActionSpec(
-        jnp.asarray(rows.action_ranges),
-        jnp.asarray(rows.action_is_continuous),
-        jnp.asarray(rows.options.past_actions == "shown"),
-    )
+    visible = rows.options.past_actions == "shown"
+    spec = ActionSpec.of(rows.action_ranges, rows.action_is_continuous, visible=visible)
     ids, values, cache = make_act(graphdef, VOCABULARY, decode)(
         state,
         empty_cache(CONFIG, len(order)),

@@ -7,9 +7,10 @@ import pytest
 from flax import nnx
 from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jitted, network, padded
 
+from generalist.agent.cache import empty_cache, extend
 from generalist.agent.config import AgentConfig
 from generalist.agent.embed import interval_index
-from generalist.agent.network import Network
+from generalist.agent.network import Network, parameter_count, unstacked
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
 
 
@@ -96,6 +97,21 @@ def test_scanned_layers_equal_unrolled_ones_and_rematerialised_ones():
     for change in ({"unroll": 2}, {"remat": True}):
         changed = network("tokens", AgentConfig(**{**vars(CONFIG), **change}))
         np.testing.assert_allclose(logits(changed, example), expected, atol=1e-5)
+
+
+def test_a_network_with_an_array_per_layer_is_the_same_network_and_leaves_the_first_as_it_was():
+    model, example = network("patches"), batch(episode("patches", 2))
+    leaves = len(jax.tree.leaves(nnx.state(model)))
+    alone = unstacked(model)
+    assert parameter_count(alone) == parameter_count(model)
+    assert len(jax.tree.leaves(nnx.state(model.transformer))) < len(jax.tree.leaves(nnx.state(alone.transformer)))
+    assert len(jax.tree.leaves(nnx.state(model))) == leaves
+
+    def read(model: Network) -> np.ndarray:
+        return np.asarray(extend(model, empty_cache(CONFIG, 1), example)[0])
+
+    np.testing.assert_allclose(read(alone), hidden(model, example), atol=5e-5)
+    np.testing.assert_allclose(read(model), hidden(model, example), atol=5e-5)
 
 
 def test_against_a_slow_reference():

@@ -165,7 +165,7 @@ def test_a_layout_of_limited_context_gets_no_prompt_and_a_small_cache():
     layout = layout_of("vector", {"context": 2})
     policy = AgentPolicy(player("vector"), layout, 0, slots=2, prompts=[demonstration("vector", 20, seed=50)])
     assert policy.prompts == []
-    assert policy.cache.keys.shape[2] < CONFIG.window
+    assert policy.cache.marks.segment.shape[1] < CONFIG.window
 
 
 def test_sampled_actions_do_not_depend_on_the_number_of_slots():
