@@ -77,7 +77,9 @@ class Network(nnx.Module):
         table.
         """
         table = jax.lax.dynamic_slice_in_dim(self.tokens.rows[...], first, count or self.sizes.vocabulary)
-        return jnp.einsum("...d,vd->...v", hidden, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
+        flat = hidden.reshape(-1, hidden.shape[-1])
+        logits = jnp.einsum("MD,VD->MV", flat, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
+        return logits.reshape(*hidden.shape[:-1], -1)
 
     def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
         return self.logits(self.hidden(batch, key))

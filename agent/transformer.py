@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from generalist.agent.attention import CachedKeyValue, KeyValue, attend, rotate
 from generalist.agent.config import AgentConfig
+from generalist.agent.embed import merge
 from generalist.agent.sharding import constrain
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -48,21 +49,25 @@ class Attention(nnx.Module):
 
     def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
         D, N, H = config.width, config.heads, config.head_size
+        self.shape = (N, H)
         inward = ("embed", "heads", None)
-        self.query = projection("BTD,DNH->BTNH", (D, N, H), inward, D, config, rngs)
-        self.key = projection("BTD,DNH->BTNH", (D, N, H), inward, D, config, rngs)
-        self.value = projection("BTD,DNH->BTNH", (D, N, H), inward, D, config, rngs)
+        self.query = projection("MD,DNH->MNH", (D, N, H), inward, D, config, rngs)
+        self.key = projection("MD,DNH->MNH", (D, N, H), inward, D, config, rngs)
+        self.value = projection("MD,DNH->MNH", (D, N, H), inward, D, config, rngs)
         outward = (2 * config.layers) ** -0.5
-        self.out = projection("BTNH,NHD->BTD", (N, H, D), ("heads", None, "embed"), N * H, config, rngs, outward)
+        self.out = projection("MNH,NHD->MD", (N, H, D), ("heads", None, "embed"), N * H, config, rngs, outward)
 
     def __call__(
         self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         """Output, and the keys and values of these positions."""
-        query, key, value = self.query(x), self.key(x), self.value(x)
+        B, T, _ = x.shape
+        flat = merge(x)
+        query, key, value = (part(flat).reshape(B, T, *self.shape) for part in (self.query, self.key, self.value))
         query, key = rotate(query, position), rotate(key, position)
         query = constrain(query, "batch", None, "heads", None)
-        return self.out(attend(query, key, value)), (key, value)
+        out = self.out(merge(attend(query, key, value)))
+        return out.reshape(x.shape), (key, value)
 
 
 class FeedForward(nnx.Module):
@@ -70,14 +75,15 @@ class FeedForward(nnx.Module):
 
     def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
         D, F = config.width, config.feedforward // 2
-        self.gate = projection("BTD,DF->BTF", (D, F), ("embed", "feedforward"), D, config, rngs)
-        self.up = projection("BTD,DF->BTF", (D, F), ("embed", "feedforward"), D, config, rngs)
+        self.gate = projection("MD,DF->MF", (D, F), ("embed", "feedforward"), D, config, rngs)
+        self.up = projection("MD,DF->MF", (D, F), ("embed", "feedforward"), D, config, rngs)
         outward = (2 * config.layers) ** -0.5
-        self.down = projection("BTF,FD->BTD", (F, D), ("feedforward", "embed"), F, config, rngs, outward)
+        self.down = projection("MF,FD->MD", (F, D), ("feedforward", "embed"), F, config, rngs, outward)
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        hidden = nnx.gelu(self.gate(x)) * self.up(x)
-        return self.down(constrain(hidden, "batch", None, "feedforward"))
+        flat = merge(x)
+        hidden = nnx.gelu(self.gate(flat)) * self.up(flat)
+        return self.down(constrain(hidden, "batch", "feedforward")).reshape(x.shape)
 
 
 class Block(nnx.Module):
