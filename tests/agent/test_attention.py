@@ -73,7 +73,7 @@ def test_cached_keys_come_before_the_new_ones():
     query, key, value = arrays(3)
     _, past_key, past_value = arrays(5, seed=3)
     mask = jnp.asarray(rng.random((B, 3, 8)) < 0.6).at[:, :, 5].set(True)
-    out = attend(query, key, value, mask, (past_key, past_value))
+    out = attend(query, key, value, mask, (past_key.transpose(0, 2, 1, 3), past_value.transpose(0, 2, 1, 3)))
     whole = slow(query, jnp.concatenate([past_key, key], 1), jnp.concatenate([past_value, value], 1), np.asarray(mask))
     np.testing.assert_allclose(out, whole, atol=1e-5)
 
