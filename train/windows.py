@@ -63,8 +63,8 @@ def long_window(table: EpisodeTable, rng: np.random.Generator, *, room: int, pro
     episode = rng.choice(len(table.lengths), p=table.lengths / table.total)
     steps = []
     others = len(table.lengths) - 1
-    prompt_room = int(room * prompt.share)
-    if rng.random() < prompt.fraction and others and 0 < prompt_room < room:
+    prompt_room = min(int(room * prompt.share), room - 1)
+    if rng.random() < prompt.fraction and others and prompt_room > 0:
         other = rng.integers(others)
         other += other >= episode
         length = min(prompt_room, int(table.lengths[other]))

@@ -1,5 +1,7 @@
 """The schedule at its corners, and what the optimizer does to matrices and to the rest."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -31,11 +33,27 @@ def test_weight_decay_acts_on_matrices_only():
     assert not updates["scale"].any()
 
 
-@pytest.mark.parametrize(("clip", "size"), [(0.0, 1.0), (1e-9, 0.1)])
-def test_clipping_bounds_what_adam_sees(clip, size):
-    """With a huge epsilon the update is proportional to the gradient, so a clipped one is tiny."""
-    config = OptimizerConfig(learning_rate=1.0, initial_rate=1.0, warmup_steps=0, weight_decay=0.0, clip=clip, eps=1e-8)
+def test_two_updates_equal_adam_by_hand():
+    flat = OptimizerConfig(learning_rate=0.1, initial_rate=0.1, warmup_steps=0, decay_steps=10**9, weight_decay=0.0)
+    config = replace(flat, b1=0.5, b2=0.75, eps=0.3)
     transformation = optimizer(config, 10)
-    parameters = {"scale": jnp.ones(1)}
-    updates, _ = transformation.update({"scale": jnp.full(1, 5.0)}, transformation.init(parameters), parameters)
-    assert float(-updates["scale"][0]) == pytest.approx(size, abs=0.02)
+    parameters = {"scale": jnp.zeros(2)}
+    state, first, second = transformation.init(parameters), 0.0, 0.0
+    for count, gradient in enumerate((np.array([1.0, -2.0]), np.array([3.0, 0.5])), start=1):
+        updates, state = transformation.update({"scale": jnp.asarray(gradient, jnp.float32)}, state, parameters)
+        first = 0.5 * first + 0.5 * gradient
+        second = 0.75 * second + 0.25 * gradient**2
+        expected = -0.1 * first / (1 - 0.5**count) / (np.sqrt(second / (1 - 0.75**count)) + 0.3)
+        np.testing.assert_allclose(updates["scale"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("clip", "norm"), [(0.0, 5.0), (1.0, 1.0)])
+def test_clipping_bounds_the_norm_of_all_gradients_together(clip, norm):
+    """With a huge epsilon an update is proportional to what Adam is given: its first one is `gradient / eps`."""
+    config = OptimizerConfig(learning_rate=1.0, initial_rate=1.0, warmup_steps=0, weight_decay=0.0, clip=clip, eps=1e6)
+    transformation = optimizer(config, 10)
+    parameters = {"scale": jnp.ones(1), "bias": jnp.ones(1)}
+    gradients = {"scale": jnp.full(1, 3.0), "bias": jnp.full(1, -4.0)}
+    updates, _ = transformation.update(gradients, transformation.init(parameters), parameters)
+    found = [-1e6 * float(updates[name][0]) for name in ("scale", "bias")]
+    assert found == pytest.approx([0.6 * norm, -0.8 * norm], rel=1e-3)

@@ -44,8 +44,16 @@ def test_targets_limit_what_a_row_takes():
     assert padding_share([source], [1.0], capacity, rows=2) == pytest.approx(0.6)
 
 
+def test_sources_count_by_their_weights():
+    """Of one kind, two examples fill a row; three of the other leave a tenth of it."""
+    sources = [imagined_source(CONFIG, index, layout(values), [values + 2], 1) for index, values in enumerate((48, 28))]
+    capacity = row_capacity(sources, 100)
+    assert padding_share(sources, [1.0, 1e-9], capacity, rows=4) == 0
+    assert padding_share(sources, [1e-9, 1.0], capacity, rows=4) == pytest.approx(0.1)
+
+
 def test_text_counts_at_the_length_that_was_seen():
     made = Layout.from_spaces(TEXT, gym.spaces.Discrete(3))
     assert most_text(made) == 64
-    source = imagined_source(CONFIG, 0, made, [13, 23], 1)
-    assert step_sizes(source)[:, :2].tolist() == [[13, 1 + 9], [23, 1 + 19]]
+    source = imagined_source(CONFIG, 0, made, [13, 23], 2)
+    assert step_sizes(source)[:, :2].tolist() == [[13, 1 + 9], [13, 1 + 9], [23, 1 + 19], [23, 1 + 19]]

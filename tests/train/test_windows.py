@@ -43,22 +43,23 @@ def test_short_windows_are_contiguous_and_inside_one_episode_each(lengths, conte
 
 
 @settings(deadline=None)
-@given(LENGTHS, st.integers(1, 20), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32 - 1))
-def test_a_long_window_is_a_stretch_and_maybe_a_prompt_of_another_episode(lengths, room, fraction, share, seed):
+@given(LENGTHS, st.integers(1, 20), st.booleans(), st.sampled_from([0, 0.4, 0.9, 1]), st.integers(0, 2**32 - 1))
+def test_a_long_window_is_a_stretch_after_a_prompt_of_another_episode_or_none(lengths, room, prompted, share, seed):
     episodes = table(lengths)
-    prompt = PromptConfig(fraction=fraction, share=share)
+    prompt = PromptConfig(fraction=float(prompted), share=share)
+    prompt_room = min(int(room * share), room - 1)
     window = long_window(episodes, np.random.default_rng(seed), room=room, prompt=prompt)
     assert 1 <= len(window.steps) <= room
     assert window.timesteps.tolist() == list(range(len(window.steps)))
     assert (window.segments == 1).all()
     stretches = runs(window.steps)
-    assert len(stretches) <= 2
+    assert len(stretches) == 1 + (prompted and len(lengths) > 1 and prompt_room > 0)
     owners = [episode_of(episodes, stretch[0]) for stretch in stretches]
     assert owners == [episode_of(episodes, stretch[-1]) for stretch in stretches]
     left = room
     if len(stretches) == 2:
         assert owners[0] != owners[1]
-        assert len(stretches[0]) == min(int(room * share), lengths[owners[0]])
+        assert len(stretches[0]) == min(prompt_room, lengths[owners[0]])
         left -= len(stretches[0])
     assert len(stretches[-1]) == min(left, lengths[owners[-1]])
 
@@ -78,6 +79,12 @@ def test_a_quarter_has_a_prompt_and_half_of_the_prompts_are_ends():
     assert np.mean(ends) == pytest.approx(0.5 + 0.5 / 17, abs=0.05)
     owners = np.bincount([episode_of(episodes, step[0]) for step in prompts])
     np.testing.assert_allclose(owners / len(prompts), 1 / 3, atol=0.05)
+
+
+def test_prompts_from_anywhere_start_anywhere():
+    windows = drawn(table([10, 10]), PromptConfig(fraction=1.0, end=0.0))
+    starts = [int(prompt[0] - 2) % 12 for prompt, _ in windows]
+    np.testing.assert_allclose(np.bincount(starts, minlength=7) / len(starts), 1 / 7, atol=0.03)
 
 
 def test_one_episode_alone_has_no_prompt():
