@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from generalist.train import checkpoint as module
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 
 METADATA = {"vocabulary": {"bins": 32, "version": 1}}
@@ -63,6 +64,14 @@ def test_another_vocabulary_is_refused(tmp_path):
     other = {"vocabulary": {"bins": 32, "version": 2}}
     with pytest.raises(CheckpointError, match=r"3: vocabulary is .*'version': 1.* in the checkpoint, .*'version': 2"):
         load(tmp_path, 3, other)
+
+
+def test_another_format_is_refused(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "FORMAT", 0)
+        save(tmp_path, 3)
+    with pytest.raises(CheckpointError, match="3: format is 0 in the checkpoint, 1 here"):
+        load(tmp_path, 3)
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):

@@ -20,7 +20,7 @@ from generalist.train.windows import EpisodeTable
 LENGTH = 48
 
 
-def source(name: str, index: int, *, seed: int = 0, length: int = LENGTH, **options) -> TaskSource:
+def source(name: str, index: int, *, seed: int = 0, prompt: float = 0.25, **options) -> TaskSource:
     """Random episodes of 9, 4 and 7 timesteps of the named layout."""
     lengths = np.array([9, 4, 7])
     observations, actions = steps(name, int(lengths.sum()), seed=index)
@@ -33,8 +33,8 @@ def source(name: str, index: int, *, seed: int = 0, length: int = LENGTH, **opti
         actions=stacked(actions),
         table=EpisodeTable(np.cumsum(lengths) - lengths, lengths),
         step_tokens=token_counts(made, stacked(observations), int(lengths.sum())),
-        sequence_length=length,
-        prompt=PromptConfig(),
+        sequence_length=LENGTH,
+        prompt=PromptConfig(fraction=prompt),
         seed=seed,
     )
 
@@ -185,6 +185,27 @@ def test_processes_take_different_examples():
         seen = Counter((0, key(piece, one)) for row in rows for piece in examples_in(row))
         assert seen <= known(one, range(process, 40, 2))
         assert not seen <= known(one, range(1 - process, 40, 2))
+
+
+@pytest.mark.parametrize("prompt", [0.0, 1.0])
+def test_prompts_are_as_frequent_as_configured(prompt):
+    one = source("tokens", 0, prompt=prompt)
+    jumps = [(np.diff(one.window(i).steps) != 1).any() for i in range(50)]
+    assert np.mean(jumps) == pytest.approx(prompt, abs=0.2)  # where two episodes meet, a prompt shows no jump
+
+
+def test_sources_draw_independently():
+    one = source("tokens", 0)
+    other = dataclasses.replace(one, index=1)
+    assert any(one.window(i).steps.tolist() != other.window(i).steps.tolist() for i in range(5))
+
+
+def test_an_example_is_cut_at_whole_timesteps_and_may_fill_the_row():
+    one = source("tokens", 0)
+    assert (one.step_tokens == 5).all()
+    assert max(len(one[i]) for i in range(50)) == LENGTH // 5 * 5
+    full = dataclasses.replace(one, sequence_length=20)
+    assert max(len(full[i]) for i in range(50)) == 20
 
 
 def test_short_windows_pack_several_segments_into_a_row():

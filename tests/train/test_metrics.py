@@ -1,9 +1,12 @@
 """Exact means per interval and source, the file of lines, and the stop at the first NaN."""
 
 import json
+import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event
 
 from generalist.train.metrics import DivergedError, MetricsWriter, read_metrics, summarise
 
@@ -54,6 +57,7 @@ def test_lines_are_appended_and_a_truncated_one_is_left_out(tmp_path):
     writer = MetricsWriter(tmp_path)
     for step in (10, 20):
         writer.write(line(step))
+        assert read_metrics(tmp_path / "metrics.jsonl")[-1] == line(step), "a killed run keeps its lines"
     writer.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 30, "lo')
@@ -70,3 +74,26 @@ def test_a_resumed_writer_drops_what_will_be_done_again(tmp_path):
     assert [found["step"] for found in read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 25]
     MetricsWriter(tmp_path).close()
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def events(directory: Path) -> list[Event]:
+    """Everything in the TensorBoard files of a folder: records of length, checksum, content, checksum."""
+    found = []
+    for path in sorted(directory.iterdir()):
+        data = path.read_bytes()
+        while data:
+            (size,) = struct.unpack("<Q", data[:8])
+            found.append(Event.FromString(data[12 : 12 + size]))
+            data = data[16 + size :]
+    return found
+
+
+def test_tensorboard_gets_every_number_at_its_step(tmp_path):
+    writer = MetricsWriter(tmp_path, resume=10)
+    writer.write(line(20))
+    writer.close()
+    found = events(tmp_path / "tensorboard")
+    values = {(event.step, value.tag): value.simple_value for event in found for value in event.summary.value}
+    assert values == {(20, "train/loss"): 1.5, (20, "loss/one"): 1.0}
+    starts = [event.step for event in found if event.session_log.status == event.session_log.START]
+    assert starts == [11], "what the interrupted run showed after its checkpoint is hidden"
