@@ -1,6 +1,7 @@
 """A trained agent from its run directory: in single and vector environments, known, unknown and unreadable."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from tiny import trained
 
+from generalist.agent.config import DecodeConfig
 from generalist.envs.files import read_json, write_json
 from generalist.envs.task import find_task
 from generalist.eval.agent import Agent
@@ -77,12 +79,32 @@ def test_reset_forgets_the_named_slots(agent):
     envs.close()
 
 
+def test_episodes_are_drawn_anew_after_each_reset(agent):
+    """Without a rollout that gives seeds, sampled episodes still differ; the likeliest action is always the same."""
+    for decode, differ in ((DecodeConfig(), False), (DecodeConfig(discrete="sample", temperature=1000.0), True)):
+        policy = Agent.load(trained(), decode=decode).policy("FrozenLake8x8-v1", slots=2)
+        actions = []
+        for _ in range(10):
+            policy.reset()
+            actions.append([int(action) for action in policy.policy.act([0, 0], [0, 1])])
+        assert (len({tuple(pair) for pair in actions}) > 1) == differ
+        assert any(one != other for one, other in actions) == differ
+
+
 def test_an_environment_is_known_by_its_id_or_by_its_spaces(agent):
     assert agent.layout("CartPole-v1")[1] == 0
     assert agent.layout(find_task("FrozenLake8x8-v1"))[1] == 1
     unnamed = gym.make("CartPole-v1").unwrapped
     unnamed.spec = None
     assert agent.layout(unnamed)[1] == 0
+    first = agent.run.layouts["CartPole-v1"]
+    twins = replace(agent, run=replace(agent.run, layouts={"a": first, "CartPole-v1": first}))
+    assert twins.layout(gym.make("CartPole-v1"))[1] == 1
+    assert twins.layout(unnamed)[1] == -1, "which of two tasks with the same spaces it is, nobody can say"
+    other = gym.wrappers.TransformObservation(
+        gym.make("CartPole-v1"), lambda seen: seen[:2], gym.spaces.Box(-9, 9, (2,))
+    )
+    assert agent.layout(other)[1] == -1
     with pytest.raises(ValueError, match="was not trained on 'Acrobot-v1'; it knows CartPole-v1"):
         agent.layout("Acrobot-v1")
 

@@ -12,9 +12,11 @@ from generalist.agent.config import DecodeConfig
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.task import find_task
 from generalist.eval import evaluate as module
+from generalist.eval.agent import Agent
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.evaluate import decode_of, evaluate, seeds_of
+from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
 from generalist.eval.report import POLICIES, load_report, recompute
+from generalist.train.metrics import read_metrics
 
 CONFIG = EvaluationConfig(episodes=2, slots=2, prompts=1, films=False, selection_episodes=1, workers=1)
 
@@ -46,6 +48,9 @@ def test_the_report_has_the_fields_that_readers_rely_on(run):
     assert report["configuration"]["evaluation"]["prompts"] == 1
     assert report["versions"]["jax"]
     assert report["timings"]["agent"] > 0
+    assert report["timings"]["training"] == pytest.approx(
+        sum(one["seconds"] for one in read_metrics(run / "metrics.jsonl"))
+    )
     assert report["training"]["steps"][-1] == 6
 
 
@@ -118,6 +123,15 @@ def test_continuous_actions_of_a_family_or_a_task_can_be_the_likeliest_bin():
         "metaworld/push-v3": "mode",
     }
     assert {decode.discrete for decode in chosen.values()} == {CONFIG.decode.discrete}
+
+
+@pytest.mark.parametrize(("sampled", "different"), [((), 1), (("toy_text",), 3)])
+def test_sampled_tasks_are_played_so(sampled, different):
+    hot = DecodeConfig(temperature=1000.0)
+    config = replace(CONFIG, episodes=40, slots=50, prompts=0, decode=hot, sampled=sampled)
+    policy = make_policy(Agent.load(trained()), find_task(TASKS[1]), demonstrations(), config)
+    assert policy.slots == 40
+    assert len({int(action) for action in policy.act([0] * 40, list(range(40)))}) >= different
 
 
 def test_settings_are_compared_on_seeds_of_their_own():

@@ -8,8 +8,9 @@ import time
 
 from tiny import demonstrations
 
-from generalist.envs.seeds import evaluation_seed
+from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.storage import dataset_folder
+from generalist.eval import measure as module
 from generalist.eval.measure import measure_baselines
 
 SEEDS = [evaluation_seed(episode) for episode in range(3)]
@@ -31,6 +32,16 @@ def test_every_baseline_is_there_with_its_details():
     assert all(len(record.returns) == 3 for record in records.values())
     assert records["constant"].details["choice"] == "each action"
     assert records["linear"].details["fitted_on"] > 20
+
+
+def test_constants_are_chosen_on_selection_seeds_and_all_is_measured_on_the_given_ones(monkeypatch):
+    choose, play = module.best_constant, module.rollout
+    chosen, played = [], []
+    monkeypatch.setattr(module, "best_constant", lambda *args, **kw: chosen.append(args[2]) or choose(*args, **kw))
+    monkeypatch.setattr(module, "rollout", lambda *args, **kw: played.append(args[2]) or play(*args, **kw))
+    measure_baselines("FrozenLake8x8-v1", dataset_folder(demonstrations(), "FrozenLake8x8-v1"), SEEDS, 2)
+    assert chosen == [[selection_seed(0), selection_seed(1)]]
+    assert played == [SEEDS] * 5
 
 
 def test_without_demonstrations_there_are_the_two_ends_of_the_scale(tmp_path):

@@ -45,7 +45,7 @@ def test_the_parameters_are_those_of_the_network():
     assert set(found.parameters) == {"token table", "local positions", "vector embedder", "blocks", "final norm"}
 
 
-def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path):
+def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path, monkeypatch):
     collect([find_task(source.task) for source in CONFIG.sources], tmp_path, seed=0, episodes=6, workers=0)
     config = replace(CONFIG, return_filter=0.0)
     found = describe(config, tmp_path, (1, 1, 1))
@@ -56,6 +56,9 @@ def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path):
     assert [task.episodes for task in found.tasks] == [6, 6]
     assert found.padding == pytest.approx(sum(seen) / len(seen), abs=0.005)
     assert found.capacity == mixture.capacity
+    without(monkeypatch, "CartPole-v1")
+    cart, _ = describe(config, tmp_path, (1, 1, 1)).tasks
+    assert cart == replace(found.tasks[0], frames_per_second=None), "demonstrations do without the environment"
 
 
 def without(monkeypatch, *ids):
@@ -83,6 +86,27 @@ def test_without_any_task_the_missing_extra_is_the_error(monkeypatch):
     without(monkeypatch, "CartPole-v1", "FrozenLake8x8-v1")
     with pytest.raises(MissingExtra, match=r"generalist\[babyai\]"):
         describe(CONFIG, NOWHERE, (1, 1, 1))
+
+
+def test_a_missing_task_keeps_its_row_of_the_source_embedding(monkeypatch):
+    config = replace(CONFIG, agent=replace(CONFIG.agent, source_embedding=True))
+    without(monkeypatch, "CartPole-v1")
+    found = describe(config, NOWHERE, (1, 1, 1))
+    assert found.parameters["source embedding"] == 2 * CONFIG.agent.width
+
+
+def test_weights_are_shares_of_all_sources():
+    weighted = tuple(replace(source, weight=weight) for source, weight in zip(CONFIG.sources, (1.0, 3.0), strict=True))
+    found = describe(replace(CONFIG, sources=weighted), NOWHERE, (1, 1, 1))
+    assert [task.weight for task in found.tasks] == [0.25, 0.75]
+
+
+def test_only_real_tokens_count_in_an_update():
+    found = describe(CONFIG, NOWHERE, (1, 1, 1))
+    assert found.tokens_per_update == pytest.approx(8 * 64 * (1 - found.padding))
+    assert found.flops_per_token == pytest.approx(found.update_flops / found.tokens_per_update)
+    assert not found.remat
+    assert found.memory[True].blocks < found.memory[False].blocks
 
 
 def test_a_mesh_divides_state_and_batch():

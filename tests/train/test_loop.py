@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TASKS, demonstrations, leaves_of, metrics_of, train_here, trained
 
+from generalist.envs.collect import collect
 from generalist.eval.agent import Agent
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import OptimizerConfig
@@ -73,6 +74,19 @@ def test_an_existing_run_is_not_touched():
     with pytest.raises(ValueError, match=difference):
         train_here(trained(), start=Start(resume=True), optimizer=changed, seed=1)
     assert {path: path.stat().st_mtime_ns for path in trained().rglob("*")} == before
+
+
+def test_a_run_goes_on_with_its_own_demonstrations_only(tmp_path):
+    collect(TASKS, tmp_path / "other", seed=1, episodes=3, policy="random", workers=0, progress=False)
+    with pytest.raises(ValueError, match=r"the demonstrations of CartPole-v1 under .*other are not those that"):
+        train(CONFIG, tmp_path / "other", trained(), start=Start(resume=True), quiet=True)
+
+
+def test_loss_weights_of_sources_reach_the_update(tmp_path):
+    sources = (replace(CONFIG.sources[0], loss_weight=0.0), CONFIG.sources[1])
+    [line] = metrics_of(train_here(tmp_path / "run", sources=sources, steps=1))
+    assert line["objective"] == pytest.approx(line["sources"][TASKS[1]]["loss"], rel=1e-5)
+    assert line["loss"] != pytest.approx(line["objective"], rel=1e-5)
 
 
 def test_a_folder_of_something_else_is_not_touched(tmp_path):

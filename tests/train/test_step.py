@@ -12,12 +12,12 @@ from tiny import CONFIG, compilations, demonstrations, leaves_of
 
 from generalist.agent.config import AgentConfig
 from generalist.agent.loss import LossConfig
-from generalist.agent.sharding import make_mesh
+from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.train.config import OptimizerConfig, TrainConfig
 from generalist.train.data import batches
 from generalist.train.sources import Mixture, input_sizes, open_mixture
-from generalist.train.step import abstract_state, create_state, make_step
+from generalist.train.step import abstract_state, create_state, make_create, make_step
 
 MESHES = [(2, 2, 2), (8, 1, 1), (1, 8, 1), (1, 1, 8)]
 STEPS = replace(
@@ -107,6 +107,15 @@ def test_parameters_are_created_the_same_on_any_mesh():
         np.testing.assert_allclose(other, one, atol=1e-6)
     table = state[0]["tokens"]["rows"][...]
     assert table.addressable_shards[0].data.shape[0] == table.shape[0] // 4
+
+
+def test_parameters_are_a_function_of_the_seed():
+    sizes = input_sizes(STEPS, list(mixture().layouts.values()))
+    expected = initial()[1][0]["tokens"]["rows"][...]
+    for seed, same in ((STEPS.seed, True), (1, False)):
+        with use_mesh(make_mesh(1)):
+            network, _ = make_create(replace(STEPS, seed=seed), sizes)()
+        assert np.allclose(network.tokens.rows[...], expected, atol=1e-6) == same
 
 
 @pytest.mark.slow
