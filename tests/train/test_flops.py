@@ -17,7 +17,7 @@ from generalist.train.flops import measured_peak, update_flops
 
 VOCABULARY = Vocabulary(bins=64, discrete_size=64)
 CONFIG = AgentConfig(
-    width=128, layers=1, heads=4, head_size=32, feedforward=512, window=64, vector_hidden=256,
+    width=128, layers=1, heads=4, head_size=32, feedforward=512, window=512, vector_hidden=256,
     patch_channels=32, image_patch=4, image_channels=32,
 )  # fmt: skip
 ROWS = 2
@@ -37,7 +37,7 @@ def test_three_times_what_xla_counts_in_the_forward_pass(case):
     """A backward pass takes twice the forward one's products; norms and softmax are what XLA counts beside them."""
     sizes, features = CASES[case]
     capacity = Capacity(
-        tokens=64, targets=32, vector_values=sizes.vector_values, image_shape=sizes.image_shape, **features
+        tokens=512, targets=32, vector_values=sizes.vector_values, image_shape=sizes.image_shape, **features
     )
     loss = LossConfig(targets=capacity.targets)
     with use_mesh(make_mesh(1)):
