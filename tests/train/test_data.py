@@ -134,6 +134,15 @@ def test_batches_have_the_shapes_of_the_capacity():
     assert batch.loss_mask.sum(axis=1).max() <= capacity.targets
 
 
+def test_no_row_has_more_targets_than_the_loss_can_take():
+    """Two of its examples fit a row by their tokens, one by its targets."""
+    one = dataclasses.replace(source("discrete", 0), sequence_length=LENGTH // 2)
+    targets = max(int(one[i].loss_mask.sum()) for i in range(40))
+    capacity = dataclasses.replace(row_capacity([one], LENGTH), targets=targets)
+    rows = rows_of(list(itertools.islice(iter(batches([one], [1.0], capacity, batch_size=2, prefetch=0)), 10)))
+    assert max(int(row.loss_mask.sum()) for row in rows) == targets
+
+
 def same(a: TokenBatch, b: TokenBatch) -> bool:
     return all((value == getattr(b, name)).all() for name, value in a.arrays().items())
 

@@ -11,7 +11,7 @@ from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.configs import quickstart, smoke
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
-from generalist.train.footprint import Footprint, footprint, with_remat
+from generalist.train.footprint import Footprint, block_activations, footprint, with_remat
 from generalist.train.step import abstract_state, jit_update
 
 SMOKE, QUICKSTART = smoke.config().train, quickstart.config().train
@@ -65,6 +65,13 @@ def test_rematerialisation_keeps_one_width_per_token_and_layer():
     found = footprint(config, sizes, capacity, (1, 1, 1), state)
     assert found.blocks == 8 * 64 * 32 * 4 * 2
     assert found.blocks < footprint(SMOKE, sizes, capacity, (1, 1, 1), state).blocks
+
+
+def test_the_tensor_axis_divides_all_but_the_norms():
+    """Two float32 copies of the input and one in the compute dtype, for each of two norms, stay whole."""
+    agent, T = SMOKE.agent, 64
+    whole, half = block_activations(agent, T), block_activations(agent, T, tensor=2)
+    assert 2 * half - whole == 2 * T * agent.width * (2 * 4 + 4)
 
 
 def test_accumulation_divides_activations_and_doubles_gradients():
