@@ -182,6 +182,15 @@ def test_sampled_actions_do_not_depend_on_the_number_of_slots():
     assert len({str(actions) for actions in found[0].values()}) > 1
 
 
+def test_every_step_is_drawn_anew():
+    """At this temperature all logits are equal, so that only the key of a step can make actions differ."""
+    policy = AgentPolicy(
+        player("discrete", replace(GREEDY, discrete="sample", temperature=1e9)), layout_of("discrete", {}), 0, slots=1
+    )
+    policy.reset(0)
+    assert len({str(policy.act([3], [0])) for _ in range(10)}) > 1
+
+
 def test_observations_are_stacked_leaf_by_leaf():
     space = SPACES["patches"][0]
     observations = [space.sample() for _ in range(3)]
