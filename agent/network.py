@@ -12,7 +12,7 @@ from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
 from generalist.agent.sharding import constrain
-from generalist.agent.transformer import Transformer, layers_of
+from generalist.agent.transformer import Transformer
 from generalist.tokenizers.sequence import Kind
 
 TABLE_MULTIPLE = 128
@@ -92,8 +92,7 @@ def unstacked(network: Network) -> Network:
     """
     graphdef, state = nnx.split(network)
     copied = nnx.merge(graphdef, state)
-    trunk = copied.transformer
-    trunk.blocks = nnx.List(layers_of(trunk.blocks, trunk.config.layers))
+    copied.transformer.blocks = nnx.List(copied.transformer.layers())
     return copied
 
 

@@ -6,6 +6,7 @@ relative attention of the Transformer-XL kind; here positions are rotary, which 
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -114,13 +115,13 @@ class Transformer(nnx.Module):
         def stacked(rngs: nnx.Rngs) -> Block:
             return Block(config, rngs=rngs)
 
-        self.blocks = stacked(rngs.split(config.layers))
+        self.blocks: Block | nnx.List[Block] = stacked(rngs.split(config.layers))
         self.norm = layer_norm(config, rngs)
 
     def __call__(self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend) -> Float[Array, "B T D"]:
         """All positions at once, for training."""
 
-        def layer(block: Block, x: jax.Array) -> jax.Array:
+        def layer(block: Any, x: jax.Array) -> jax.Array:
             return block(x, position, attend)[0]
 
         step = jax.checkpoint(layer) if self.config.remat else layer
@@ -140,16 +141,15 @@ class Transformer(nnx.Module):
         most of the work. Call it on an `unstacked` network, else the copies are made here.
         """
         new = []
-        for block, cached in zip(self._layers(), past, strict=True):
+        for block, cached in zip(self.layers(), past, strict=True):
             x, made = block(x, position, partial(attend, mask=mask, past=cached))
             new.append(made)
         return self.norm(x), new
 
-    def _layers(self) -> Sequence[Block]:
-        return self.blocks if isinstance(self.blocks, nnx.List) else layers_of(self.blocks, self.config.layers)
-
-
-def layers_of(stacked: Block, count: int) -> list[Block]:
-    """The blocks whose parameters lie along the leading axis of `stacked`."""
-    graphdef, state = nnx.split(stacked)
-    return [nnx.merge(graphdef, jax.tree.map(lambda leaf, index=index: leaf[index], state)) for index in range(count)]
+    def layers(self) -> Sequence[Block]:
+        """Its blocks one by one."""
+        if not isinstance(self.blocks, Block):
+            return self.blocks
+        graphdef, state = nnx.split(self.blocks)
+        parts = (jax.tree.map(lambda leaf, index=index: leaf[index], state) for index in range(self.config.layers))
+        return [nnx.merge(graphdef, part) for part in parts]
