@@ -12,6 +12,7 @@ import jax
 from generalist.agent.sharding import mesh_sizes, split_cpu
 from generalist.configs.describe_table import print_description
 from generalist.configs.experiment import EVALUATION, Experiment, evaluation_of
+from generalist.configs.score_table import print_scores
 from generalist.configs.terminal import console
 from generalist.envs.collect import collect
 from generalist.envs.files import write_json
@@ -54,7 +55,7 @@ def train(
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
     """Evaluate a run, print the scores and say where the report is."""
     report = run_evaluation(run, config, **where)
-    print_scores(report)
+    print_scores(report, console())
     out = Path(where.get("out") or run)
     console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", highlight=False)
     return report
@@ -107,43 +108,3 @@ def quickstart(out: Path, *, seed: int = 0, experiment: Experiment | None = None
     report = evaluate(run, experiment.evaluation, data=data, out=out)
     say(f"done in {time.perf_counter() - begun:.0f} s")
     return report
-
-
-def print_scores(report: dict[str, Any]) -> None:
-    """The table of scores, families and the overall line."""
-    from rich.table import Table
-
-    rows = Table(title="expert-normalised scores (0 random, 1 expert)", title_justify="left")
-    for name in ("task", "score", "95% interval", "success", "linear", "1-NN", "constant", "episodes"):
-        rows.add_column(name, justify="left" if name == "task" else "right")
-    for task in report["tasks"]:
-        interval = task["normalized_ci95"]
-        rows.add_row(
-            task["id"],
-            _number(task["normalized"]),
-            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
-            _number(task["success"]),
-            *(_number((task[name] or {}).get("normalized")) for name in ("linear", "nearest_neighbour", "constant")),
-            str(task["episodes"]),
-        )
-    rows.add_section()
-    baselines = report["baselines"]
-    groups = {**report["families"], "overall": report["overall"]}
-    for name, group in groups.items():
-        others = [
-            baselines[key]["overall"] if name == "overall" else baselines[key]["families"][name]
-            for key in ("linear", "nearest_neighbour", "constant")
-        ]
-        interval = group.get("mean_ci95")
-        rows.add_row(
-            name,
-            _number(group["mean"]),
-            f"{interval[0]:.2f} to {interval[1]:.2f}" if interval else "",
-            _number(group["success"]),
-            *(_number(other["mean"]) for other in others),
-        )
-    console().print(rows)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"

@@ -95,6 +95,8 @@ def test_a_task_alone_without_expert_films_or_curves(report):
     html = render_page(to_json(replace(report, tasks=(alone,), training={}, configuration={}, timings={}, versions={})))
     checked(html)
     assert "no normalised score: the task has no expert mean" in html
+    assert "No task has a normalised score" in html
+    assert 'class="big"' not in html
     assert "Training loss" not in html
     assert "Rollouts" not in html
 
