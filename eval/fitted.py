@@ -111,7 +111,8 @@ def _linear(
     x = (x - mean) / std  # without this L-BFGS is far from done after ITERATIONS on pixels
     heads = [_logistic(x, shown.classes[:, index]) for index in range(len(columns.sizes))]
     if len(columns.low):
-        ridge = Ridge(alpha=1.0).fit(x, shown.numbers)
+        # With more features than steps a Gram matrix is solved, in which float32 loses the regularisation of pixels.
+        ridge = Ridge(alpha=1.0).fit(x if len(x) >= x.shape[1] else x.astype(np.float64), shown.numbers)
         slope, offset = np.asarray(ridge.coef_).reshape(len(columns.low), -1).T, np.asarray(ridge.intercept_)
     else:
         slope, offset = np.zeros((x.shape[1], 0)), np.zeros(0)

@@ -106,3 +106,18 @@ def test_a_fitted_policy_plays(corridor, fit):
     env = corridor.make()
     policy = fit(env.observation_space, env.action_space, np.array(seen), np.array(acted))
     assert all(result.success for result in rollout(corridor, policy, range(5), slots=3))
+
+
+def test_numbers_of_nearly_equal_images_are_fitted_exactly():
+    """Frames that differ in brightness alone: in float32 the Gram matrix would lose the ridge, with a warning."""
+    rng = np.random.default_rng(0)
+    brightness = rng.uniform(0.2, 0.9, (1200, 1, 1, 1))
+    images = (rng.integers(100, 250, (64, 64, 3)) * brightness + rng.integers(0, 3, (1200, 64, 64, 3))).astype(np.uint8)
+    actions = rng.normal(size=(1200, 1)).astype(np.float32)
+    policy = fit_linear(spaces.Box(0, 255, (64, 64, 3), np.uint8), spaces.Box(-9, 9, (1,)), images, actions)
+    found = np.stack(policy.act(list(images), list(range(1200))))
+    x = images.reshape(1200, -1).astype(np.float32) / 255
+    x = ((x - x.mean(axis=0)) / x.std(axis=0)).astype(np.float64)
+    gram = x @ x.T
+    exact = gram @ np.linalg.solve(gram + np.eye(1200), actions - actions.mean()) + actions.mean()
+    assert np.abs(found - exact).max() < 0.01
