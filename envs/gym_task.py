@@ -1,7 +1,9 @@
 """Any environment id registered with Gymnasium as a task: no expert, no reference scores, the return as its score."""
 
 import importlib
+import re
 from functools import partial
+from importlib.metadata import packages_distributions
 from typing import Any
 
 import gymnasium as gym
@@ -40,6 +42,17 @@ def make_gym(name: str, horizon: int, render_mode: str | None = None, **kwargs: 
     if render_mode is not None:
         kwargs["render_mode"] = render_mode
     return gym.make(name, max_episode_steps=horizon, disable_env_checker=True, **kwargs)
+
+
+def distributions(id: str) -> tuple[str, ...]:
+    """Names of the installed distributions that hold the environment of "gym:..."; none for a module of one's own.
+
+    Raises:
+        UnknownTask: as for `gym_task`.
+    """
+    entry = _spec(id.removeprefix(GYM_PREFIX)).entry_point
+    module = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return tuple(dict.fromkeys(packages_distributions().get(re.split(r"[.:]", module)[0], ())))
 
 
 def _spec(name: str) -> EnvSpec:

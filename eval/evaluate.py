@@ -21,9 +21,10 @@ import cattrs
 
 from generalist.agent.config import DecodeConfig
 from generalist.envs.files import write_json
+from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
-from generalist.envs.task import Task, find_task
+from generalist.envs.task import GYM_PREFIX, Task, find_task
 from generalist.eval.agent import Agent
 from generalist.eval.agreement import action_agreement
 from generalist.eval.config import EvaluationConfig
@@ -277,15 +278,17 @@ def _report(
             "evaluation": cattrs.unstructure(config),
             "checkpoint": agent.step,
         },
-        versions=_versions(),
+        versions=_versions(tasks),
         timings={"training": trained, **timings},
         training=summarize(lines),
     )
 
 
-def _versions() -> dict[str, str]:
+def _versions(tasks: Sequence[TaskRecord]) -> dict[str, str]:
+    """Of the packages that the numbers depend on, those of the tasks' own environments included."""
+    theirs = [name for task in tasks if task.id.startswith(GYM_PREFIX) for name in distributions(task.id)]
     found = {}
-    for name in PACKAGES:
+    for name in dict.fromkeys((*PACKAGES, *theirs)):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from generalist.envs.gym_task import DEFAULT_HORIZON
+from generalist.envs.gym_task import DEFAULT_HORIZON, distributions
 from generalist.envs.task import UnknownTask, find_task
 
 
@@ -92,3 +92,9 @@ def test_a_frame_is_rendered():
     env.reset(seed=0)
     assert env.render().ndim == 3
     env.close()
+
+
+def test_the_packages_of_an_environment_are_named(endless):
+    assert distributions("gym:CartPole-v1") == ("gymnasium",)
+    assert distributions("gym:minigrid:MiniGrid-Empty-5x5-v0") == ("minigrid",)
+    assert distributions("gym:Endless-v0") == ()
