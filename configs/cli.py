@@ -46,7 +46,9 @@ class Tasks:
         else:
             out = console()
             out.print(table([_task_row(task) for task in all_tasks()]))
-            out.print("\nAny Gymnasium id is a task as gym:<id>. --json has every field.", markup=False)
+            out.print(
+                "\nAny Gymnasium id is a task as gym:<id> or gym:<module>:<id>. --json has every field.", markup=False
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,8 @@ class Collect:
     """Record demonstrations as RLDS episodes. The same command again goes on where an earlier one was stopped."""
 
     task: TaskIds = ()
-    """A task's id, or gym:<id> for any Gymnasium id; give it again for more. Default: all of `generalist tasks`."""
+    """A task's id, or gym:<id> for any Gymnasium id, or gym:<module>:<id> where importing the module registers it, such
+    as gym:ale_py:ALE/Pong-v5; give it again for more. Default: all of `generalist tasks`."""
     out: Path = Path("data")
     """Folder of the data sets, one for each task."""
     episodes: int | None = None
@@ -99,7 +102,8 @@ class Train(Generic[Config]):
     data: Path = Path("data")
     """Folder of the demonstrations."""
     task: TaskIds = ()
-    """Train on these tasks instead of the config's; give it again for more."""
+    """Train on these tasks instead of the config's; give it again for more. Ids as for `generalist collect`; tasks that
+    the config does not name take the layout of its first (--train.sources.0.layout...)."""
     resume: Flag = False
     """Go on from the newest checkpoint of the run directory."""
     overwrite: Flag = False

@@ -44,7 +44,7 @@ def find_policy(task: Task, policy: str | PolicyFactory | None) -> tuple[str, Po
     """
     if policy is None:
         if task.expert is None:
-            raise ValueError(f"{task.id} has no expert: give a policy, 'random' or 'module:function'")
+            raise ValueError(f"{task.id} has no expert: give a policy, 'random' or 'module:function' (--policy)")
         return "expert", task.expert
     if policy == "random":
         return "random", random_policy

@@ -120,7 +120,9 @@ def find_task(id: str) -> Task:
             return task
     near = nearest_ids(id, [task.id for task in all_tasks()])
     hint = f"the nearest are {', '.join(near)}" if near else "`generalist tasks` lists all"
-    raise UnknownTask(f"unknown task {id!r}: {hint}; any Gymnasium id works as {GYM_PREFIX}<id>")
+    raise UnknownTask(
+        f"unknown task {id!r}: {hint}; any Gymnasium id works as {GYM_PREFIX}<id> or {GYM_PREFIX}<module>:<id>"
+    )
 
 
 def nearest_ids(id: str, ids: list[str], count: int = 3) -> list[str]:

@@ -77,16 +77,21 @@ def take(tree: Any, index: np.ndarray) -> Any:
     return np.asarray(tree)[index]
 
 
+def check_timesteps(task: str, source: TaskSource, sequence_length: int) -> None:
+    """Raises ValueError where a timestep of the task is longer than a row of training."""
+    longest = int(source.step_tokens.max())
+    if longest > sequence_length:
+        raise ValueError(
+            f"a timestep of {task} has {longest} tokens and does not fit sequence_length {sequence_length}: raise it "
+            "(--train.sequence-length), or show images or arrays as one token each "
+            f"(--train.sources.{source.index}.layout.images conv, ....layout.continuous vector)"
+        )
+
+
 def row_capacity(sources: Sequence[TaskSource], sequence_length: int) -> Capacity:
     """The smallest row that holds any one example of any source."""
     layouts = [source.layout for source in sources]
     steps = [sequence_length // int(source.step_tokens.min()) for source in sources]
-    for source in sources:
-        if int(source.step_tokens.max()) > sequence_length:
-            raise ValueError(
-                f"a timestep of source {source.index} has {int(source.step_tokens.max())} tokens and does not fit "
-                f"sequence_length {sequence_length}; raise it, or show vectors or images as one token"
-            )
 
     def most(name: str) -> int:
         return max(count * getattr(layout, name) for layout, count in zip(layouts, steps, strict=True))

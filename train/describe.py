@@ -18,7 +18,7 @@ from generalist.envs.task import MissingExtra, find_task
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import SourceConfig, TrainConfig
-from generalist.train.data import TaskSource, row_capacity
+from generalist.train.data import TaskSource, check_timesteps, row_capacity
 from generalist.train.flops import update_flops
 from generalist.train.footprint import Footprint, footprint, with_remat
 from generalist.train.padding import imagined_source, most_text, padding_share
@@ -145,6 +145,8 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int]) -> Des
     if not found:
         raise errors[0]
     tasks, sources = zip(*found, strict=True)
+    for task, source in found:
+        check_timesteps(task.task, source, config.sequence_length)
     capacity = row_capacity(sources, config.sequence_length)
     layouts = [source.layout for source in sources]
     sizes = replace(input_sizes(config, layouts), sources=len(config.sources))

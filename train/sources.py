@@ -11,12 +11,13 @@ from generalist.agent.config import AgentConfig, InputSizes
 from generalist.envs.filter import filter_by_return
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.envs.task import find_task
 from generalist.tokenizers.layout import Layout, LayoutOptions, vector_statistics
 from generalist.tokenizers.sequence import Capacity
 from generalist.tokenizers.space import pick
 from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, TextTokenizer
 from generalist.train.config import TextConfig, TrainConfig
-from generalist.train.data import TaskSource, row_capacity
+from generalist.train.data import TaskSource, check_timesteps, row_capacity
 from generalist.train.windows import EpisodeTable
 
 
@@ -74,12 +75,14 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     for index, source in enumerate(config.sources):
         path = dataset_folder(data, source.task)
         if not path.exists():
+            policy = "" if find_task(source.task).expert else " --policy random"
             raise FileNotFoundError(
                 f"no demonstrations of {source.task} under {data}; run: "
-                f"generalist collect --task {source.task} --out {data}"
+                f"generalist collect --task {source.task}{policy} --out {data}"
             )
         sources.append(_source(config, index, Demonstrations.open(path), text))
         check_local_positions(source.task, sources[-1].layout, config.agent)
+        check_timesteps(source.task, sources[-1], config.sequence_length)
     return Mixture(
         tuple(sources),
         tuple(source.weight for source in config.sources),

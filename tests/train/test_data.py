@@ -13,7 +13,7 @@ from token_examples import OPTIONS, SPACES, VOCABULARY, stacked, steps
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence, shapes
 from generalist.train.config import PromptConfig
-from generalist.train.data import FEATURES, SEGMENTS, TaskSource, batches, row_capacity, take
+from generalist.train.data import FEATURES, SEGMENTS, TaskSource, batches, check_timesteps, row_capacity, take
 from generalist.train.sources import token_counts
 from generalist.train.windows import EpisodeTable
 
@@ -236,8 +236,8 @@ def test_a_timestep_that_fits_no_row_is_refused():
     wide = gym.spaces.Box(-1, 1, (60,), np.float32)
     made = Layout.from_spaces(wide, gym.spaces.Discrete(2), vocabulary=VOCABULARY)
     one = dataclasses.replace(source("tokens", 0), layout=made, step_tokens=np.full(20, 62))
-    with pytest.raises(ValueError, match="62 tokens and does not fit"):
-        row_capacity([one], LENGTH)
+    with pytest.raises(ValueError, match=r"of gym:Wide-v0 has 62 tokens and does not fit .*--train.sequence-length"):
+        check_timesteps("gym:Wide-v0", one, LENGTH)
 
 
 def test_patches_of_two_sizes_are_refused():

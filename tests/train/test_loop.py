@@ -132,6 +132,12 @@ def test_missing_demonstrations_are_named_with_the_command(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_command_that_collects_names_a_policy_where_there_is_no_expert(tmp_path):
+    config = replace(CONFIG, sources=(replace(CONFIG.sources[0], task="gym:CartPole-v1"),))
+    with pytest.raises(FileNotFoundError, match="collect --task gym:CartPole-v1 --policy random --out"):
+        train(config, tmp_path / "none", tmp_path / "run", quiet=True)
+
+
 def test_resume_and_overwrite_exclude_each_other():
     with pytest.raises(ValueError, match="choose one"):
         Start(resume=True, overwrite=True)
