@@ -99,4 +99,4 @@ def test_commands(at_home):
             arguments += ["--episodes", "2"]
         assert main(arguments) == 0, command
         done.append(arguments[0])
-    assert done == ["collect", "train", "eval"]
+    assert done == ["collect", "train", "eval"] * 2
