@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from generalist.configs.terminal import print_error
+from generalist.configs.terminal import print_error, print_notice
+from generalist.train.preemption import Stopped
 
 DEBUG = "--debug"
 """Flag of every command: let the exception through, with its traceback."""
@@ -26,7 +27,8 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str]) -> int:
         argv: arguments without the program's name.
 
     Returns:
-        0; 2 after bad input, a missing extra or a failing disk; 130 after Ctrl-C; the code of a `SystemExit`.
+        0, also after a SIGTERM that was obeyed; 2 after bad input, a missing extra or a failing disk; 130 after
+        Ctrl-C; the code of a `SystemExit`.
 
     Raises:
         Exception: with `--debug` every exception; without it those that are not the user's to act on.
@@ -42,6 +44,9 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except BrokenPipeError:  # `generalist tasks | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except Stopped as stopped:
+        print_notice(str(stopped))
+        return 0
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 0 if exit.code is None else BAD_INPUT
     except Exception as error:

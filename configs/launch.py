@@ -24,6 +24,7 @@ from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.loop import Start
 from generalist.train.loop import train as run_training
+from generalist.train.preemption import Stopped, stopping_at_once
 from generalist.train.run import Run
 
 
@@ -91,11 +92,23 @@ def describe(
 
 
 def quickstart(out: Path, *, seed: int = 0, experiment: Experiment | None = None) -> dict[str, Any]:
-    """Collect, train, evaluate and report under `out`; run again, it goes on where it stopped."""
+    """Collect, train, evaluate and report under `out`; run again, it goes on where it stopped.
+
+    Raises:
+        Stopped: SIGTERM came; in training, after the running update was finished and saved.
+    """
     if experiment is None:
         from generalist.configs.quickstart import config
 
         experiment = config()
+    try:
+        with stopping_at_once("stopped on SIGTERM", "the same command goes on"):
+            return _quickstart(out, seed, experiment)
+    except Stopped as stopped:
+        raise Stopped(stopped.where, "the same command goes on") from None
+
+
+def _quickstart(out: Path, seed: int, experiment: Experiment) -> dict[str, Any]:
     begun = time.perf_counter()
     data, run = out / "data", out / "run"
     say = console(stderr=True).print

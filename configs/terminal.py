@@ -25,6 +25,11 @@ def print_error(message: str) -> None:
     console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
 
 
+def print_notice(message: str) -> None:
+    """Print a message to stderr as one line."""
+    console(stderr=True).print(message, markup=False, soft_wrap=True)
+
+
 def table(rows: Iterable[Mapping[str, Any]], *, title: str | None = None) -> Table:
     """A table with one column for each key of the first row; numbers are flush right, None is a dash."""
     rows = list(rows)

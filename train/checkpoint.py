@@ -61,15 +61,19 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
-    def save(self, step: int, state: Any, data: Any) -> None:
+    def save(self, step: int, state: Any, data: Any, *, note: dict[str, Any] | None = None) -> None:
         """Start saving; training goes on while it is written.
+
+        Args:
+            note: JSON that belongs to this checkpoint; `note` gives it back.
 
         Raises:
             CheckpointError: this one, or the one before it, could not be written; older ones are untouched.
         """
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
         with self._writing():
-            self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=self.metadata)
+            stored = self.metadata | {"note": note or {}}
+            self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=stored)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -90,6 +94,11 @@ class Checkpoints:
         found = _checked(self, step, parts)
         leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
         return jax.tree.unflatten(jax.tree.structure(state), leaves)
+
+    def note(self, step: int) -> dict[str, Any]:
+        """What was noted in a checkpoint that could be restored; empty in those of earlier versions."""
+        stored: Any = self._checkpointer.checkpointables_metadata(step).custom_metadata
+        return stored.get("note", {}) if isinstance(stored, dict) else {}
 
     def restore_agent(self, step: int, agent_state: Any) -> Any:
         """The agent's parameters alone."""

@@ -1,7 +1,6 @@
 """The training loop: batches in, updates, metrics and checkpoints out; a resumed run equals an uninterrupted one."""
 
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,12 @@ from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainConfig
 from generalist.train.data import batches
 from generalist.train.display import TrainingDisplay
-from generalist.train.flops import measured_peak, update_flops
+from generalist.train.flops import update_flops
+from generalist.train.interval import Interval
+from generalist.train.log import MetricsLog, ends_in_checkpoint
 from generalist.train.memory import keep_freed_memory
-from generalist.train.metrics import MetricsWriter, fetch, summarise
+from generalist.train.metrics import MetricsWriter
+from generalist.train.preemption import Stopped, stop_request
 from generalist.train.run import Run, read_run, write_run
 from generalist.train.sources import Mixture, input_sizes, layout_to_json, open_mixture
 from generalist.train.step import abstract_state, create_state, make_step
@@ -56,11 +58,13 @@ def train(
 
     Args:
         on_start: called once the run directory is there, before the first update.
-        on_checkpoint: called with (step, state) after each checkpoint is started; evaluation during training goes here.
+        on_checkpoint: called with (step, state) after each regular checkpoint is started; evaluation during training
+            goes here.
 
     Raises:
         FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for.
         DivergedError: loss or gradient is not finite.
+        Stopped: SIGTERM came; the update that was running is finished and its checkpoint saved.
     """
     keep_freed_memory()
     split_cpu(config.mesh.cpu_devices)
@@ -78,7 +82,7 @@ def train(
         chunk=config.loss_chunk,
         source_weights=tuple(source.loss_weight for source in config.sources),
     )
-    with run.open_checkpoints(writes=True) as checkpoints:
+    with stop_request() as stop, run.open_checkpoints(writes=True) as checkpoints:
         first = checkpoints.latest if start.resume else None
         if first is None:
             graphdef, state = create_state(config, sizes, mesh)
@@ -89,48 +93,42 @@ def train(
             graphdef, state = abstract_state(config, sizes, mesh)
             with use_mesh(mesh):
                 state = checkpoints.restore(first, state, stream)
+        interval = Interval(checkpoints.note(first).get("interval") if first else None)
         step = make_step(config, graphdef, state, loss, mesh)
         writer = MetricsWriter(run.directory, resume=first or 0)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
         try:
             with TrainingDisplay(config.steps, first or 0, quiet=quiet) as display:
-                _updates(
-                    config, mixture, state, stream, step, checkpoints, writer, display, flops, first or 0, on_checkpoint
-                )
+                log = MetricsLog(config, mixture.tasks, flops, writer, display, interval)
+                number = _updates(config, state, stream, step, checkpoints, log, stop, first or 0, on_checkpoint)
         finally:
             writer.close()
             stream.close()
+    if stop.received:
+        raise Stopped(
+            f"stopped on SIGTERM after update {number} of {config.steps}, whose checkpoint is saved",
+            "the same command with --resume goes on",
+        )
     return run
 
 
-def _updates(config, mixture, state, stream, step, checkpoints, writer, display, flops, first, on_checkpoint) -> None:
-    """Updates `first + 1` to `config.steps`."""
-    peak = measured_peak(config.agent.dtype)
-    positions = config.batch_size * config.sequence_length
-    pending, waited, begun = [], 0.0, time.perf_counter()
+def _updates(config, state, stream, step, checkpoints, log, stop, first, on_checkpoint) -> int:
+    """Updates `first + 1` to `config.steps`, or to where a stop was asked for; gives the number of the last."""
+    number = first
     for number in range(first + 1, config.steps + 1):
-        asked = time.perf_counter()
-        batch = next(stream)
-        waited += time.perf_counter() - asked
+        with log.waiting():
+            batch = next(stream)
         state, metrics = step(state, batch)
-        pending.append(metrics)
-        last = number == config.steps
-        if number % config.log_every == 0 or number % config.checkpoint_every == 0 or last:
-            line = summarise(range(number - len(pending) + 1, number + 1), fetch(pending), mixture.tasks, positions)
-            seconds = time.perf_counter() - begun
-            line |= {
-                "seconds": seconds,
-                "tokens_per_second": line["tokens"] / seconds,
-                "model_flops_utilisation": flops * len(pending) / seconds / peak,
-                "input_wait": waited / seconds,
-            }
-            writer.write(line)
-            display.update(number, line)
-            pending, waited, begun = [], 0.0, time.perf_counter()
-        if number % config.checkpoint_every == 0 or last:
-            checkpoints.save(number, state, stream)
-            if on_checkpoint:
-                on_checkpoint(number, state)
+        log.add(number, metrics)
+        stopping, regular = stop.reached(number), ends_in_checkpoint(config, number)
+        if regular or stopping:
+            log.finish()
+            checkpoints.save(number, state, stream, note={"interval": log.to_json()})
+        if regular and on_checkpoint:
+            on_checkpoint(number, state)
+        if stopping:
+            break
+    return number
 
 
 def _open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:

@@ -1,13 +1,8 @@
-"""Metrics of training: sums on the device, one line per interval in `metrics.jsonl`, TensorBoard beside it."""
+"""The file of metrics: one line per interval in `metrics.jsonl`, TensorBoard beside it."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import jax
-import numpy as np
 
 from generalist.envs.files import write_atomically
 
@@ -17,55 +12,6 @@ TIMINGS = ("seconds", "tokens_per_second", "model_flops_utilisation", "input_wai
 
 class DivergedError(FloatingPointError):
     """The loss is not a number."""
-
-
-def summarise(
-    steps: Sequence[int], fetched: Sequence[Mapping[str, np.ndarray]], names: Sequence[str], positions: int
-) -> dict[str, Any]:
-    """Exact means over an interval from the sums of its updates.
-
-    Args:
-        steps: number of each update (from 1).
-        fetched: what `loss_and_metrics` returned for each.
-        names: of the sources.
-        positions: positions in all rows of one update, padding included.
-
-    Raises:
-        DivergedError: with the first step whose loss or gradient is not finite.
-    """
-    for step, metrics in zip(steps, fetched, strict=True):
-        values = float(metrics["objective"]), float(metrics["gradient_norm"])
-        if not all(map(math.isfinite, values)):
-            raise DivergedError(
-                f"step {step}: loss {values[0]}, gradient norm {values[1]}; lower optimizer.learning_rate, set "
-                "optimizer.clip, or look at the data of this step"
-            )
-    total = {
-        name: np.sum([np.asarray(metrics[name], np.float64) for metrics in fetched], axis=0) for name in fetched[0]
-    }
-    targets = np.maximum(total["targets"], 1)
-    sources = {
-        name: {
-            "loss": float(total["loss"][i] / targets[i]),
-            "accuracy": float(total["correct"][i] / targets[i]),
-            "targets": int(total["targets"][i]),
-            "tokens": int(total["source_tokens"][i]),
-        }
-        for i, name in enumerate(names)
-        if total["source_tokens"][i]
-    }
-    count = max(total["targets"].sum(), 1)
-    return {
-        "step": int(steps[-1]),
-        "loss": float(total["loss"].sum() / count),
-        "objective": float(total["objective"] / len(steps)),
-        "accuracy": float(total["correct"].sum() / count),
-        "gradient_norm": float(total["gradient_norm"] / len(steps)),
-        "tokens": int(total["tokens"]),
-        "targets": int(total["targets"].sum()),
-        "padding": float(1 - total["tokens"] / (positions * len(steps))),
-        "sources": sources,
-    }
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -115,8 +61,3 @@ def _tensorboard(directory: Path, resume: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(directory), purge_step=resume + 1 if resume else None)
-
-
-def fetch(pending: Sequence[Mapping[str, jax.Array]]) -> list[dict[str, np.ndarray]]:
-    """Metrics of several updates from the device at once."""
-    return jax.device_get(list(pending))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -77,10 +78,10 @@ def reach(env):
 FOREIGN = [f"gym:little_worlds:{name}-v0" for name in ("Arm", "Buttons", "Picture")]
 
 
-def start(arguments: list[str], where: Path) -> subprocess.Popen:
+def start(arguments: list[str], where: Path, program: list[str] = PROGRAM) -> subprocess.Popen:
     environment = os.environ | {"PYTHONPATH": str(where), "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
-        PROGRAM + arguments, cwd=where, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        program + arguments, cwd=where, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
 
 
@@ -138,6 +139,64 @@ def test_training_killed_and_begun_again_equals_uninterrupted_training(home, tmp
     assert metrics_of(run)[-1]["step"] < 40
     generalist(TRAIN, tmp_path)
     assert metrics_of(run) == metrics_of(home / "runs" / "smoke")
+
+
+def stopped(process: subprocess.Popen, when: Callable[[], bool]) -> str:
+    """Send SIGTERM as soon as `when()`; the process must end with code 0. Its output."""
+    try:
+        while process.poll() is None and not when():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.mark.slow
+def test_training_stopped_by_sigterm_saves_and_goes_on(home, tmp_path):
+    shutil.copytree(home / "data", tmp_path / "data")
+    run = tmp_path / "runs" / "smoke"
+    output = stopped(start(TRAIN, tmp_path), lambda: (run / "checkpoints" / "10").exists())
+    [step] = re.findall(r"stopped on SIGTERM after update (\d+) of 40, whose checkpoint is saved", output)
+    assert "the same command with --resume goes on" in output
+    assert int(step) < 40
+    assert (run / "checkpoints" / step).exists()
+    generalist(TRAIN, tmp_path)
+    assert metrics_of(run) == metrics_of(home / "runs" / "smoke")
+
+
+@pytest.mark.slow
+def test_a_quickstart_stopped_by_sigterm_goes_on(tmp_path):
+    """In each of its parts; the quickstart's own experiment is replaced by the smoke one."""
+    code = (
+        "import sys; from dataclasses import replace; from pathlib import Path\n"
+        "from generalist.configs.errors import run; from generalist.configs.launch import quickstart\n"
+        "from generalist.configs.smoke import config\n"
+        "small = replace(config(), evaluation=replace(config().evaluation, episodes=2, workers=1))\n"
+        "if __name__ == '__main__':\n"
+        "    sys.exit(run(lambda _: quickstart(Path('out'), experiment=small) and None, []))\n"
+    )
+    out, program = tmp_path / "out", tmp_path / "program.py"
+    program.write_text(code)
+    lines = out / "run" / "metrics.jsonl"
+    parts = [
+        lambda: any(out.rglob("*.array_record*")),
+        lambda: lines.exists() and lines.stat().st_size > 0,
+        lambda: any((out / "run" / "evaluation").glob("*.json")),
+    ]
+    for when in parts:
+        process = start([], tmp_path, [sys.executable, str(program)])
+        assert "stopped on SIGTERM" in (output := stopped(process, when))
+        assert output.endswith("the same command goes on\n")
+        assert "Traceback" not in output
+        assert not (out / "report.html").exists()
+    assert metrics_of(out / "run")[-1]["step"] == 40
+    process = start([], tmp_path, [sys.executable, str(program)])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert (out / "report.html").exists()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from generalist.envs.collect import CollectionError
 from generalist.envs.task import MissingExtra
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.metrics import DivergedError
+from generalist.train.preemption import Stopped
 
 
 def raising(error):
@@ -44,6 +45,11 @@ def test_bad_input_is_one_line_and_code_2(error, line, capsys):
     assert out == ""
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_stopped_work_is_no_failure(capsys):
+    assert run(raising(Stopped("stopped after update 3", "go on with [--resume]")), []) == 0
+    assert capsys.readouterr() == ("", "stopped after update 3; go on with [--resume]\n")
 
 
 def test_brackets_in_a_message_are_not_markup(capsys):

@@ -54,6 +54,16 @@ def test_what_is_saved_comes_back(tmp_path):
     np.testing.assert_array_equal(agent["kernel"], np.full((64, 64), 7.0))
 
 
+def test_a_note_travels_with_its_checkpoint(tmp_path):
+    """To the last bit; a checkpoint without one, as earlier versions wrote them, has an empty one."""
+    with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+        checkpoints.save(3, state(3), iterator(3), note={"sums": [1 / 3, 2e-300]})
+        checkpoints.save(7, state(7), iterator(7))
+    with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+        assert checkpoints.note(3) == {"sums": [1 / 3, 2e-300]}
+        assert checkpoints.note(7) == {}
+
+
 def test_the_newest_stay(tmp_path):
     save(tmp_path, 1, 2, 3, keep=2)
     assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [2, 3]

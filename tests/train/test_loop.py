@@ -1,5 +1,7 @@
 """Whole small runs: resumed equals uninterrupted to the last bit, and a run directory is never taken by accident."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +13,17 @@ from generalist.envs.collect import collect
 from generalist.eval.agent import Agent
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import OptimizerConfig
+from generalist.train.log import MetricsLog
 from generalist.train.loop import Start, train
 from generalist.train.metrics import DivergedError, MetricsWriter
+from generalist.train.preemption import Stopped
 
 
 def parameters(run: Path, step: int | None = None) -> list[np.ndarray]:
     return leaves_of(Agent.load(run, step=step).state)
 
 
-class Stopped(Exception):  # noqa: N818
+class Killed(Exception):  # noqa: N818
     pass
 
 
@@ -30,7 +34,7 @@ def stop_after(step: int, monkeypatch) -> None:
     def write_and_stop(self, line):
         write(self, line)
         if line["step"] == step:
-            raise Stopped
+            raise Killed
 
     monkeypatch.setattr(MetricsWriter, "write", write_and_stop)
 
@@ -51,9 +55,40 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, step):
     """Stopped before the first checkpoint, and between two: prompts, packing, mixture and optimizer go on."""
     with monkeypatch.context() as patch:
         stop_after(step, patch)
-        with pytest.raises(Stopped):
+        with pytest.raises(Killed):
             train_here(tmp_path / "run")
     assert [line["step"] for line in metrics_of(tmp_path / "run")] == [2, 3, 4][: step - 1]
+    train_here(tmp_path / "run", start=Start(resume=True))
+    assert metrics_of(tmp_path / "run") == metrics_of(trained())
+    for one, other in zip(parameters(tmp_path / "run"), parameters(trained()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def sigterm_at(step: int, monkeypatch) -> None:
+    """This process gets a SIGTERM while the update runs."""
+    add = MetricsLog.add
+
+    def add_and_signal(self, number, metrics):
+        add(self, number, metrics)
+        if number == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(MetricsLog, "add", add_and_signal)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 5, 6])
+def test_stopped_by_sigterm_and_resumed_equals_uninterrupted(tmp_path, monkeypatch, step):
+    """Inside an interval, at the end of one, with a checkpoint, and after the last update."""
+    seen = []
+    with monkeypatch.context() as patch:
+        sigterm_at(step, patch)
+        with pytest.raises(Stopped, match=f"after update {step} of 6, whose checkpoint is saved") as stopped:
+            train(CONFIG, demonstrations(), tmp_path / "run", quiet=True, on_checkpoint=lambda at, _: seen.append(at))
+    assert stopped.value.code == 0
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert seen == [at for at in (3, 6) if at <= step]
+    assert Agent.load(tmp_path / "run").step == step
+    assert [line["step"] for line in metrics_of(tmp_path / "run")] == [at for at in (2, 3, 4, 6) if at <= step]
     train_here(tmp_path / "run", start=Start(resume=True))
     assert metrics_of(tmp_path / "run") == metrics_of(trained())
     for one, other in zip(parameters(tmp_path / "run"), parameters(trained()), strict=True):

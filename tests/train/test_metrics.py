@@ -1,52 +1,11 @@
-"""Exact means per interval and source, the file of lines, and the stop at the first NaN."""
+"""The file of lines: appended, cut short, resumed."""
 
-import json
 import struct
 from pathlib import Path
 
-import numpy as np
-import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from generalist.train.metrics import DivergedError, MetricsWriter, read_metrics, summarise
-
-
-def update(objective=1.0, norm=2.0, loss=(6.0, 0.0), targets=(3, 0), correct=(2, 0), tokens=(10, 0)) -> dict:
-    return {
-        "objective": np.float32(objective),
-        "gradient_norm": np.float32(norm),
-        "weight": np.float32(sum(targets)),
-        "tokens": np.float32(sum(tokens)),
-        "loss": np.float32(loss),
-        "targets": np.float32(targets),
-        "correct": np.float32(correct),
-        "source_tokens": np.float32(tokens),
-    }
-
-
-def test_means_are_weighted_by_targets():
-    second = update(3.0, 4.0, loss=(2.0, 8.0), targets=(1, 4), correct=(0, 1), tokens=(5, 5))
-    line = summarise(range(7, 9), [update(), second], ["one", "two"], 20)
-    assert line["step"] == 8
-    assert line["loss"] == pytest.approx(16 / 8)
-    assert line["objective"] == pytest.approx(2.0)
-    assert line["gradient_norm"] == pytest.approx(3.0)
-    assert line["accuracy"] == pytest.approx(3 / 8)
-    assert (line["tokens"], line["targets"]) == (20, 8)
-    assert line["padding"] == pytest.approx(0.5)
-    assert line["sources"]["one"] == {"loss": 2.0, "accuracy": 0.5, "targets": 4, "tokens": 15}
-    assert line["sources"]["two"] == {"loss": 2.0, "accuracy": 0.25, "targets": 4, "tokens": 5}
-    json.dumps(line, allow_nan=False)
-
-
-def test_a_source_without_tokens_is_left_out():
-    assert list(summarise([1], [update()], ["one", "two"], 20)["sources"]) == ["one"]
-
-
-@pytest.mark.parametrize("broken", [{"objective": np.nan}, {"norm": np.inf}])
-def test_what_is_not_finite_stops_with_its_step(broken):
-    with pytest.raises(DivergedError, match="step 12: loss"):
-        summarise(range(11, 14), [update(), update(**broken), update(np.nan)], ["one", "two"], 20)
+from generalist.train.metrics import MetricsWriter, read_metrics
 
 
 def line(step: int) -> dict:

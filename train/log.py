@@ -1,0 +1,82 @@
+"""What training says of itself: collects the metrics of updates and makes lines for the file and the terminal."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+
+from generalist.train.config import TrainConfig
+from generalist.train.display import TrainingDisplay
+from generalist.train.flops import measured_peak
+from generalist.train.interval import Interval
+from generalist.train.metrics import MetricsWriter
+
+
+def ends_interval(config: TrainConfig, step: int) -> bool:
+    """Whether a line of metrics is written for update `step`: every `log_every`, with a checkpoint, and at the end."""
+    return step % config.log_every == 0 or ends_in_checkpoint(config, step)
+
+
+def ends_in_checkpoint(config: TrainConfig, step: int) -> bool:
+    """Whether a checkpoint follows update `step`, stopped or not."""
+    return step % config.checkpoint_every == 0 or step == config.steps
+
+
+class MetricsLog:
+    """Call `add` after each update.
+
+    Args:
+        names: of the sources.
+        flops: floating-point operations of one update.
+        interval: the updates since the last line.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        names: Sequence[str],
+        flops: float,
+        writer: MetricsWriter,
+        display: TrainingDisplay,
+        interval: Interval,
+    ):
+        self.config, self.names, self.flops = config, names, flops
+        self.writer, self.display, self.interval = writer, display, interval
+        self.peak = measured_peak(config.agent.dtype)
+        self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """The time spent inside counts as waiting for input."""
+        return self.interval.waiting()
+
+    def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+        """Take the metrics of update `step`; they stay on the device until a line is due."""
+        self._pending.append((step, metrics))
+        if ends_interval(self.config, step):
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for every update so far and take in its metrics.
+
+        Raises:
+            DivergedError: with the first step whose loss or gradient is not finite.
+        """
+        fetched = jax.device_get([metrics for _, metrics in self._pending])
+        steps = [step for step, _ in self._pending]
+        self._pending = []
+        for step, metrics in zip(steps, fetched, strict=True):
+            self.interval.add(step, metrics)
+            if ends_interval(self.config, step):
+                self._write(step)
+
+    def _write(self, step: int) -> None:
+        line = self.interval.line(step, self.names, self.config.batch_size * self.config.sequence_length)
+        line["model_flops_utilisation"] = self.flops * self.interval.updates / line["seconds"] / self.peak
+        self.writer.write(line)
+        self.display.update(step, line)
+        self.interval = Interval()
+
+    def to_json(self) -> dict[str, Any]:
+        """The interval so far, for the checkpoint of a run that stops inside it."""
+        return self.interval.to_json()
