@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
@@ -149,11 +149,14 @@ class Eval(Generic[Config]):
     """Folder of the demonstrations, for prompts and fitted baselines; default: where training read them."""
     out: Path | None = None
     """Folder of the report; default: the run directory."""
+    step: int | Literal["best"] | None = None
+    """Evaluate the checkpoint of this update, or the one of lowest training loss; default: the newest."""
 
     def __call__(self, run: str) -> None:
         from generalist.configs import launch
 
-        launch.evaluate(Path(run), self.config, tasks=self.task, data=self.data, out=self.out)  # pyright: ignore[reportArgumentType]
+        where = {"data": self.data, "out": self.out, "step": self.step}
+        launch.evaluate(Path(run), self.config, tasks=self.task, **where)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -51,8 +51,10 @@ class Agent:
     decode: DecodeConfig = DecodeConfig()
 
     @classmethod
-    def load(cls, run: str | Path, *, step: int | None = None, decode: DecodeConfig | None = None) -> "Agent":
-        """Load the newest checkpoint of a run directory, or the one of update `step`.
+    def load(
+        cls, run: str | Path, *, step: int | Literal["best"] | None = None, decode: DecodeConfig | None = None
+    ) -> "Agent":
+        """Load the newest checkpoint of a run directory, the one of update `step`, or the one of lowest training loss.
 
         Raises:
             FileNotFoundError: no run there. CheckpointError: no checkpoint, a damaged one, or another vocabulary.
@@ -63,12 +65,13 @@ class Agent:
             abstract = nnx.as_abstract(nnx.eval_shape(lambda: Network(found.config.agent, sizes, rngs=nnx.Rngs(0))))
         graphdef, state = nnx.split(abstract)
         with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
-            newest = checkpoints.latest if step is None else step
-            if newest is None:
-                raise CheckpointError(f"{run} has no checkpoint yet; wait for the first one, or train it with --resume")
-            state = checkpoints.restore_agent(newest, state)
+            chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
+            if chosen is None:
+                what = "checkpoint with a training loss" if step == "best" else "checkpoint"
+                raise CheckpointError(f"{run} has no {what} yet; wait for the first one, or train it with --resume")
+            state = checkpoints.restore_agent(chosen, state)
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
-        return cls(found, sizes, graphdef, state, newest, decode or DecodeConfig())
+        return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cattrs
 
@@ -65,14 +65,16 @@ def evaluate(
     tasks: Sequence[str] = (),
     data: Path | None = None,
     out: Path | None = None,
+    step: int | Literal["best"] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate the newest checkpoint of a run and write `report.json` and `report.html`.
+    """Evaluate a run and write `report.json` and `report.html`.
 
     Args:
         tasks: ids; those of the run by default. An id that was not trained on is played without a task embedding.
         data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
         out: folder of the report; the run directory by default.
+        step: which checkpoint, see `Agent.load`; the newest by default.
 
     Returns:
         The contents of report.json.
@@ -81,7 +83,7 @@ def evaluate(
         FileNotFoundError: prompts asked for, but no demonstrations of a task are there.
     """
     started = time.perf_counter()
-    agent = Agent.load(run, decode=config.decode)
+    agent = Agent.load(run, step=step, decode=config.decode)
     chosen = [find_task(task) for task in tasks or agent.tasks]
     data = Path(data or agent.run.data)
     for task in chosen if config.prompts else ():

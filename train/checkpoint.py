@@ -23,21 +23,37 @@ class Checkpoints:
 
     Args:
         directory: made if it is not there.
-        keep: this many newest checkpoints stay.
+        keep: this many newest checkpoints stay,
+        keep_best: and this many with the lowest loss, of those that were saved with one.
         metadata: JSON stored in every checkpoint and compared on load; holds the vocabulary's version.
         writes: whether it may save. Then it removes what a killed run left half-written; a reader must not, because a
             run may be writing right now.
     """
 
-    def __init__(self, directory: Path, *, keep: int = 2, metadata: dict[str, Any] | None = None, writes: bool = True):
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep: int = 2,
+        keep_best: int = 0,
+        metadata: dict[str, Any] | None = None,
+        writes: bool = True,
+    ):
         self.directory = Path(directory).absolute()
         self.metadata = {"format": FORMAT} | (metadata or {})
         self.directory.mkdir(parents=True, exist_ok=True)
+        policies = ocp.training.preservation_policies
+        best = policies.BestN(
+            get_metric_fn=lambda metrics: metrics["loss"],
+            reverse=True,  # Orbax keeps the end of the sorted list
+            n=keep_best,
+            keep_checkpoints_without_metrics=False,
+        )
         self._checkpointer = ocp.training.Checkpointer(
             str(self.directory),
             # Orbax annotates its own policies with other types than its protocols have.
             save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),  # pyright: ignore[reportArgumentType]
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),  # pyright: ignore[reportArgumentType]
             cleanup_tmp_directories=writes,
         )
 
@@ -61,10 +77,20 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
-    def save(self, step: int, state: Any, data: Any, *, note: dict[str, Any] | None = None) -> None:
+    @property
+    def best(self) -> int | None:
+        """Step of the whole checkpoint with the lowest loss, the newest of equals; None if none has one."""
+        checkpoints: Any = self._checkpointer.checkpoints
+        found = [(kept.metrics["loss"], -kept.step) for kept in checkpoints if kept.metrics]
+        return -min(found)[1] if found else None
+
+    def save(
+        self, step: int, state: Any, data: Any, *, loss: float | None = None, note: dict[str, Any] | None = None
+    ) -> None:
         """Start saving; training goes on while it is written.
 
         Args:
+            loss: what `best` and `keep_best` compare; a checkpoint without one is never among the best.
             note: JSON that belongs to this checkpoint; `note` gives it back.
 
         Raises:
@@ -73,7 +99,8 @@ class Checkpoints:
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
         with self._writing():
             stored = self.metadata | {"note": note or {}}
-            self._checkpointer.save_checkpointables_async(step, parts, custom_metadata=stored)
+            metrics: Any = None if loss is None else {"loss": loss}
+            self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics, custom_metadata=stored)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -123,7 +123,10 @@ class TrainConfig:
             0 keeps all.
         label_width: standard deviation in bins of the label of a continuous action; 0 is one-hot, as in the paper.
         loss_chunk: targets of a row whose logits are in memory at one time, for large vocabularies; 0 is all of them.
-        log_every, checkpoint_every: in updates. `keep` checkpoints stay on disk.
+        log_every, checkpoint_every: in updates.
+        keep, keep_best: the newest `keep` checkpoints stay on disk, and besides them the `keep_best` with the lowest
+            training loss: that of the line of `metrics.jsonl` at the checkpoint's step, the mean over the targets since
+            the line before. It is noisy where that is few updates, and says nothing of rollouts.
         seed: of parameters, batches and everything random in training.
     """
 
@@ -144,6 +147,7 @@ class TrainConfig:
     log_every: int = 100
     checkpoint_every: int = 1000
     keep: int = 2
+    keep_best: int = 0
     seed: int = 0
 
     def __post_init__(self):
@@ -157,6 +161,8 @@ class TrainConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.loss_chunk < 0:
             raise ValueError(f"loss_chunk must not be negative, got {self.loss_chunk}; 0 computes all logits at once")
+        if self.keep_best < 0:
+            raise ValueError(f"keep_best must not be negative, got {self.keep_best}; 0 keeps the newest only")
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
         if self.agent.window < self.sequence_length:

@@ -24,7 +24,7 @@ def ends_in_checkpoint(config: TrainConfig, step: int) -> bool:
 
 
 class MetricsLog:
-    """Call `add` after each update.
+    """Call `add` after each update; `newest` is the newest line.
 
     Args:
         names: of the sources.
@@ -44,6 +44,7 @@ class MetricsLog:
         self.config, self.names, self.flops = config, names, flops
         self.writer, self.display, self.interval = writer, display, interval
         self.peak = measured_peak(config.agent.dtype)
+        self.newest: dict[str, Any] = {}
         self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
 
     def waiting(self) -> AbstractContextManager[None]:
@@ -75,7 +76,7 @@ class MetricsLog:
         line["model_flops_utilisation"] = self.flops * self.interval.updates / line["seconds"] / self.peak
         self.writer.write(line)
         self.display.update(step, line)
-        self.interval = Interval()
+        self.newest, self.interval = line, Interval()
 
     def to_json(self) -> dict[str, Any]:
         """The interval so far, for the checkpoint of a run that stops inside it."""

@@ -123,7 +123,8 @@ def _updates(config, state, stream, step, checkpoints, log, stop, first, on_chec
         stopping, regular = stop.reached(number), ends_in_checkpoint(config, number)
         if regular or stopping:
             log.finish()
-            checkpoints.save(number, state, stream, note={"interval": log.to_json()})
+            loss = log.newest["loss"] if regular else None  # a stop inside an interval is not measured
+            checkpoints.save(number, state, stream, loss=loss, note={"interval": log.to_json()})
         if regular and on_checkpoint:
             on_checkpoint(number, state)
         if stopping:

@@ -42,8 +42,10 @@ class Run:
         return self.directory / "checkpoints"
 
     def open_checkpoints(self, *, writes: bool = False) -> Checkpoints:
-        metadata = checkpoint_metadata(self.config)
-        return Checkpoints(self.checkpoints, keep=self.config.keep, metadata=metadata, writes=writes)
+        config, metadata = self.config, checkpoint_metadata(self.config)
+        return Checkpoints(
+            self.checkpoints, keep=config.keep, keep_best=config.keep_best, metadata=metadata, writes=writes
+        )
 
 
 def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:

@@ -30,6 +30,10 @@ def iterator(at: int = 0):
     return found
 
 
+def kept(directory: Path) -> list[int]:
+    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
+
+
 def save(directory: Path, *steps: int, keep: int = 2) -> None:
     with Checkpoints(directory, keep=keep, metadata=METADATA) as checkpoints:
         for step in steps:
@@ -66,7 +70,35 @@ def test_a_note_travels_with_its_checkpoint(tmp_path):
 
 def test_the_newest_stay(tmp_path):
     save(tmp_path, 1, 2, 3, keep=2)
-    assert sorted(int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()) == [2, 3]
+    assert kept(tmp_path) == [2, 3]
+
+
+def test_the_best_stay_too(tmp_path):
+    """Over a restart; one without a loss, as a stop leaves it, is never among the best."""
+    losses = [{1: 5.0, 2: 3.0, 3: 4.0, 4: None}, {5: 9.0, 6: 8.0}, {7: 2.0, 8: 7.0}]
+    found = []
+    for part in losses:
+        with Checkpoints(tmp_path, keep=1, keep_best=2, metadata=METADATA) as checkpoints:
+            for step, loss in part.items():
+                checkpoints.save(step, state(step), iterator(step), loss=loss)
+        with Checkpoints(tmp_path, metadata=METADATA, writes=False) as checkpoints:
+            found.append((kept(tmp_path), checkpoints.best, checkpoints.latest))
+    assert found == [([2, 3, 4], 2, 4), ([2, 3, 6], 2, 6), ([2, 7, 8], 7, 8)]
+    assert load(tmp_path, 2) == (2.0, 2, 2)
+
+
+def test_of_equally_good_ones_the_newest_is_the_best(tmp_path):
+    with Checkpoints(tmp_path, keep=1, keep_best=1, metadata=METADATA) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, state(step), iterator(step), loss=3.0 if step == 3 else 1.0)
+    with Checkpoints(tmp_path, metadata=METADATA, writes=False) as checkpoints:
+        assert (kept(tmp_path), checkpoints.best) == ([2, 3], 2)
+
+
+def test_without_losses_there_is_no_best(tmp_path):
+    save(tmp_path, 3, 7)
+    with Checkpoints(tmp_path, metadata=METADATA, writes=False) as checkpoints:
+        assert checkpoints.best is None
 
 
 def test_another_vocabulary_is_refused(tmp_path):

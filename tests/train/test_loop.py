@@ -95,6 +95,24 @@ def test_stopped_by_sigterm_and_resumed_equals_uninterrupted(tmp_path, monkeypat
         np.testing.assert_array_equal(one, other)
 
 
+def test_the_best_checkpoint_is_that_of_the_lowest_loss(tmp_path, monkeypatch):
+    """A rate so high that the loss rises; stopped inside an interval, the same ones are kept."""
+    high = OptimizerConfig(learning_rate=3.0, initial_rate=3.0, warmup_steps=0, decay_steps=0)
+    changes = {"optimizer": high, "log_every": 2, "checkpoint_every": 2, "keep": 1, "keep_best": 1}
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        sigterm_at(5, patch)
+        with pytest.raises(Stopped):
+            train_here(run, **changes)
+    train_here(run, start=Start(resume=True), **changes)
+    lines = metrics_of(run)
+    best = min(lines, key=lambda line: line["loss"])["step"]
+    assert best < 6 == lines[-1]["step"]
+    assert sorted(int(path.name) for path in (run / "checkpoints").iterdir()) == [best, 6]
+    assert Agent.load(run, step="best").step == best
+    assert Agent.load(run).step == 6
+
+
 def test_a_finished_run_resumes_to_itself(tmp_path):
     assert train_here(trained(), start=Start(resume=True)) == trained()
     assert [line["step"] for line in metrics_of(trained())] == [2, 3, 4, 6]

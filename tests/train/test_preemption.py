@@ -72,7 +72,7 @@ def test_outside_the_main_thread_nothing_is_handled():
 
 
 def test_work_that_may_be_cut_off_ends_with_its_processes():
-    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
     child.start()
 
     def work():
