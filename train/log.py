@@ -1,4 +1,4 @@
-"""What training says of itself: collects the metrics of updates and makes lines for the file and the terminal."""
+"""What training says of itself: reads the metrics of updates, one update late, and makes lines of them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,7 +24,7 @@ def ends_in_checkpoint(config: TrainConfig, step: int) -> bool:
 
 
 class MetricsLog:
-    """Call `add` after each update; `newest` is the newest line.
+    """Lines for the file and the terminal: call `add` after each update was started; `newest` is the newest line.
 
     Args:
         names: of the sources.
@@ -45,31 +45,31 @@ class MetricsLog:
         self.writer, self.display, self.interval = writer, display, interval
         self.peak = measured_peak(config.agent.dtype)
         self.newest: dict[str, Any] = {}
-        self._pending: list[tuple[int, Mapping[str, jax.Array]]] = []
+        self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
 
     def waiting(self) -> AbstractContextManager[None]:
         """The time spent inside counts as waiting for input."""
         return self.interval.waiting()
 
     def add(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
-        """Take the metrics of update `step`; they stay on the device until a line is due."""
-        self._pending.append((step, metrics))
-        if ends_interval(self.config, step):
-            self.finish()
+        """Take the metrics of update `step` and read those of the update before.
 
-    def finish(self) -> None:
-        """Wait for every update so far and take in its metrics.
+        So the device has its next update while the host reads, and the host is never more than one update ahead.
 
         Raises:
-            DivergedError: with the first step whose loss or gradient is not finite.
+            DivergedError: the loss or gradient of the update before is not finite.
         """
-        fetched = jax.device_get([metrics for _, metrics in self._pending])
-        steps = [step for step, _ in self._pending]
-        self._pending = []
-        for step, metrics in zip(steps, fetched, strict=True):
-            self.interval.add(step, metrics)
-            if ends_interval(self.config, step):
-                self._write(step)
+        self.finish()
+        self._pending = step, metrics
+
+    def finish(self) -> None:
+        """Wait for every update so far; needed before a checkpoint, which waits for them anyway. Raises as `add`."""
+        if self._pending is None:
+            return
+        (step, metrics), self._pending = self._pending, None
+        self.interval.add(step, jax.device_get(metrics))
+        if ends_interval(self.config, step):
+            self._write(step)
 
     def _write(self, step: int) -> None:
         line = self.interval.line(step, self.names, self.config.batch_size * self.config.sequence_length)

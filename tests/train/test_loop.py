@@ -11,8 +11,10 @@ from tiny import CONFIG, TASKS, demonstrations, leaves_of, metrics_of, train_her
 
 from generalist.envs.collect import collect
 from generalist.eval.agent import Agent
+from generalist.train import loop
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import OptimizerConfig
+from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog
 from generalist.train.loop import Start, train
 from generalist.train.metrics import DivergedError, MetricsWriter
@@ -171,10 +173,39 @@ def test_weights_of_another_shape_are_refused(tmp_path):
         train_here(tmp_path / "run", start=Start(weights=trained()), agent=wider)
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
+def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_kept(tmp_path):
+    """Also of an update after which neither a line nor a checkpoint is due."""
     wild = OptimizerConfig(learning_rate=1e30, initial_rate=1e30, warmup_steps=0, decay_steps=0)
-    with pytest.raises(DivergedError, match=r"step \d: loss"):
-        train_here(tmp_path / "run", optimizer=wild)
+    for name, every in (("often", 1), ("never", 6)):
+        run, changes = tmp_path / name, {"optimizer": wild, "log_every": every, "checkpoint_every": every}
+        with pytest.raises(DivergedError, match=r"step 2: loss"):
+            train_here(run, **changes)
+        assert [path.name for path in (run / "checkpoints").iterdir()] == ["1"] * (every == 1)
+
+
+def test_metrics_are_read_when_the_next_update_has_been_started(tmp_path, monkeypatch):
+    """So that the device does not wait for the host; before a checkpoint (3 and 6) there is no next one."""
+    events = []
+    make_step, add = loop.make_step, Interval.add
+
+    def make_noted_step(*given):
+        step = make_step(*given)
+
+        def noted(state, batch):
+            events.append("update")
+            return step(state, batch)
+
+        return noted
+
+    def noted_add(self, step, metrics):
+        events.append(step)
+        add(self, step, metrics)
+
+    monkeypatch.setattr(loop, "make_step", make_noted_step)
+    monkeypatch.setattr(Interval, "add", noted_add)
+    train_here(tmp_path / "run")
+    half = ["update", "update", 1, "update", 2, 3]
+    assert events == half + [event if event == "update" else event + 3 for event in half]
 
 
 def test_missing_demonstrations_are_named_with_the_command(tmp_path):
