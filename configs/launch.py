@@ -9,6 +9,7 @@ from typing import Any
 import cattrs
 import jax
 
+from generalist.agent.compilation import keep_compilations
 from generalist.agent.sharding import mesh_sizes, split_cpu
 from generalist.configs.describe_table import print_description
 from generalist.configs.experiment import EVALUATION, Experiment, evaluation_of
@@ -41,6 +42,7 @@ def train(
     experiment: Experiment, *, data: Path, out: Path, tasks: tuple[str, ...] = (), start: Start | None = None
 ) -> Run:
     """Train as the experiment says and leave a run directory at `out`."""
+    keep_compilations()
     config = with_tasks(experiment.train, tasks)
     for source in config.sources:
         find_task(source.task)
@@ -55,6 +57,7 @@ def train(
 
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
     """Evaluate a run, print the scores and say where the report is."""
+    keep_compilations()
     report = run_evaluation(run, config, **where)
     print_scores(report, console())
     out = Path(where.get("out") or run)

@@ -103,7 +103,7 @@ def test_the_best_checkpoint_is_that_of_the_lowest_loss(tmp_path, monkeypatch):
     changes = {"optimizer": high, "log_every": 2, "checkpoint_every": 2, "keep": 1, "keep_best": 1}
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        sigterm_at(5, patch)
+        sigterm_at(3, patch)
         with pytest.raises(Stopped):
             train_here(run, **changes)
     train_here(run, start=Start(resume=True), **changes)
