@@ -99,6 +99,13 @@ def loss_and_metrics(
         and, per source [sources]: `loss`, `correct`, `targets` and `source_tokens`.
     """
     hidden = network.hidden(batch, key)
+    with jax.named_scope("loss"):
+        return _loss_of_hidden(network, hidden, batch, vocabulary, config)
+
+
+def _loss_of_hidden(
+    network: Network, hidden: Float[Array, "B T D"], batch: TokenBatch, vocabulary: Vocabulary, config: LossConfig
+) -> tuple[Float[Array, ""], dict[str, Array]]:
     index, real = gather_targets(batch.loss_mask, config.targets)
     at = jnp.take_along_axis(hidden, index[..., None], axis=1)
     targets = jnp.take_along_axis(batch.targets, index, axis=1)

@@ -36,6 +36,7 @@ class Network(nnx.Module):
         self.image = ImageEmbed(config, sizes, rngs=rngs) if sizes.image_shape[0] else None
         self.transformer = Transformer(config, rngs=rngs)
 
+    @jax.named_scope("embed")
     def embed(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
         """Embed every position. `key` draws patch positions as in training; None takes their rounded means."""
         x = self.tokens(batch.ids)

@@ -110,6 +110,8 @@ class Train(Generic[Config]):
     """Delete what the run directory holds."""
     weights: Path | None = None
     """Another run's directory, whose parameters to start from."""
+    profile: int = 0
+    """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
 
     def __call__(self, preset: str) -> None:
         from generalist.configs import launch
@@ -117,7 +119,8 @@ class Train(Generic[Config]):
 
         start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
         out = self.out or Path("runs") / preset
-        launch.train(self.config, data=self.data, out=out, tasks=self.task, start=start)  # pyright: ignore[reportArgumentType]
+        where = {"data": self.data, "out": out}
+        launch.train(self.config, tasks=self.task, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,9 +39,15 @@ def with_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:
 
 
 def train(
-    experiment: Experiment, *, data: Path, out: Path, tasks: tuple[str, ...] = (), start: Start | None = None
+    experiment: Experiment,
+    *,
+    data: Path,
+    out: Path,
+    tasks: tuple[str, ...] = (),
+    start: Start | None = None,
+    profile: int = 0,
 ) -> Run:
-    """Train as the experiment says and leave a run directory at `out`."""
+    """Train as the experiment says and leave a run directory at `out`; trace `profile` updates."""
     keep_compilations()
     config = with_tasks(experiment.train, tasks)
     for source in config.sources:
@@ -52,7 +58,7 @@ def train(
         if not path.exists() or evaluation_of(run.directory) != experiment.evaluation:
             write_json(path, cattrs.unstructure(experiment.evaluation))
 
-    return run_training(config, data, out, start=start, on_start=keep_evaluation)
+    return run_training(config, data, out, start=start, profile=profile, on_start=keep_evaluation)
 
 
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from generalist.train.log import MetricsLog, ends_in_checkpoint
 from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter
 from generalist.train.preemption import Stopped, stop_request
+from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run, read_run, write_run
 from generalist.train.sources import Mixture, input_sizes, layout_to_json, open_mixture
 from generalist.train.step import abstract_state, create_state, make_step
@@ -51,12 +52,14 @@ def train(
     *,
     start: Start | None = None,
     quiet: bool = False,
+    profile: int = 0,
     on_start: Callable[[Run], None] | None = None,
     on_checkpoint: Callable[[int, Any], None] | None = None,
 ) -> Run:
     """Train an agent on the demonstrations under `data` and leave a run directory.
 
     Args:
+        profile: trace this many updates, after some to warm up, into `profile/` of the run directory.
         on_start: called once the run directory is there, before the first update.
         on_checkpoint: called with (step, state) after each regular checkpoint is started; evaluation during training
             goes here.
@@ -66,6 +69,7 @@ def train(
         DivergedError: loss or gradient is not finite.
         Stopped: SIGTERM came; the update that was running is finished and its checkpoint saved.
     """
+    check_profile(profile, config.steps)
     keep_freed_memory()
     split_cpu(config.mesh.cpu_devices)
     start = start or Start()
@@ -84,6 +88,8 @@ def train(
     )
     with stop_request() as stop, run.open_checkpoints(writes=True) as checkpoints:
         first = checkpoints.latest if start.resume else None
+        done = first or 0
+        check_profile(profile, config.steps - done)
         if first is None:
             graphdef, state = create_state(config, sizes, mesh)
             if start.weights:
@@ -95,12 +101,15 @@ def train(
                 state = checkpoints.restore(first, state, stream)
         interval = Interval(checkpoints.note(first).get("interval") if first else None)
         step = make_step(config, graphdef, state, loss, mesh)
-        writer = MetricsWriter(run.directory, resume=first or 0)
+        writer = MetricsWriter(run.directory, resume=done)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
         try:
-            with TrainingDisplay(config.steps, first or 0, quiet=quiet) as display:
+            with (
+                TrainingDisplay(config.steps, done, quiet=quiet) as display,
+                Profile(run.directory / "profile", profile, done) as tracer,
+            ):
                 log = MetricsLog(config, mixture.tasks, flops, writer, display, interval)
-                number = _updates(config, state, stream, step, checkpoints, log, stop, first or 0, on_checkpoint)
+                number = _updates(config, state, stream, step, checkpoints, log, tracer, stop, done, on_checkpoint)
         finally:
             writer.close()
             stream.close()
@@ -112,13 +121,15 @@ def train(
     return run
 
 
-def _updates(config, state, stream, step, checkpoints, log, stop, first, on_checkpoint) -> int:
+def _updates(config, state, stream, step, checkpoints, log, profile, stop, first, on_checkpoint) -> int:
     """Updates `first + 1` to `config.steps`, or to where a stop was asked for; gives the number of the last."""
     number = first
     for number in range(first + 1, config.steps + 1):
         with log.waiting():
             batch = next(stream)
-        state, metrics = step(state, batch)
+        with profile.update(number):
+            state, metrics = step(state, batch)
+        profile.done(number, metrics)
         log.add(number, metrics)
         stopping, regular = stop.reached(number), ends_in_checkpoint(config, number)
         if regular or stopping:
@@ -175,7 +186,7 @@ def _remove_run(directory: Path) -> None:
     """Remove what a run writes, `config.json` first, so that a half-removed run is not taken for one."""
     for name in ("config.json", "metrics.jsonl", "evaluation.json", "report.json", "report.html"):
         (directory / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard", "evaluation"):
+    for name in ("checkpoints", "tensorboard", "evaluation", "profile"):
         shutil.rmtree(directory / name, ignore_errors=True)
 
 

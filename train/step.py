@@ -90,7 +90,8 @@ def jit_update(config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: 
         gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(metrics["weight"], 1.0), gradients)
         metrics["objective"] = total / jnp.maximum(metrics["weight"], 1.0)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
-        optimizer.update(network, gradients)
+        with jax.named_scope("optimizer"):
+            optimizer.update(network, gradients)
         return nnx.state((network, optimizer)), metrics
 
     return jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
