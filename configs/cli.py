@@ -115,7 +115,7 @@ class Train(Generic[Config]):
 
     def __call__(self, preset: str) -> None:
         from generalist.configs import launch
-        from generalist.train.loop import Start
+        from generalist.train.start import Start
 
         start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
         out = self.out or Path("runs") / preset

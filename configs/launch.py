@@ -23,10 +23,10 @@ from generalist.eval.evaluate import evaluate as run_evaluation
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
-from generalist.train.loop import Start
 from generalist.train.loop import train as run_training
 from generalist.train.preemption import Stopped, stopping_at_once
 from generalist.train.run import Run
+from generalist.train.start import Start
 
 
 def with_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:

@@ -1,16 +1,11 @@
 """The training loop: batches in, updates, metrics and checkpoints out; a resumed run equals an uninterrupted one."""
 
-import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cattrs
-
 from generalist.agent.loss import LossConfig
-from generalist.agent.sharding import make_mesh, split_cpu, use_mesh
-from generalist.train.checkpoint import CheckpointError
+from generalist.agent.sharding import make_mesh, split_cpu
 from generalist.train.config import TrainConfig
 from generalist.train.data import batches
 from generalist.train.display import TrainingDisplay
@@ -21,28 +16,10 @@ from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter
 from generalist.train.preemption import Stopped, stop_request
 from generalist.train.profiling import Profile, check_profile
-from generalist.train.run import Run, read_run, write_run
-from generalist.train.sources import Mixture, input_sizes, layout_to_json, open_mixture
-from generalist.train.step import abstract_state, create_state, make_step
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """Where a run begins: resume > weights of another run > scratch.
-
-    Args:
-        resume: go on from the newest checkpoint in the directory, or begin if there is none.
-        overwrite: remove the run that is there.
-        weights: run directory whose agent's parameters to start from.
-    """
-
-    resume: bool = False
-    overwrite: bool = False
-    weights: Path | None = None
-
-    def __post_init__(self):
-        if self.resume and self.overwrite:
-            raise ValueError("choose one of --resume and --overwrite")
+from generalist.train.run import Run
+from generalist.train.sources import input_sizes, open_mixture
+from generalist.train.start import Start, first_state, open_run
+from generalist.train.step import make_step
 
 
 def train(
@@ -74,7 +51,7 @@ def train(
     split_cpu(config.mesh.cpu_devices)
     start = start or Start()
     mixture = open_mixture(config, data)
-    run = _open_run(config, mixture, data, directory, start)
+    run = open_run(config, mixture, data, directory, start)
     if on_start:
         on_start(run)
     sizes = input_sizes(config, list(mixture.layouts.values()))
@@ -87,19 +64,10 @@ def train(
         source_weights=tuple(source.loss_weight for source in config.sources),
     )
     with stop_request() as stop, run.open_checkpoints(writes=True) as checkpoints:
-        first = checkpoints.latest if start.resume else None
-        done = first or 0
+        done = (checkpoints.latest or 0) if start.resume else 0
         check_profile(profile, config.steps - done)
-        if first is None:
-            graphdef, state = create_state(config, sizes, mesh)
-            if start.weights:
-                with use_mesh(mesh):
-                    state = _with_weights(state, start.weights)
-        else:
-            graphdef, state = abstract_state(config, sizes, mesh)
-            with use_mesh(mesh):
-                state = checkpoints.restore(first, state, stream)
-        interval = Interval(checkpoints.note(first).get("interval") if first else None)
+        graphdef, state = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
+        interval = Interval(checkpoints.note(done).get("interval") if done else None)
         step = make_step(config, graphdef, state, loss, mesh)
         writer = MetricsWriter(run.directory, resume=done)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
@@ -141,66 +109,3 @@ def _updates(config, state, stream, step, checkpoints, log, profile, stop, first
         if stopping:
             break
     return number
-
-
-def _open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:
-    """The run directory of this job: new, or the one that is there, as `start` allows."""
-    if (directory / "config.json").exists():
-        if start.resume:
-            run = read_run(directory)
-            if run.config != config:
-                raise ValueError(
-                    f"{directory} was started with another configuration ({_difference(run.config, config)})"
-                )
-            for task, layout in mixture.layouts.items():
-                if layout_to_json(layout) != layout_to_json(run.layouts[task]):
-                    raise ValueError(
-                        f"the demonstrations of {task} under {data} are not those that {directory} was started with; "
-                        "bring the old ones back, or start another run"
-                    )
-            return run
-        if not start.overwrite:
-            raise FileExistsError(
-                f"{directory} already holds a run; add --resume to go on with it or --overwrite to replace it"
-            )
-        _remove_run(directory)
-    elif directory.exists() and any(directory.iterdir()) and not start.resume:
-        raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory")
-    return write_run(directory, config, mixture, data)
-
-
-def _difference(old: TrainConfig, new: TrainConfig) -> str:
-    """The fields of two configurations that differ, as `path: old -> new`."""
-
-    def flat(value: Any, path: str) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return {k: v for key, part in value.items() for k, v in flat(part, f"{path}.{key}".strip(".")).items()}
-        return {path: value}
-
-    before, after = flat(cattrs.unstructure(old), ""), flat(cattrs.unstructure(new), "")
-    changed = [key for key in before | after if before.get(key) != after.get(key)]
-    return ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed[:5])
-
-
-def _remove_run(directory: Path) -> None:
-    """Remove what a run writes, `config.json` first, so that a half-removed run is not taken for one."""
-    for name in ("config.json", "metrics.jsonl", "evaluation.json", "report.json", "report.html"):
-        (directory / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard", "evaluation", "profile"):
-        shutil.rmtree(directory / name, ignore_errors=True)
-
-
-def _with_weights(state: Any, weights: Path) -> Any:
-    """The state with the agent's parameters of another run's newest checkpoint; the optimizer starts anew.
-
-    Raises:
-        CheckpointError: the other run's agent has other parameters; names them.
-    """
-    other = read_run(weights)
-    with other.open_checkpoints() as checkpoints:
-        newest = checkpoints.latest
-        if newest is None:
-            raise CheckpointError(f"{weights} has no checkpoint to start from")
-        loaded = checkpoints.restore_agent(newest, state[0])
-    state[0] = loaded
-    return state

@@ -10,7 +10,7 @@ import pytest
 from generalist.configs import cli
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import all_tasks
-from generalist.train.loop import Start
+from generalist.train.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)

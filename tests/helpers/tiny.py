@@ -18,8 +18,9 @@ from generalist.envs.collect import collect
 from generalist.tokenizers.layout import LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import MeshConfig, OptimizerConfig, PromptConfig, SourceConfig, TrainConfig
-from generalist.train.loop import Start, train
+from generalist.train.loop import train
 from generalist.train.metrics import TIMINGS
+from generalist.train.start import Start
 
 TASKS = ("CartPole-v1", "FrozenLake8x8-v1")
 CONFIG = TrainConfig(

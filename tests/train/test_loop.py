@@ -16,9 +16,10 @@ from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import OptimizerConfig
 from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog
-from generalist.train.loop import Start, train
+from generalist.train.loop import train
 from generalist.train.metrics import DivergedError, MetricsWriter
 from generalist.train.preemption import Stopped
+from generalist.train.start import Start
 
 
 def parameters(run: Path, step: int | None = None) -> list[np.ndarray]:
