@@ -47,7 +47,7 @@ def first_state(
     done: int,
     weights: Path | None,
 ) -> tuple[nnx.GraphDef, State]:
-    """The state after update `done`: from its checkpoint, which sets `stream` too; 0 is new, or from other `weights`."""
+    """The state after update `done`: from its checkpoint, which sets `stream` too; 0 is new, or other `weights`."""
     if done:
         graphdef, state = abstract_state(config, sizes, mesh)
         with use_mesh(mesh):
