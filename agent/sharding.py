@@ -1,10 +1,13 @@
 """The only file that knows mesh axes: logical axis names on the left, axes of the mesh on the right."""
 
 import math
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -32,7 +35,10 @@ def split_cpu(devices: int) -> None:
 def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1, *, devices: list | None = None) -> Mesh:
     """A mesh of data x fsdp x tensor devices.
 
-    One of the three may be -1 and takes what is left of `devices` (all of this run's by default).
+    One of the three may be -1 and takes what is left of `devices` (by default those of all processes of this run).
+
+    Raises:
+        ValueError: there are fewer devices, or a process would have none.
     """
     devices = jax.devices() if devices is None else devices
     sizes = mesh_sizes(data, fsdp, tensor, devices=len(devices))
@@ -40,6 +46,12 @@ def make_mesh(data: int = 1, fsdp: int = 1, tensor: int = 1, *, devices: list | 
     if needed > len(devices):
         raise ValueError(
             f"a mesh of {sizes[0]} x {sizes[1]} x {sizes[2]} needs {needed} devices, {len(devices)} are here"
+        )
+    used, there = ({device.process_index for device in some} for some in (devices[:needed], devices))
+    if used != there:
+        raise ValueError(
+            f"a mesh of {sizes[0]} x {sizes[1]} x {sizes[2]} uses {needed} of {len(devices)} devices and leaves "
+            f"{len(there - used)} of {len(there)} processes without any; make it larger, or start fewer processes"
         )
     return jax.make_mesh(sizes, AXES, axis_types=(AxisType.Auto,) * 3, devices=devices[:needed])
 
@@ -87,3 +99,41 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Rows of a batch over data and fsdp axes, everything else whole."""
     return NamedSharding(mesh, spec("batch"))
+
+
+def rows_of_processes(mesh: Mesh, rows: int) -> dict[int, list[range]]:
+    """Which rows of a batch of `rows` the devices of each process hold; processes that differ by `tensor` share them.
+
+    Raises:
+        ValueError: the rows do not divide over the mesh.
+    """
+    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    if rows % shards:
+        raise ValueError(
+            f"batch_size {rows} does not divide over {shards} devices (mesh data {mesh.shape['data']} x fsdp "
+            f"{mesh.shape['fsdp']}); make it a multiple"
+        )
+    found: dict[int, set[range]] = {}
+    for device, (part,) in batch_sharding(mesh).devices_indices_map((rows,)).items():
+        found.setdefault(device.process_index, set()).add(range(*part.indices(rows)))
+    return {process: sorted(parts, key=lambda part: part.start) for process, parts in sorted(found.items())}
+
+
+def place_rows(batch: Any, mesh: Mesh, rows: int, here: Sequence[int]) -> Any:
+    """The batch of `rows` rows on all devices of the mesh, from the rows that this process has.
+
+    Args:
+        batch: pytree of arrays [len(here), ...].
+        here: their numbers in the whole batch, ascending; those that this process's devices hold are among them.
+    """
+    sharding = batch_sharding(mesh)
+
+    def place(leaf: np.ndarray) -> jax.Array:
+        def part(index: Any) -> np.ndarray:
+            start, stop, _ = index[0].indices(rows)
+            first = bisect_left(here, start)
+            return leaf[first : first + stop - start]
+
+        return jax.make_array_from_callback((rows, *leaf.shape[1:]), sharding, part)
+
+    return jax.tree.map(place, batch)

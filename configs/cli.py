@@ -112,15 +112,23 @@ class Train(Generic[Config]):
     """Another run's directory, whose parameters to start from."""
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where several processes train together and the cluster does not say who they are."""
+    processes: int | None = None
+    """Number of processes that train together; Slurm, Open MPI and GKE's TPU slices say it themselves."""
+    process: int | None = None
+    """Number of this process, from 0; with --coordinator and --processes."""
 
     def __call__(self, preset: str) -> None:
         from generalist.configs import launch
+        from generalist.train.processes import Processes
         from generalist.train.start import Start
 
+        processes = Processes(coordinator=self.coordinator, count=self.processes, index=self.process)
         start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
         out = self.out or Path("runs") / preset
-        where = {"data": self.data, "out": out}
-        launch.train(self.config, tasks=self.task, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
+        where = {"data": self.data, "out": out, "tasks": self.task, "processes": processes}
+        launch.train(self.config, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)

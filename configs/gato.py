@@ -32,6 +32,7 @@ def gato(
         sequence_length=1024,
         batch_size=512,
         loss_chunk=128,
+        data_streams=64,
         steps=1_000_000,
     )
     return Experiment(train=train, evaluation=EvaluationConfig(prompts=16))

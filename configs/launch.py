@@ -25,6 +25,7 @@ from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.loop import train as run_training
 from generalist.train.preemption import Stopped, stopping_at_once
+from generalist.train.processes import Processes, join_processes
 from generalist.train.run import Run
 from generalist.train.start import Start
 
@@ -46,12 +47,21 @@ def train(
     tasks: tuple[str, ...] = (),
     start: Start | None = None,
     profile: int = 0,
+    processes: Processes | None = None,
 ) -> Run:
-    """Train as the experiment says and leave a run directory at `out`; trace `profile` updates."""
+    """Train as the experiment says and leave a run directory at `out`.
+
+    Args:
+        profile: trace this many updates.
+        processes: that do it together; None is this one alone.
+    """
     keep_compilations()
     config = with_tasks(experiment.train, tasks)
     for source in config.sources:
         find_task(source.task)
+    if processes is not None:
+        split_cpu(config.mesh.cpu_devices)
+        join_processes(processes)
 
     def keep_evaluation(run: Run) -> None:
         path = run.directory / EVALUATION

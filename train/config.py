@@ -117,6 +117,9 @@ class TrainConfig:
         sources: the mixture.
         sequence_length: positions T of a row (1024 in the paper).
         batch_size: rows of one update, over all devices (512 in the paper).
+        data_streams: parts of a batch whose examples are drawn and packed apart from each other. Batches depend on this
+            number and not on the number of processes, each of which makes the streams that its devices need; with fewer
+            streams than processes, several make the same. More streams leave a little more padding.
         accumulation: parts into which an update's rows are split to save memory.
         steps: number of updates.
         return_filter: keep demonstrations with at least this part of the expert's return (0.8 in the paper, sec. 3);
@@ -139,6 +142,7 @@ class TrainConfig:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     sequence_length: int = 1024
     batch_size: int = 512
+    data_streams: int = 1
     accumulation: int = 1
     steps: int = 1_000_000
     return_filter: float = 0.8
@@ -156,15 +160,17 @@ class TrainConfig:
         tasks = [source.task for source in self.sources]
         if repeated := sorted({task for task in tasks if tasks.count(task) > 1}):
             raise ValueError(f"each task may be a source once; repeated: {', '.join(repeated)}")
-        for name in ("sequence_length", "batch_size", "accumulation", "steps", "log_every", "checkpoint_every", "keep"):
+        counts = ("sequence_length", "batch_size", "data_streams", "accumulation", "steps")
+        for name in (*counts, "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if self.loss_chunk < 0:
             raise ValueError(f"loss_chunk must not be negative, got {self.loss_chunk}; 0 computes all logits at once")
         if self.keep_best < 0:
             raise ValueError(f"keep_best must not be negative, got {self.keep_best}; 0 keeps the newest only")
-        if self.batch_size % self.accumulation:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
+        for name in ("accumulation", "data_streams"):
+            if self.batch_size % getattr(self, name):
+                raise ValueError(f"batch_size {self.batch_size} must be a multiple of {name} {getattr(self, name)}")
         if self.agent.window < self.sequence_length:
             raise ValueError(
                 f"agent.window {self.agent.window} is shorter than sequence_length {self.sequence_length}: "

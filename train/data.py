@@ -156,29 +156,46 @@ def batches(
     capacity: Capacity,
     *,
     batch_size: int,
-    process: tuple[int, int] = (0, 1),
+    streams: Sequence[int] = (0,),
+    of: int = 1,
     prefetch: int = 4,
 ) -> grain.IterDataset[TokenBatch]:
-    """An endless, checkpointable stream of batches of `batch_size` rows.
+    """An endless, checkpointable stream of the rows that `streams` make of batches of `batch_size` rows.
+
+    A batch is made by `of` streams, `batch_size / of` rows each, one after the other. Each stream takes its own
+    examples and packs them alone, so whoever makes a stream makes the same rows.
 
     Args:
         weights: share of examples of each source.
-        process: (index, count) of the process; each takes its own examples.
+        streams: numbers, below `of`, of those that are made here.
         prefetch: batches that are made ahead by a background thread.
     """
+    rows = batch_size // of
+    parts = [_stream(sources, weights, capacity, rows, stream, of) for stream in streams]
+    ready = grain.experimental.ZipIterDataset(parts).map(join)
+    return grain.experimental.ThreadPrefetchIterDataset(ready, prefetch_buffer_size=prefetch) if prefetch else ready
+
+
+def _stream(
+    sources: Sequence[TaskSource], weights: Sequence[float], capacity: Capacity, rows: int, stream: int, of: int
+) -> grain.IterDataset[dict[str, np.ndarray]]:
+    """Every `of`-th example of each source, from number `stream` on, in packed batches of `rows`."""
 
     def examples(source: TaskSource) -> grain.MapDataset:
-        rows = grain.MapDataset.range(process[0], 1 << 40, process[1])
-        return rows.map(lambda i: to_row(source[i], capacity))
+        return grain.MapDataset.range(stream, 1 << 40, of).map(lambda i: to_row(source[i], capacity))
 
     mixed = grain.MapDataset.mix([examples(source) for source in sources], weights=list(weights))
-    stream = mixed.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
     packed = grain.experimental.FirstFitPackIterDataset(
-        stream,
+        mixed.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)),
         length_struct=lengths(capacity),
-        num_packing_bins=batch_size,
+        num_packing_bins=rows,
         shuffle_bins=False,
     )
-    rows = packed.map(lambda row: from_packed(row, capacity).arrays())
-    ready = rows.batch(batch_size, drop_remainder=True).map(lambda arrays: TokenBatch(**arrays))
-    return grain.experimental.ThreadPrefetchIterDataset(ready, prefetch_buffer_size=prefetch) if prefetch else ready
+    return packed.map(lambda row: from_packed(row, capacity).arrays()).batch(rows, drop_remainder=True)
+
+
+def join(parts: Any) -> TokenBatch:
+    """The rows of several streams, given as a tuple of dicts of arrays, as one batch."""
+    if len(parts) == 1:
+        return TokenBatch(**parts[0])
+    return TokenBatch(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

@@ -158,7 +158,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int]) -> Des
         missing=tuple(missing),
         parameters=parameters_by_part(state[0]),
         layers=config.agent.layers,
-        padding=padding_share(sources, weights, capacity, rows=config.batch_size),
+        padding=padding_share(sources, weights, capacity, rows=config.batch_size // config.data_streams),
         padding_from={len(tasks): "demonstrations", 0: "horizons"}.get(recorded, "demonstrations and horizons"),
         sequence_length=config.sequence_length,
         batch_size=config.batch_size,

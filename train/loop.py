@@ -7,7 +7,6 @@ from typing import Any
 from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import make_mesh, split_cpu
 from generalist.train.config import TrainConfig
-from generalist.train.data import batches
 from generalist.train.display import TrainingDisplay
 from generalist.train.flops import update_flops
 from generalist.train.interval import Interval
@@ -15,11 +14,13 @@ from generalist.train.log import MetricsLog, ends_in_checkpoint
 from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter
 from generalist.train.preemption import Stopped, stop_request
+from generalist.train.processes import leads
 from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
 from generalist.train.sources import input_sizes, open_mixture
 from generalist.train.start import Start, first_state, open_run
 from generalist.train.step import make_step
+from generalist.train.streams import open_stream
 
 
 def train(
@@ -35,9 +36,11 @@ def train(
 ) -> Run:
     """Train an agent on the demonstrations under `data` and leave a run directory.
 
+    All processes of a run call this alike; the run directory must be one that all of them see.
+
     Args:
         profile: trace this many updates, after some to warm up, into `profile/` of the run directory.
-        on_start: called once the run directory is there, before the first update.
+        on_start: called in the first process once the run directory is there, before the first update.
         on_checkpoint: called with (step, state) after each regular checkpoint is started; evaluation during training
             goes here.
 
@@ -52,11 +55,11 @@ def train(
     start = start or Start()
     mixture = open_mixture(config, data)
     run = open_run(config, mixture, data, directory, start)
-    if on_start:
+    if on_start and leads():
         on_start(run)
     sizes = input_sizes(config, list(mixture.layouts.values()))
     mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
-    stream = iter(batches(mixture.sources, mixture.weights, mixture.capacity, batch_size=config.batch_size))
+    stream = open_stream(config, mixture, mesh)
     loss = LossConfig(
         targets=mixture.capacity.targets,
         label_width=config.label_width,
@@ -69,11 +72,11 @@ def train(
         graphdef, state = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
         interval = Interval(checkpoints.note(done).get("interval") if done else None)
         step = make_step(config, graphdef, state, loss, mesh)
-        writer = MetricsWriter(run.directory, resume=done)
+        writer = MetricsWriter(run.directory if leads() else None, resume=done)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
         try:
             with (
-                TrainingDisplay(config.steps, done, quiet=quiet) as display,
+                TrainingDisplay(config.steps, done, quiet=quiet or not leads()) as display,
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
                 log = MetricsLog(config, mixture.tasks, flops, writer, display, interval)

@@ -26,11 +26,14 @@ class MetricsWriter:
     """Appends lines to `metrics.jsonl` and, where tensorboardX is installed, scalars to `tensorboard/`.
 
     Args:
-        directory: of the run.
+        directory: of the run; None writes nothing.
         resume: keep lines up to this step and drop later ones, whose updates will be done again.
     """
 
-    def __init__(self, directory: Path, *, resume: int = 0):
+    def __init__(self, directory: Path | None, *, resume: int = 0):
+        self._file = self._board = None
+        if directory is None:
+            return
         self.path = directory / "metrics.jsonl"
         kept = [line for line in read_metrics(self.path) if line["step"] <= resume]
         write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
@@ -38,6 +41,8 @@ class MetricsWriter:
         self._board = _tensorboard(directory / "tensorboard", resume)
 
     def write(self, line: dict[str, Any]) -> None:
+        if self._file is None:
+            return
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         if self._board is None:
@@ -50,7 +55,8 @@ class MetricsWriter:
                 self._board.add_scalar(f"{name}/{source}", value, line["step"])
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._board is not None:
             self._board.close()
 

@@ -57,7 +57,7 @@ def padding_share(
     """Share of positions that hold no token, over a few batches drawn and packed as in training.
 
     Args:
-        rows: of a batch; see `ROWS`.
+        rows: that are packed together: of a batch, or of one stream of it; see `ROWS`.
         weights: share of examples of each source.
     """
     limit = np.asarray([capacity.tokens, capacity.targets, capacity.patches, capacity.vectors, capacity.images])

@@ -14,6 +14,7 @@ from generalist.agent.config import InputSizes
 from generalist.agent.sharding import use_mesh
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import TrainConfig
+from generalist.train.processes import leads, wait_for_all
 from generalist.train.run import Run, read_run, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
@@ -79,10 +80,14 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
             raise FileExistsError(
                 f"{directory} already holds a run; add --resume to go on with it or --overwrite to replace it"
             )
-        _remove_run(directory)
     elif directory.exists() and any(directory.iterdir()) and not start.resume:
         raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory")
-    return write_run(directory, config, mixture, data)
+    wait_for_all("run directory looked at")
+    if leads():
+        _remove_run(directory)
+        write_run(directory, config, mixture, data)
+    wait_for_all("run directory written")
+    return read_run(directory)
 
 
 def _difference(old: TrainConfig, new: TrainConfig) -> str:

@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import AbstractMesh, Mesh
+from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
 from generalist.agent.network import Network
-from generalist.agent.sharding import batch_sharding, constrain, use_mesh
+from generalist.agent.sharding import constrain, place_rows, use_mesh
 from generalist.train.config import TrainConfig
 from generalist.train.optimizer import optimizer as make_optimizer
+from generalist.train.streams import rows_here
 
 State = Any
 """`nnx.State` of (network, optimizer): a pytree of arrays."""
@@ -51,6 +52,8 @@ def make_step(
 ) -> Callable[[State, TokenBatch], tuple[State, dict[str, jax.Array]]]:
     """The jitted update `(state, batch) -> (state, metrics)`; the old state is donated.
 
+    `batch` is what this process's `BatchStream` gives. Metrics are sums over the rows of all processes.
+
     Output shardings are pinned to those of `state`: left free, the compiler changes some, and the second step compiles
     again and keeps two copies of the parameters.
 
@@ -63,11 +66,11 @@ def make_step(
             f"batch_size {config.batch_size} must be a multiple of mesh.data x mesh.fsdp x accumulation = {shares}"
         )
     jitted = jit_update(config, graphdef, state, loss)
-    rows = batch_sharding(mesh)
+    here = rows_here(mesh, config.batch_size, config.data_streams)
 
     def step(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
         with use_mesh(mesh):
-            return jitted(state, jax.device_put(batch, rows))
+            return jitted(state, place_rows(batch, mesh, config.batch_size, here))
 
     return step
 
@@ -94,7 +97,7 @@ def jit_update(config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: 
             optimizer.update(network, gradients)
         return nnx.state((network, optimizer)), metrics
 
-    return jax.jit(update, donate_argnums=0, out_shardings=(shardings, None))
+    return jax.jit(update, donate_argnums=0, out_shardings=(shardings, PartitionSpec()))
 
 
 def accumulate(gradient: Callable, parameters: Any, batch: TokenBatch, key: jax.Array, parts: int):

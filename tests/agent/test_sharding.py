@@ -2,10 +2,21 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from generalist.agent.sharding import AXES, abstract_mesh, batch_sharding, constrain, make_mesh, spec, use_mesh
+from generalist.agent.sharding import (
+    AXES,
+    abstract_mesh,
+    batch_sharding,
+    constrain,
+    make_mesh,
+    place_rows,
+    rows_of_processes,
+    spec,
+    use_mesh,
+)
 
 
 def test_minus_one_takes_what_is_left():
@@ -50,3 +61,21 @@ def test_constrain_lays_out_an_activation_and_leaves_a_single_device_alone():
 def test_rows_of_a_batch_are_split_over_data_and_fsdp():
     placed = jax.device_put(jnp.zeros((8, 3)), batch_sharding(make_mesh(2, 2, 2)))
     assert {shard.data.shape for shard in placed.addressable_shards} == {(2, 3)}
+
+
+@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2), (1, 2, 4), (1, 1, 8)])
+def test_rows_are_placed_as_the_whole_batch_would_be(sizes):
+    mesh, whole = make_mesh(*sizes), np.arange(24).reshape(8, 3)
+    placed = place_rows({"ids": whole}, mesh, 8, np.arange(8))["ids"]
+    assert placed.sharding == batch_sharding(mesh)
+    expected = jax.device_put(whole, batch_sharding(mesh))
+    for one, other in zip(placed.addressable_shards, expected.addressable_shards, strict=True):
+        assert one.device == other.device
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_one_process_holds_all_rows():
+    assert rows_of_processes(make_mesh(2, 2, 2), 8) == {0: [range(0, 2), range(2, 4), range(4, 6), range(6, 8)]}
+    assert rows_of_processes(make_mesh(1, 1, 8), 8) == {0: [range(8)]}
+    with pytest.raises(ValueError, match=r"batch_size 6 does not divide over 4 devices \(mesh data 2 x fsdp 2\)"):
+        rows_of_processes(make_mesh(2, 2, 2), 6)

@@ -187,13 +187,22 @@ def test_little_is_padding():
     assert np.mean(filled) > 0.8
 
 
-def test_processes_take_different_examples():
+def test_streams_take_different_examples():
     one = source("tokens", 0)
-    for process in (0, 1):
-        rows = rows_of(first([one], 2, process=(process, 2)))
+    for stream in (0, 1):
+        rows = rows_of(first([one], 2, streams=[stream], of=2))
+        assert len(rows) == 4
         seen = Counter((0, key(piece, one)) for row in rows for piece in examples_in(row))
-        assert seen <= known(one, range(process, 40, 2))
-        assert not seen <= known(one, range(1 - process, 40, 2))
+        assert seen <= known(one, range(stream, 40, 2))
+        assert not seen <= known(one, range(1 - stream, 40, 2))
+
+
+def test_a_batch_is_its_streams_one_after_the_other_whoever_makes_them():
+    whole = first(mixture(), 3, streams=range(4), of=4, batch_size=8)
+    halves = [first(mixture(), 3, streams=part, of=4, batch_size=8) for part in ((0, 1), (2, 3))]
+    for batch, *parts in zip(whole, *halves, strict=True):
+        for name, values in batch.arrays().items():
+            np.testing.assert_array_equal(values, np.concatenate([getattr(part, name) for part in parts]), name)
 
 
 @pytest.mark.parametrize("prompt", [0.0, 1.0])

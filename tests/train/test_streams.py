@@ -1,0 +1,71 @@
+"""Which process makes which rows, and positions that any set of processes can go on from."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from tiny import CONFIG, demonstrations
+
+from generalist.agent.sharding import make_mesh
+from generalist.tokenizers.sequence import TokenBatch
+from generalist.train.checkpoint import CheckpointError, Checkpoints
+from generalist.train.data import batches
+from generalist.train.sources import open_mixture
+from generalist.train.streams import BatchStream, open_stream, rows_here, streams_of_processes
+
+STREAMS = 4
+JOB = dataclasses.replace(CONFIG, batch_size=8, data_streams=STREAMS)
+
+
+def made(*kept: int) -> BatchStream:
+    """Only these of the job's streams, as a process of several would make them."""
+    mixture = open_mixture(JOB, demonstrations())
+    sizes = {"batch_size": JOB.batch_size, "of": STREAMS, "prefetch": 2}
+    rows = batches(mixture.sources, mixture.weights, mixture.capacity, streams=kept, **sizes)
+    return BatchStream(rows, kept, STREAMS, writes=kept)
+
+
+def assert_rows(part: TokenBatch, whole: TokenBatch, rows: slice) -> None:
+    for name, values in part.arrays().items():
+        np.testing.assert_array_equal(values, getattr(whole, name)[rows], name)
+
+
+@pytest.mark.parametrize("sizes", [(8, 1, 1), (2, 2, 2), (1, 1, 8)])
+def test_one_process_makes_every_stream(sizes):
+    mesh = make_mesh(*sizes)
+    assert streams_of_processes(mesh, 8, 4) == {0: (0, 1, 2, 3)}
+    assert streams_of_processes(mesh, 8, 1) == {0: (0,)}
+    assert rows_here(mesh, 8, 4) == list(range(8))
+
+
+def test_positions_are_of_streams_and_not_of_processes(tmp_path):
+    """One process saves after three batches; two others go on, each with its half."""
+    mesh, mixture = make_mesh(1), open_mixture(JOB, demonstrations())
+    whole, state = open_stream(JOB, mixture, mesh), ({"a": np.zeros(1)}, {"b": np.zeros(1)})
+    for _ in itertools.islice(whole, 3):
+        pass
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, state, whole)
+    following = next(whole)
+    for kept, rows in (((0, 1), slice(0, 4)), ((2, 3), slice(4, 8))):
+        part = made(*kept)
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.restore(3, state, part)
+        assert_rows(next(part), following, rows)
+        part.close()
+    whole.close()
+
+
+def test_a_position_that_is_not_there_is_named(tmp_path):
+    state = ({"a": np.zeros(1)}, {"b": np.zeros(1)})
+    first, second = made(0, 1), made(2, 3)
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, state, first)
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(CheckpointError, match=r"no data position stream-00002-of-00004"),
+    ):
+        checkpoints.restore(3, state, second)
+    first.close()
+    second.close()
