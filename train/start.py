@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +61,14 @@ def first_state(
 
 
 def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:
-    """The run directory of this job: new, or the one that is there, as `start` allows."""
+    """The run directory of this job: new, or the one that is there, as `start` allows.
+
+    A run may go on on another mesh: what is computed depends on it by rounding alone.
+    """
     if (directory / "config.json").exists():
         if start.resume:
             run = read_run(directory)
-            if run.config != config:
+            if run.config != replace(config, mesh=run.config.mesh):
                 raise ValueError(
                     f"{directory} was started with another configuration ({_difference(run.config, config)})"
                 )

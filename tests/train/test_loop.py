@@ -5,21 +5,28 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from tiny import CONFIG, TASKS, demonstrations, leaves_of, metrics_of, train_here, trained
 
+from generalist.agent.config import AgentConfig
+from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.envs.collect import collect
 from generalist.eval.agent import Agent
 from generalist.train import loop
 from generalist.train.checkpoint import CheckpointError
-from generalist.train.config import OptimizerConfig
+from generalist.train.config import MeshConfig, OptimizerConfig
 from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog
 from generalist.train.loop import train
 from generalist.train.metrics import DivergedError, MetricsWriter
 from generalist.train.preemption import Stopped
+from generalist.train.run import read_run
+from generalist.train.sources import input_sizes, open_mixture
 from generalist.train.start import Start
+from generalist.train.step import abstract_state
+from generalist.train.streams import open_stream
 
 
 def parameters(run: Path, step: int | None = None) -> list[np.ndarray]:
@@ -114,6 +121,54 @@ def test_the_best_checkpoint_is_that_of_the_lowest_loss(tmp_path, monkeypatch):
     assert sorted(int(path.name) for path in (run / "checkpoints").iterdir()) == [best, 6]
     assert Agent.load(run, step="best").step == best
     assert Agent.load(run).step == 6
+
+
+WIDE = replace(
+    CONFIG,
+    agent=AgentConfig(width=32, layers=1, heads=8, head_size=4, feedforward=64, window=32, vector_hidden=16),
+    batch_size=8,
+    steps=9,
+    log_every=1,
+)
+"""Every dimension that a mesh axis may split is a multiple of 8; checkpoints after 3, 6 and 9 updates."""
+
+
+def stored(run: Path, step: int, sizes: tuple[int, int, int]) -> list[np.ndarray]:
+    """The whole state of a checkpoint, brought back through a mesh; each array lies where training would have it."""
+    config, mesh, mixture = read_run(run).config, make_mesh(*sizes), open_mixture(WIDE, demonstrations())
+    _, state = abstract_state(config, input_sizes(config, list(mixture.layouts.values())), mesh)
+    stream = open_stream(config, mixture, mesh)
+    with read_run(run).open_checkpoints() as checkpoints, use_mesh(mesh):
+        found = checkpoints.restore(step, state, stream)
+    stream.close()
+    for here, asked in zip(jax.tree.leaves(found), jax.tree.leaves(state), strict=True):
+        assert here.sharding.shard_shape(here.shape) == asked.sharding.shard_shape(asked.shape)
+    return leaves_of(found)
+
+
+@pytest.mark.slow
+def test_a_run_moves_from_eight_devices_to_four_to_one(tmp_path, monkeypatch):
+    """Split by rows, parameters and heads in other ways each time: the state is the same to the last bit."""
+    run, meshes = tmp_path / "run", [(2, 2, 2), (1, 1, 4), (1, 1, 1)]
+    for leg, sizes in enumerate(meshes):
+        moved = replace(WIDE, mesh=MeshConfig(data=sizes[0], fsdp=sizes[1], tensor=sizes[2]))
+        start = Start(resume=leg > 0)
+        if leg == 2:
+            train_here(run, config=moved, start=start)
+            break
+        with monkeypatch.context() as patch:
+            stop_after(3 * leg + 4, patch)
+            with pytest.raises(Killed):
+                train_here(run, config=moved, start=start)
+        first, *others = (stored(run, 3 * leg + 3, sizes) for sizes in meshes)
+        for other in others:
+            for mine, theirs in zip(first, other, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+    still = metrics_of(train_here(tmp_path / "still", config=WIDE))
+    assert [line["step"] for line in metrics_of(run)] == list(range(1, 10))
+    for mine, theirs in zip(metrics_of(run), still, strict=True):
+        assert mine["tokens"] == theirs["tokens"]
+        np.testing.assert_allclose(mine["objective"], theirs["objective"], rtol=2e-3)
 
 
 def test_a_finished_run_resumes_to_itself(tmp_path):
