@@ -24,6 +24,16 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
     "layers": None,
 }
 
+REASONS: dict[str, str] = {
+    "batch": "rows are independent of each other",
+    "embed": "nearly every matrix has this dimension; a layer is gathered when its turn comes",
+    "heads": "heads attend alone; one sum over tensor follows the output projection",
+    "feedforward": "hidden units act alone; one sum over tensor follows the down projection",
+    "vocabulary": "the longest table, split by rows over both axes",
+    "layers": "never split, because layers run one after the other",
+}
+"""Why each logical axis lies as `RULES` says, in words."""
+
 
 def split_cpu(devices: int) -> None:
     """Make the CPU count as so many devices, if JAX has not begun to use it; later it keeps what it has."""

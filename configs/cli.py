@@ -140,13 +140,16 @@ class Describe(Generic[Config]):
     """Folder of demonstrations; tasks that have some there are measured on them."""
     mesh: tuple[int, int, int] | None = None
     """Devices along data, fsdp and tensor, which need not be here; default: the config's mesh on this machine's."""
+    compile: Flag = False
+    """Compile the update for that mesh, of parts of the CPU if need be, and compare the memory the compiler gives."""
     json: Flag = False
     """Print JSON instead of tables."""
 
     def __call__(self, preset: str) -> None:
         from generalist.configs import launch
 
-        launch.describe(self.config, name=preset, data=self.data, mesh=self.mesh, json=self.json)  # pyright: ignore[reportArgumentType]
+        options = {"data": self.data, "mesh": self.mesh, "compiled": self.compile, "json": self.json}
+        launch.describe(self.config, name=preset, **options)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import jax
 from rich.console import Console
 
+from generalist.agent.sharding import REASONS, RULES
 from generalist.configs.terminal import table
 from generalist.train.describe import Description, TaskTokens
 
@@ -15,7 +17,7 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def print_description(description: Description, name: str, out: Console) -> None:
     """Print everything, section by section."""
-    sections = (_parameters, _tasks, _batch, _memory)
+    sections = (_parameters, _tasks, _batch, _placements, _memory, _compiled)
     for section in sections:
         section(description, name, out)
         out.print()
@@ -83,6 +85,33 @@ def _batch(description: Description, name: str, out: Console) -> None:
     out.print(_table([{"update": key, "value": value} for key, value in values.items()], title="one update"))
 
 
+def _placements(description: Description, name: str, out: Console) -> None:
+    rows = []
+    for each in description.placements:
+        axes = zip(each.shape, each.axes, each.mesh_axes, strict=True)
+        rows.append(
+            {
+                "array": each.name.replace(",", ", "),
+                "dimensions": " x ".join(f"{size} {axis}" if axis else str(size) for size, axis, _ in axes),
+                "on one device": " x ".join(map(str, each.per_device)),
+                "bytes": size_words(each.bytes_per_device),
+                "split by": ", ".join(names for names in each.mesh_axes if names) or "-",
+            }
+        )
+    made = _table(rows, title=f"parameters on {_mesh(description)}", right=("bytes",))
+    made.columns[0].max_width = made.columns[1].max_width = 30
+    out.print(made)
+    seen = {axis for each in description.placements for axis in each.axes}
+    for axis in (axis for axis in REASONS if axis in seen):
+        over = RULES[axis] or "nothing"
+        out.print(f"{axis} over {over if isinstance(over, str) else '+'.join(over)}: {REASONS[axis]}", markup=False)
+    out.print("other dimensions are whole on every device; the optimizer's moments lie as the parameters", markup=False)
+
+
+def _mesh(description: Description) -> str:
+    return " x ".join(f"{axis} {size}" for axis, size in description.mesh.items())
+
+
 MEMORY = {
     "parameters": "parameters",
     "optimizer": "optimizer",
@@ -103,13 +132,28 @@ def _memory(description: Description, name: str, out: Console) -> None:
         | {heads[remat]: size_words(getattr(description.memory[remat], field)) for remat in (True, False)}
         for field, words in MEMORY.items()
     ]
-    mesh = " x ".join(f"{axis} {size}" for axis, size in description.mesh.items())
-    out.print(_table(rows, title=f"one device of {mesh}", right=tuple(heads.values())))
+    out.print(_table(rows, title=f"one device of {_mesh(description)}", right=tuple(heads.values())))
     out.print(
-        "* estimated, within a factor of two. A block keeps T (2 D (8 + c) + 5 A c + 8 F c) + heads T T (9 + c) bytes\n"
+        "* estimated; --compile asks the compiler. A block keeps T (2 D (8 + c) + 5 A c + 8 F c) + 9 heads T T bytes\n"
         "of a row, with remat T D c: c bytes of compute dtype, A heads x head_size, F half the feedforward width.",
         markup=False,
     )
+
+
+def _compiled(description: Description, name: str, out: Console) -> None:
+    if description.compiled is None:
+        return
+    mine, its = description.memory[description.remat], description.compiled
+    rows = [
+        {
+            "compiled": words,
+            "predicted": size_words(getattr(mine, field)),
+            "compiler": size_words(getattr(its, field)),
+            "ratio": f"{getattr(mine, field) / getattr(its, field):.2f}",
+        }
+        for field, words in (("arguments", "state and batch"), ("temporary", "during the update"), ("total", "total"))
+    ]
+    out.print(_table(rows, title=f"the compiler for {jax.default_backend()}", right=tuple(rows[0])[1:]))
 
 
 def _table(rows: list[dict[str, Any]], *, title: str, right: tuple[str, ...] = ()) -> Any:

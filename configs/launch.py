@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from json import dumps
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -87,12 +88,14 @@ def describe(
     name: str,
     data: Path = Path("data"),
     mesh: tuple[int, int, int] | None = None,
+    compiled: bool = False,
     json: bool = False,
 ) -> Description:
     """Print what the experiment's training is made of: parameters, tokens, padding, memory and FLOPs.
 
     Args:
         mesh: (data, fsdp, tensor) devices, which need not be here; default: the configured mesh on this machine's.
+        compiled: compile the update too; a CPU counts as that many devices.
         json: print it as JSON.
     """
     config = experiment.train
@@ -102,7 +105,9 @@ def describe(
         mesh = mesh_sizes(*asked, devices=jax.device_count() if -1 in asked else 1)
     else:
         mesh = mesh_sizes(*mesh, devices=1)
-    found = describe_training(config, data, mesh)
+        if compiled:
+            split_cpu(prod(mesh))
+    found = describe_training(config, data, mesh, compiled=compiled)
     if json:
         print(dumps({"config": name} | found.to_json(), indent=2))
     else:

@@ -17,11 +17,13 @@ from generalist.envs.storage import dataset_folder
 from generalist.envs.task import MissingExtra, find_task
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
+from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.data import TaskSource, check_timesteps, row_capacity
 from generalist.train.flops import update_flops
 from generalist.train.footprint import Footprint, footprint, with_remat
 from generalist.train.padding import imagined_source, most_text, padding_share
+from generalist.train.placement import Placement, placements
 from generalist.train.sources import input_sizes, make_text_tokenizer, open_mixture, token_counts
 from generalist.train.step import State, abstract_state
 
@@ -76,6 +78,8 @@ class Description:
         capacity: what one row can hold.
         mesh: devices along each axis.
         memory: by `remat` off and on; `remat` says which of the two is configured.
+        compiled: the compiler's own figures for the configured one, where they were asked for.
+        placements: of the parameters; the optimizer's moments lie as they do.
         update_flops: model FLOPs of an update (see `generalist.train.flops`), over all devices.
         tokens_per_update: positions that hold a token.
     """
@@ -93,6 +97,8 @@ class Description:
     mesh: dict[str, int]
     remat: bool
     memory: dict[bool, Footprint]
+    compiled: CompiledMemory | None
+    placements: tuple[Placement, ...]
     update_flops: float
 
     @property
@@ -123,10 +129,11 @@ class Description:
         return stored | {name: getattr(self, name) for name in derived}
 
 
-def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int]) -> Description:
+def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, compiled: bool = False) -> Description:
     """Describe a training job on a mesh of (data, fsdp, tensor) devices, which need not be here.
 
     Args:
+        compiled: compile the update too, for as many devices of this process; nothing is allocated.
         data: folder of demonstrations; the tasks that have some there are measured on them, the others need none.
 
     Raises:
@@ -167,6 +174,8 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int]) -> Des
         mesh=dict(zip(AXES, mesh, strict=True)),
         remat=config.agent.remat,
         memory={remat: footprint(with_remat(config, remat), sizes, capacity, mesh, state) for remat in (False, True)},
+        compiled=compiled_memory(compile_update(config, sizes, capacity, mesh)) if compiled else None,
+        placements=tuple(placements(state[0])),
         update_flops=update_flops(config.agent, sizes, capacity, config.batch_size),
     )
 

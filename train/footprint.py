@@ -1,8 +1,9 @@
 """Memory of one device during an update: what is stored is exact, what is computed is estimated by a formula.
 
 Parameters, optimizer and batch are counted from their shapes and shardings. Activations are those that the backward
-pass needs, plus the largest workspace; compilers keep less by fusing or more by scheduling, so expect the truth within
-a factor of two. Nothing is allocated and no devices are needed: the mesh is abstract.
+pass needs, plus the largest workspace, with the shares that XLA was seen to use on a CPU in float32; other compilers
+keep less by fusing or more by scheduling, so expect the truth within a factor of two there. Nothing is allocated and no
+devices are needed: the mesh is abstract.
 """
 
 import math
@@ -21,6 +22,9 @@ from generalist.train.step import State
 
 FLOAT = 4
 """Bytes of what is kept in float32 whatever the compute dtype: norms' inputs, softmax, logits."""
+
+KEPT, RECOMPUTED = 0.8, 1.3
+"""Workspace of a block's backward pass as a share of its activations, these kept or computed again; measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,18 @@ class Footprint:
         return self.embedders + self.blocks + self.workspace
 
     @property
+    def arguments(self) -> int:
+        """What is there before the update begins."""
+        return self.parameters + self.optimizer + self.batch
+
+    @property
+    def temporary(self) -> int:
+        """What lives during the update alone."""
+        return self.gradients + self.activations
+
+    @property
     def total(self) -> int:
-        return self.parameters + self.optimizer + self.gradients + self.batch + self.activations
+        return self.arguments + self.temporary
 
 
 def footprint(
@@ -75,6 +89,7 @@ def footprint(
     parameters = bytes_per_device(state[0])
     one = rows * block_activations(agent, capacity.tokens, mesh[2])
     carried = rows * agent.layers * capacity.tokens * agent.width * jnp.dtype(agent.dtype).itemsize
+    share = RECOMPUTED if agent.remat else KEPT
     return Footprint(
         parameters=parameters,
         optimizer=bytes_per_device(state[1]),
@@ -82,7 +97,7 @@ def footprint(
         batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
         embedders=rows * embedder_activations(agent, sizes, capacity),
         blocks=carried if agent.remat else agent.layers * one,
-        workspace=max(one, rows * head_activations(agent, sizes, capacity)),
+        workspace=max(int(share * one), rows * head_activations(agent, sizes, capacity)),
     )
 
 
@@ -97,13 +112,13 @@ def block_activations(config: AgentConfig, T: int, tensor: int = 1) -> int:
 
     With c bytes of compute dtype, A = heads x head_size and F = feedforward / 2, both divided over the tensor axis:
     T (2 D (8 + c) + 5 A c + 8 F c) for the norms (two float32 copies each), query, key, value and output, and the gated
-    GELU; heads T T (9 + c) for the mask, the scores and two forms of the softmax.
+    GELU; 9 heads T T for the mask and two forms of the softmax.
     """
     c, D = jnp.dtype(config.dtype).itemsize, config.width
     heads = config.heads / tensor
     A, F = heads * config.head_size, config.feedforward / 2 / tensor
     linear = T * (2 * D * (2 * FLOAT + c) + 5 * A * c + 8 * F * c)
-    return int(linear + heads * T * T * (1 + 2 * FLOAT + c))
+    return int(linear + heads * T * T * (1 + 2 * FLOAT))
 
 
 def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:

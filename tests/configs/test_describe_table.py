@@ -34,6 +34,23 @@ def test_the_papers_size_stands_beside_ours(capsys):
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 110
 
 
+@pytest.mark.slow
+def test_the_compiler_is_asked_and_the_layout_explained(capsys):
+    assert cli.main(["describe", "smoke", "--mesh", "2", "2", "2", "--compile"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "parameters on data 2 x fsdp 2 x tensor 2",
+        "2 layers x 32 feedforward x 32",
+        "fsdp+tensor",
+        "embed over fsdp: nearly every matrix",
+        "the compiler for cpu",
+    ):
+        assert words in out
+    [stored] = [line.split() for line in out.splitlines() if line.startswith("state and batch")]
+    assert stored[-1] == "1.00"
+    assert max(len(line.rstrip()) for line in out.splitlines()) <= 110
+
+
 def test_a_mesh_that_does_not_divide_is_one_line(capsys):
     assert cli.main(["describe", "smoke", "--mesh", "3", "1", "1"]) == 2
     assert "do not divide over 3 devices" in capsys.readouterr().err
