@@ -134,8 +134,8 @@ def _memory(description: Description, name: str, out: Console) -> None:
     ]
     out.print(_table(rows, title=f"one device of {_mesh(description)}", right=tuple(heads.values())))
     out.print(
-        "* estimated; --compile asks the compiler. A block keeps T (2 D (8 + c) + 5 A c + 8 F c) + 9 heads T T bytes\n"
-        "of a row, with remat T D c: c bytes of compute dtype, A heads x head_size, F half the feedforward width.",
+        "* estimated; --compile asks the compiler. A block keeps T (2 D (8 + c) + 5 A c + 8 F c) bytes of a row,\n"
+        "with remat T D c: c bytes of compute dtype, A heads x head_size, F half the feedforward width.",
         markup=False,
     )
 

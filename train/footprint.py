@@ -23,8 +23,8 @@ from generalist.train.step import State
 FLOAT = 4
 """Bytes of what is kept in float32 whatever the compute dtype: norms' inputs, softmax, logits."""
 
-KEPT, RECOMPUTED = 0.8, 1.3
-"""Workspace of a block's backward pass as a share of its activations, these kept or computed again; measured."""
+WORKSPACE = {False: (0.5, 1.8), True: (1.0, 0.9)}
+"""Of a block's backward pass, by `remat`: shares of the block's activations and of its attention scores; measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,9 @@ def footprint(
     parameters = bytes_per_device(state[0])
     one = rows * block_activations(agent, capacity.tokens, mesh[2])
     carried = rows * agent.layers * capacity.tokens * agent.width * jnp.dtype(agent.dtype).itemsize
-    share = RECOMPUTED if agent.remat else KEPT
+    linear, scores = WORKSPACE[agent.remat]
+    block = linear * one + scores * rows * attention_scores(agent, capacity.tokens, mesh[2])
+    logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))
     return Footprint(
         parameters=parameters,
         optimizer=bytes_per_device(state[1]),
@@ -97,7 +99,7 @@ def footprint(
         batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
         embedders=rows * embedder_activations(agent, sizes, capacity),
         blocks=carried if agent.remat else agent.layers * one,
-        workspace=max(int(share * one), rows * head_activations(agent, sizes, capacity)),
+        workspace=max(int(block), rows * head_activations(agent, sizes, logits)),
     )
 
 
@@ -112,13 +114,16 @@ def block_activations(config: AgentConfig, T: int, tensor: int = 1) -> int:
 
     With c bytes of compute dtype, A = heads x head_size and F = feedforward / 2, both divided over the tensor axis:
     T (2 D (8 + c) + 5 A c + 8 F c) for the norms (two float32 copies each), query, key, value and output, and the gated
-    GELU; 9 heads T T for the mask and two forms of the softmax.
+    GELU. Attention scores are computed again and not kept.
     """
     c, D = jnp.dtype(config.dtype).itemsize, config.width
-    heads = config.heads / tensor
-    A, F = heads * config.head_size, config.feedforward / 2 / tensor
-    linear = T * (2 * D * (2 * FLOAT + c) + 5 * A * c + 8 * F * c)
-    return int(linear + heads * T * T * (1 + 2 * FLOAT))
+    A, F = config.heads * config.head_size / tensor, config.feedforward / 2 / tensor
+    return int(T * (2 * D * (2 * FLOAT + c) + 5 * A * c + 8 * F * c))
+
+
+def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:
+    """Bytes of one float32 copy of one block's scores, of one row of T tokens."""
+    return int(config.heads / tensor * T * T * FLOAT)
 
 
 def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
@@ -141,7 +146,7 @@ def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capac
 
 
 def head_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes for the logits of one row and their gradient (float32), at its targets."""
+    """Bytes for the logits of one row and their gradient (float32), at its targets, or at a chunk of them."""
     rows = -(-sizes.vocabulary // TABLE_MULTIPLE) * TABLE_MULTIPLE
     return capacity.targets * (2 * rows * FLOAT + 2 * config.width * jnp.dtype(config.dtype).itemsize)
 

@@ -80,11 +80,23 @@ def test_accumulation_divides_activations_and_doubles_gradients():
     assert parts.batch == whole.batch
 
 
-def test_a_row_of_tokens_costs_more_than_in_proportion():
+def test_activations_grow_with_a_row_and_scores_with_its_square():
     capacity = CAPACITIES["smoke"]
     sizes = sizes_of(SMOKE, capacity)
     _, state = abstract_state(SMOKE, sizes, make_mesh(1))
     short, long = (
-        footprint(SMOKE, sizes, replace(capacity, tokens=tokens), (1, 1, 1), state).blocks for tokens in (64, 128)
+        footprint(SMOKE, sizes, replace(capacity, tokens=tokens), (1, 1, 1), state) for tokens in (2048, 4096)
     )
-    assert 2 * short < long < 4 * short
+    assert long.blocks == 2 * short.blocks
+    assert 2 * short.workspace < long.workspace < 4 * short.workspace
+
+
+def test_a_chunk_of_logits_is_all_that_is_there():
+    capacity = CAPACITIES["smoke"]
+    wide = replace(SMOKE, vocabulary=replace(SMOKE.vocabulary, text_size=32_000))
+    sizes = sizes_of(wide, capacity)
+    _, state = abstract_state(wide, sizes, make_mesh(1))
+    whole, chunked = (
+        footprint(replace(wide, loss_chunk=chunk), sizes, capacity, (1, 1, 1), state).workspace for chunk in (0, 16)
+    )
+    assert whole == 2 * chunked
