@@ -165,11 +165,13 @@ class Eval(Generic[Config]):
     """Folder of the report; default: the run directory."""
     step: int | Literal["best"] | None = None
     """Evaluate the checkpoint of this update, or the one of lowest training loss; default: the newest."""
+    ray: str = ""
+    """Play on a Ray cluster: its HOST:PORT, `auto` for the one of this machine, `local` to start one here."""
 
     def __call__(self, run: str) -> None:
         from generalist.configs import launch
 
-        where = {"data": self.data, "out": self.out, "step": self.step}
+        where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray}
         launch.evaluate(Path(run), self.config, tasks=self.task, **where)  # pyright: ignore[reportArgumentType]
 
 

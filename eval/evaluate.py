@@ -1,18 +1,15 @@
 """A whole evaluation: the agent, and beside it every baseline on the same seeds, task by task, then the report.
 
-Baselines run in worker processes while the agent plays here. A finished part is kept in `RUN/evaluation/`, so that an
-interrupted evaluation goes on where it stopped.
+Baselines run in worker processes while the agent plays here, or both on a Ray cluster. A finished part is kept in
+`RUN/evaluation/`, so that an interrupted evaluation goes on where it stopped.
 """
 
-import json
-import multiprocessing
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +17,6 @@ from typing import Any, Literal
 import cattrs
 
 from generalist.agent.config import DecodeConfig
-from generalist.envs.files import write_json
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
@@ -30,13 +26,15 @@ from generalist.eval.agreement import action_agreement
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.curves import summarize
 from generalist.eval.films import Film, film
-from generalist.eval.measure import begin_worker, measure_baselines
+from generalist.eval.measure import measure_baselines
 from generalist.eval.page import write_page
+from generalist.eval.parts import Parts
 from generalist.eval.policy import AgentPolicy
 from generalist.eval.progress import EvaluationDisplay
-from generalist.eval.report import PolicyRecord, Report, TaskRecord, task_from_json, task_to_json
+from generalist.eval.report import PolicyRecord, Report, TaskRecord
 from generalist.eval.report import write_report as write_json_report
-from generalist.eval.rollout import rollout
+from generalist.eval.rollout import EpisodeResult, rollout
+from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.train.metrics import read_metrics
 
 PACKAGES = (
@@ -66,6 +64,7 @@ def evaluate(
     data: Path | None = None,
     out: Path | None = None,
     step: int | Literal["best"] | None = None,
+    ray: str = "",
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run and write `report.json` and `report.html`.
@@ -75,6 +74,7 @@ def evaluate(
         data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
         out: folder of the report; the run directory by default.
         step: which checkpoint, see `Agent.load`; the newest by default.
+        ray: address of a Ray cluster that plays all parts, "local" for one of this machine; see `ray_pool`.
 
     Returns:
         The contents of report.json.
@@ -96,10 +96,15 @@ def evaluate(
     timings: dict[str, float] = {}
     with (
         EvaluationDisplay([task.id for task in chosen], quiet=quiet) as display,
-        _baselines(chosen, data, config, parts, display) as waiting,
+        ray_pool(ray) if ray else local_pool(config.workers) as pool,
     ):
         begun = time.perf_counter()
-        records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
+        slowest_first = sorted(chosen, key=lambda task: -slowness(task))
+        waiting = _baselines(pool, slowest_first, data, config, parts, display)
+        if ray:
+            records = _agents(pool, agent, chosen, data, config, parts, display)
+        else:
+            records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
         timings["agent"] = time.perf_counter() - begun
         if config.films:
             begun = time.perf_counter()
@@ -123,66 +128,53 @@ def seeds_of(config: EvaluationConfig) -> list[int]:
     return [pick(first + episode) for episode in range(config.episodes)]
 
 
-class Parts:
-    """Finished parts of an evaluation on disk.
-
-    Parts of other settings, another checkpoint or other demonstrations do not count.
-    """
-
-    def __init__(self, folder: Path, config: EvaluationConfig, step: int, data: Path):
-        self.folder, self.step, self.data = folder, step, data
-        settings = cattrs.unstructure(config)
-        # These two change what is shown and how fast, not what is measured.
-        self.settings = {name: value for name, value in settings.items() if name not in ("films", "workers")}
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def _fingerprint(self, task: Task) -> dict[str, Any]:
-        index = dataset_folder(self.data, task.id) / "index.json"
-        demonstrations = [str(index), index.stat().st_mtime_ns] if index.exists() else None
-        content = {"config": self.settings, "step": self.step, "demonstrations": demonstrations}
-        return json.loads(json.dumps(content))
-
-    def _path(self, task: Task, part: str) -> Path:
-        return self.folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"
-
-    def load(self, task: Task, part: str) -> TaskRecord | None:
-        try:
-            stored = json.loads(self._path(task, part).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task) else None
-
-    def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
-        content = {"fingerprint": self._fingerprint(task), "task": task_to_json(record)}
-        write_json(self._path(task, part), content)
-        return record
-
-
-@contextmanager
 def _baselines(
-    tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
-) -> Iterator[dict[str, Callable[[], TaskRecord]]]:
-    """Start every missing baseline in worker processes; gives, by task id, a function that waits for its record."""
+    pool: Pool, tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
+) -> dict[str, Callable[[], TaskRecord]]:
+    """Start every missing baseline; gives, by task id, a function that waits for its record."""
     seeds = seeds_of(config)
-    found = {task.id: parts.load(task, "baselines") for task in tasks}
-    workers = config.workers or os.cpu_count() or 1
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_worker)
-    futures: dict[str, Future] = {}
     waiting: dict[str, Callable[[], TaskRecord]] = {}
-    try:
-        for task in sorted(tasks, key=lambda task: -slowness(task)):
-            known = found[task.id]
-            if known is not None:
-                display.baseline_done(task.id)
-                waiting[task.id] = lambda known=known: known
-                continue
-            folder = dataset_folder(data, task.id)
-            futures[task.id] = pool.submit(measure_baselines, task.id, folder, seeds, config.selection_episodes)
-            waiting[task.id] = _waiter(task, futures[task.id], seeds, parts, display)
-        yield waiting
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    for task in tasks:
+        known = parts.load(task, "baselines")
+        if known is not None:
+            display.baseline_done(task.id)
+            waiting[task.id] = lambda known=known: known
+            continue
+        folder = dataset_folder(data, task.id).absolute()
+        future = pool.submit(measure_baselines, task.id, folder, seeds, config.selection_episodes)
+        waiting[task.id] = _waiter(task, future, seeds, parts, display)
+    return waiting
+
+
+def _agents(
+    pool: Pool,
+    agent: Agent,
+    tasks: Sequence[Task],
+    data: Path,
+    config: EvaluationConfig,
+    parts: Parts,
+    display: EvaluationDisplay,
+) -> list[TaskRecord]:
+    """The agent's part of every task, played by the workers of a pool that has its own copy of the agent."""
+    where = (agent.run.directory.absolute(), agent.step, data.absolute(), config)
+    futures = {task.id: pool.submit(play_there, task.id, *where) for task in tasks if parts.load(task, "agent") is None}
+
+    def finished(task: Task) -> TaskRecord:
+        known = parts.load(task, "agent") or parts.save(task, "agent", futures[task.id].result())
+        display.agent_done(task.id)
+        return known
+
+    return [finished(task) for task in tasks]
+
+
+def play_there(task_id: str, run: Path, step: int, data: Path, config: EvaluationConfig) -> TaskRecord:
+    """The agent's part of one task, in a worker: the run directory and the data must be there too."""
+    return _play(_loaded(run, step), find_task(task_id), data, config, lambda _: None)
+
+
+@cache
+def _loaded(run: Path, step: int) -> Agent:
+    return Agent.load(run, step=step)
 
 
 def slowness(task: Task, steps: int = 20) -> float:
@@ -214,17 +206,24 @@ def _waiter(
 def _agent_part(
     agent: Agent, task: Task, data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
 ) -> TaskRecord:
-    """The agent's episodes on one task and how often it agrees with the expert."""
+    """The agent's part of one task, played here."""
     known = parts.load(task, "agent")
-    if known is not None:
-        display.agent_done(task.id)
-        return known
+    if known is None:
+        count = config.episodes
+        record = _play(agent, task, data, config, lambda _: display.agent_episode(task.id, count))
+        known = parts.save(task, "agent", record)
+    display.agent_done(task.id)
+    return known
+
+
+def _play(
+    agent: Agent, task: Task, data: Path, config: EvaluationConfig, progress: Callable[[EpisodeResult], None]
+) -> TaskRecord:
+    """The agent's episodes on one task and how often it agrees with the expert."""
     seeds = seeds_of(config)
     policy = make_policy(agent, task, data, config)
     begun = time.perf_counter()
-    results = rollout(
-        task, policy, seeds, slots=config.slots, progress=lambda _: display.agent_episode(task.id, len(seeds))
-    )
+    results = rollout(task, policy, seeds, slots=config.slots, progress=progress)
     seconds = time.perf_counter() - begun
     steps = sum(result.length for result in results)
     record = PolicyRecord.of(
@@ -233,8 +232,7 @@ def _agent_part(
     agreement = None
     if task.expert is not None:
         agreement = action_agreement(task, make_policy(agent, task, data, config), seeds[:AGREEMENT_EPISODES])
-    display.agent_done(task.id)
-    return parts.save(task, "agent", TaskRecord.of(task, seeds, {"agent": record}, agreement=agreement))
+    return TaskRecord.of(task, seeds, {"agent": record}, agreement=agreement)
 
 
 def decode_of(config: EvaluationConfig, task: Task) -> DecodeConfig:

@@ -15,6 +15,7 @@ from generalist.eval import evaluate as module
 from generalist.eval.agent import Agent
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
+from generalist.eval.parts import Parts
 from generalist.eval.report import POLICIES, load_report, recompute
 from generalist.train.metrics import read_metrics
 
@@ -85,8 +86,8 @@ def test_parts_that_do_not_fit_do_not_count(run, tmp_path, damage):
     task = find_task(TASKS[0])
     folder = Path(shutil.copytree(run / "evaluation", tmp_path / "parts"))
     config, data = CONFIG, demonstrations()
-    assert module.Parts(folder, replace(config, films=True), 6, data).load(task, "agent") is not None
-    assert module.Parts(folder, config, 3, data).load(task, "agent") is None
+    assert Parts(folder, replace(config, films=True), 6, data).load(task, "agent") is not None
+    assert Parts(folder, config, 3, data).load(task, "agent") is None
     if damage == "cut":
         path = folder / "cart_pole_v1.agent.json"
         path.write_text(path.read_text()[:100])
@@ -94,7 +95,7 @@ def test_parts_that_do_not_fit_do_not_count(run, tmp_path, damage):
         config = replace(config, decode=DecodeConfig(discrete="sample"))
     else:
         data = tmp_path
-    assert module.Parts(folder, config, 6, data).load(task, "agent") is None
+    assert Parts(folder, config, 6, data).load(task, "agent") is None
 
 
 def test_only_the_named_tasks_are_played_and_the_report_goes_elsewhere(run, tmp_path):

@@ -1,0 +1,48 @@
+"""Finished parts of an evaluation, kept on disk so that an interrupted one goes on where it stopped."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from generalist.envs.files import write_json
+from generalist.envs.storage import dataset_folder
+from generalist.envs.task import Task
+from generalist.eval.config import EvaluationConfig
+from generalist.eval.report import TaskRecord, task_from_json, task_to_json
+
+
+class Parts:
+    """Finished parts of an evaluation on disk.
+
+    Parts of other settings, another checkpoint or other demonstrations do not count.
+    """
+
+    def __init__(self, folder: Path, config: EvaluationConfig, step: int, data: Path):
+        self.folder, self.step, self.data = folder, step, data
+        settings = cattrs.unstructure(config)
+        # These two change what is shown and how fast, not what is measured.
+        self.settings = {name: value for name, value in settings.items() if name not in ("films", "workers")}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _fingerprint(self, task: Task) -> dict[str, Any]:
+        index = dataset_folder(self.data, task.id) / "index.json"
+        demonstrations = [str(index), index.stat().st_mtime_ns] if index.exists() else None
+        content = {"config": self.settings, "step": self.step, "demonstrations": demonstrations}
+        return json.loads(json.dumps(content))
+
+    def _path(self, task: Task, part: str) -> Path:
+        return self.folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"
+
+    def load(self, task: Task, part: str) -> TaskRecord | None:
+        try:
+            stored = json.loads(self._path(task, part).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task) else None
+
+    def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
+        content = {"fingerprint": self._fingerprint(task), "task": task_to_json(record)}
+        write_json(self._path(task, part), content)
+        return record
