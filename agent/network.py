@@ -19,6 +19,21 @@ TABLE_MULTIPLE = 128
 """Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""
 
 
+def table_rows(sizes: InputSizes) -> int:
+    """Rows of the token table."""
+    return -(-sizes.vocabulary // TABLE_MULTIPLE) * TABLE_MULTIPLE
+
+
+def sharded_sizes(config: AgentConfig, sizes: InputSizes) -> dict[str, int]:
+    """Size of every dimension that a mesh may split, by logical name; `generalist.agent.sharding` says over what."""
+    return {
+        "embed": config.width,
+        "heads": config.heads,
+        "feedforward": config.feedforward // 2,
+        "vocabulary": table_rows(sizes),
+    }
+
+
 class Network(nnx.Module):
     """One transformer over every modality (Reed et al. 2022, sec. 2.2).
 
@@ -27,8 +42,7 @@ class Network(nnx.Module):
 
     def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
         self.config, self.sizes = config, sizes
-        rows = -(-sizes.vocabulary // TABLE_MULTIPLE) * TABLE_MULTIPLE
-        self.tokens = Table(rows, config, rngs=rngs, axes=("vocabulary", None))
+        self.tokens = Table(table_rows(sizes), config, rngs=rngs, axes=("vocabulary", None))
         self.local = Table(config.local_positions, config, rngs=rngs)
         self.source = Table(sizes.sources, config, rngs=rngs) if config.source_embedding else None
         self.patch = PatchEmbed(config, sizes, rngs=rngs) if sizes.patch_size else None

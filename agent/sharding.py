@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -80,6 +80,24 @@ def mesh_sizes(data: int, fsdp: int, tensor: int, *, devices: int) -> tuple[int,
 def abstract_mesh(data: int, fsdp: int, tensor: int) -> AbstractMesh:
     """A mesh without devices: enough to know what would lie where."""
     return AbstractMesh((data, fsdp, tensor), AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def check_divides(sizes: Mapping[str, int], mesh: Mesh | AbstractMesh) -> None:
+    """Whether sharded dimensions, by logical name, divide over the mesh.
+
+    Raises:
+        ValueError: names the first that does not, and the axes that it would be split over.
+    """
+    for name, size in sizes.items():
+        rule = RULES[name]
+        axes = (rule,) if isinstance(rule, str) else rule or ()
+        parts = math.prod(mesh.shape[axis] for axis in axes)
+        if size % parts:
+            over = " x ".join(f"{axis} {mesh.shape[axis]}" for axis in axes)
+            raise ValueError(
+                f"{name} of {size} does not divide over {parts} devices (mesh {over}); make it a multiple, or change "
+                "the mesh"
+            )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.network import TABLE_MULTIPLE
+from generalist.agent.network import table_rows
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.step import State
@@ -147,7 +147,7 @@ def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capac
 
 def head_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
     """Bytes for the logits of one row and their gradient (float32), at its targets, or at a chunk of them."""
-    rows = -(-sizes.vocabulary // TABLE_MULTIPLE) * TABLE_MULTIPLE
+    rows = table_rows(sizes)
     return capacity.targets * (2 * rows * FLOAT + 2 * config.width * jnp.dtype(config.dtype).itemsize)
 
 

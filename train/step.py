@@ -12,8 +12,8 @@ from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
-from generalist.agent.network import Network
-from generalist.agent.sharding import constrain, place_rows, use_mesh
+from generalist.agent.network import Network, sharded_sizes
+from generalist.agent.sharding import check_divides, constrain, place_rows, use_mesh
 from generalist.train.config import TrainConfig
 from generalist.train.optimizer import optimizer as make_optimizer
 from generalist.train.streams import rows_here
@@ -33,15 +33,21 @@ def make_create(config: TrainConfig, sizes: InputSizes) -> Callable[[], tuple[Ne
 
 
 def create_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh) -> tuple[nnx.GraphDef, State]:
-    """Agent and optimizer on the mesh, each parameter created where it will live."""
+    """Agent and optimizer on the mesh, each parameter created where it will live. Raises as `abstract_state`."""
     create = make_create(config, sizes)
+    check_divides(sharded_sizes(config.agent, sizes), mesh)
     with use_mesh(mesh):
         graphdef, state = nnx.split(nnx.jit(create)())
     return graphdef, state
 
 
 def abstract_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh | AbstractMesh) -> tuple[nnx.GraphDef, State]:
-    """Shapes and shardings of the state; nothing is allocated."""
+    """Shapes and shardings of the state; nothing is allocated.
+
+    Raises:
+        ValueError: a sharded dimension does not divide over the mesh.
+    """
+    check_divides(sharded_sizes(config.agent, sizes), mesh)
     with use_mesh(mesh):
         abstract = nnx.as_abstract(nnx.eval_shape(make_create(config, sizes)))
     return nnx.split(abstract)

@@ -10,6 +10,7 @@ from generalist.agent.sharding import (
     AXES,
     abstract_mesh,
     batch_sharding,
+    check_divides,
     constrain,
     make_mesh,
     place_rows,
@@ -39,6 +40,23 @@ def test_minus_one_takes_what_is_left():
 def test_a_mesh_that_does_not_fit_is_refused(sizes, message):
     with pytest.raises(ValueError, match=message):
         make_mesh(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"embed": 12, "heads": 6}, "heads of 6 does not divide over 4 devices .mesh tensor 4."),
+        ({"embed": 3, "heads": 8}, "embed of 3 does not divide over 2 devices .mesh fsdp 2."),
+        ({"vocabulary": 12}, "vocabulary of 12 does not divide over 8 devices .mesh fsdp 2 x tensor 4."),
+    ],
+)
+def test_a_size_that_does_not_divide_is_named(sizes, message):
+    with pytest.raises(ValueError, match=message):
+        check_divides(sizes, abstract_mesh(1, 2, 4))
+
+
+def test_sizes_that_divide_pass():
+    check_divides({"embed": 6, "heads": 8, "vocabulary": 16, "layers": 7}, abstract_mesh(5, 2, 4))
 
 
 def test_logical_names_become_mesh_axes():
