@@ -29,7 +29,7 @@ class AgentConfig:
         source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
             tells tasks apart by prompts. A task that was not trained on has source -1 and gets zeros.
         dtype: compute dtype; parameters, softmax and loss are float32.
-        remat: recompute each block's activations in the backward pass.
+        remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
     """
 

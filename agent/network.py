@@ -1,6 +1,7 @@
 """The network: a batch of token sequences in, logits of the next token out. `generalist.eval.agent.Agent` plays it."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,8 +56,9 @@ class Network(nnx.Module):
         """Embed every position. `key` draws patch positions as in training; None takes their rounded means."""
         x = self.tokens(batch.ids)
         if self.patch is not None and batch.patches.shape[1]:
-            patches = self.patch(batch.patches, batch.patch_rows, batch.patch_cols, key)
-            x = place(x, patches, batch.patch_at)
+            patches = jax.checkpoint(embed_patches) if self.config.remat else embed_patches
+            rows = patches(self.patch, batch.patches, batch.patch_rows, batch.patch_cols, key)
+            x = place(x, rows, batch.patch_at)
         if self.vector is not None and batch.vectors.shape[1]:
             source = None if self.source is None else self.source(source_at(batch, batch.vector_at))
             x = place(x, self.vector(batch.vectors, source), batch.vector_at)
@@ -109,6 +111,11 @@ def unstacked(network: Network) -> Network:
     copied = nnx.merge(graphdef, state)
     copied.transformer.blocks = nnx.List(copied.transformer.layers())
     return copied
+
+
+def embed_patches(embedder: PatchEmbed, *features: Any) -> Float[Array, "B P D"]:
+    """A function of the parameters too, for rematerialisation."""
+    return embedder(*features)
 
 
 def place(x: Float[Array, "B T D"], rows: Float[Array, "B P D"], at: Int[Array, "B P"]) -> Float[Array, "B T D"]:

@@ -26,6 +26,9 @@ FLOAT = 4
 WORKSPACE = {False: (0.5, 1.8), True: (1.0, 0.9)}
 """Of a block's backward pass, by `remat`: shares of the block's activations and of its attention scores; measured."""
 
+PATCHES = 1.15
+"""What computing the patch embedder again takes, over what it would keep; measured."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
@@ -35,9 +38,10 @@ class Footprint:
         parameters, optimizer: held between updates.
         gradients: of one update; twice that with accumulation.
         batch: token arrays and features of the device's rows.
-        embedders: activations of the patch, vector and image embedders.
+        embedders: activations of the patch, vector and image embedders that the backward pass keeps.
         blocks: activations of the trunk that the backward pass keeps.
-        workspace: the larger of what one block and what the logits need while their gradients are computed.
+        workspace: the largest of what one block, the logits and, where they are not kept, the patches need while
+            their gradients are computed.
     """
 
     parameters: int
@@ -92,14 +96,15 @@ def footprint(
     linear, scores = WORKSPACE[agent.remat]
     block = linear * one + scores * rows * attention_scores(agent, capacity.tokens, mesh[2])
     logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))
+    patches = int(rows * patch_activations(agent, sizes, capacity) * (PATCHES if agent.remat else 1))
     return Footprint(
         parameters=parameters,
         optimizer=bytes_per_device(state[1]),
         gradients=parameters * (2 if config.accumulation > 1 else 1),
         batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
-        embedders=rows * embedder_activations(agent, sizes, capacity),
+        embedders=rows * embedder_activations(agent, sizes, capacity) + (0 if agent.remat else patches),
         blocks=carried if agent.remat else agent.layers * one,
-        workspace=max(int(block), rows * head_activations(agent, sizes, logits)),
+        workspace=max(int(block), rows * head_activations(agent, sizes, logits), patches if agent.remat else 0),
     )
 
 
@@ -126,16 +131,23 @@ def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:
     return int(config.heads / tensor * T * T * FLOAT)
 
 
-def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes that the backward pass needs of the embedders of one row; rematerialisation does not reach them.
+def patch_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
+    """Bytes that the backward pass needs of the patch embedder, of one row.
 
-    A patch keeps, for each of its pixels and channels, four float32 values of the two group norms and eleven in the
-    compute dtype; a vector five of its hidden layer; an image five of each of its two layers.
+    For each pixel and channel four float32 values of the two group norms and eleven in the compute dtype.
+    """
+    c = jnp.dtype(config.dtype).itemsize
+    pixels = capacity.patches * sizes.patch_size**2
+    return pixels * config.patch_channels * (4 * FLOAT + 11 * c)
+
+
+def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
+    """Bytes that the backward pass needs of the vector and image embedders, of one row.
+
+    A vector keeps five values of its hidden layer, an image five of each of its two layers.
     """
     c = jnp.dtype(config.dtype).itemsize
     total = 0
-    if sizes.patch_size:
-        total += capacity.patches * sizes.patch_size**2 * config.patch_channels * (4 * FLOAT + 11 * c)
     if sizes.vector_values:
         total += capacity.vectors * (5 * config.vector_hidden + sizes.vector_values) * c
     if sizes.image_shape[0]:

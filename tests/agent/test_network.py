@@ -91,11 +91,12 @@ def test_packed_equals_alone_and_padding_changes_nothing(name):
     assert np.isfinite(both).all()
 
 
-def test_scanned_layers_equal_unrolled_ones_and_rematerialised_ones():
-    example = batch(episode("tokens", 3))
-    expected = logits(network("tokens"), example)
+@pytest.mark.parametrize("name", ["tokens", "patches"])
+def test_scanned_layers_equal_unrolled_ones_and_rematerialised_ones(name):
+    example = batch(episode(name, 2))
+    expected = logits(network(name), example)
     for change in ({"unroll": 2}, {"remat": True}):
-        changed = network("tokens", AgentConfig(**{**vars(CONFIG), **change}))
+        changed = network(name, AgentConfig(**{**vars(CONFIG), **change}))
         np.testing.assert_allclose(logits(changed, example), expected, atol=1e-5)
 
 
