@@ -85,10 +85,15 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
-def save(out: Path, name: str, rows: list[dict[str, Any]], **more: Any) -> None:
-    """Write `out`/NAME.json and print its rows as a table."""
+def store(out: Path, name: str, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write `out`/NAME.json."""
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps({"machine": machine(), **more, "rows": rows}, indent=2) + "\n")
+
+
+def save(out: Path, name: str, rows: list[dict[str, Any]], **more: Any) -> None:
+    """Write `out`/NAME.json and print its rows as a table."""
+    store(out, name, rows, **more)
     shown = Table(title=name, title_justify="left")
     for column in rows[0]:
         shown.add_column(column, justify="right")
