@@ -86,11 +86,7 @@ def evaluate(
     agent = Agent.load(run, step=step, decode=config.decode)
     chosen = [find_task(task) for task in tasks or agent.tasks]
     data = Path(data or agent.run.data)
-    for task in chosen if config.prompts else ():
-        if not dataset_folder(data, task.id).exists():
-            raise FileNotFoundError(
-                f"prompts need demonstrations of {task.id} under {data}; collect them or use --prompts 0"
-            )
+    _check_prompts(chosen, data, config)
     parts = Parts(Path(run) / "evaluation", config, agent.step, data)
     films: list[Film] = []
     timings: dict[str, float] = {}
@@ -102,7 +98,8 @@ def evaluate(
         slowest_first = sorted(chosen, key=lambda task: -slowness(task))
         waiting = _baselines(pool, slowest_first, data, config, parts, display)
         if ray:
-            records = _agents(pool, agent, chosen, data, config, parts, display)
+            playing = _agents(pool, agent, slowest_first, data, config, parts, display)
+            records = [playing[task.id]() for task in chosen]
         else:
             records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
         timings["agent"] = time.perf_counter() - begun
@@ -128,22 +125,32 @@ def seeds_of(config: EvaluationConfig) -> list[int]:
     return [pick(first + episode) for episode in range(config.episodes)]
 
 
+def _check_prompts(tasks: Sequence[Task], data: Path, config: EvaluationConfig) -> None:
+    for task in tasks if config.prompts else ():
+        if not dataset_folder(data, task.id).exists():
+            raise FileNotFoundError(
+                f"prompts need demonstrations of {task.id} under {data}; collect them or use --prompts 0"
+            )
+
+
+Waiting = dict[str, Callable[[], TaskRecord]]
+"""By task id, a function that waits for the record of one part."""
+
+
 def _baselines(
     pool: Pool, tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
-) -> dict[str, Callable[[], TaskRecord]]:
-    """Start every missing baseline; gives, by task id, a function that waits for its record."""
+) -> Waiting:
+    """Start every missing baseline elsewhere."""
     seeds = seeds_of(config)
-    waiting: dict[str, Callable[[], TaskRecord]] = {}
-    for task in tasks:
-        known = parts.load(task, "baselines")
-        if known is not None:
-            display.baseline_done(task.id)
-            waiting[task.id] = lambda known=known: known
-            continue
+
+    def submit(task: Task) -> Future:
         folder = dataset_folder(data, task.id).absolute()
-        future = pool.submit(measure_baselines, task.id, folder, seeds, config.selection_episodes)
-        waiting[task.id] = _waiter(task, future, seeds, parts, display)
-    return waiting
+        return pool.submit(measure_baselines, task.id, folder, seeds, config.selection_episodes)
+
+    def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
+        return TaskRecord.of(task, seeds, policies)
+
+    return _elsewhere("baselines", tasks, submit, record, parts, display.baseline_done)
 
 
 def _agents(
@@ -154,17 +161,45 @@ def _agents(
     config: EvaluationConfig,
     parts: Parts,
     display: EvaluationDisplay,
-) -> list[TaskRecord]:
-    """The agent's part of every task, played by the workers of a pool that has its own copy of the agent."""
+) -> Waiting:
+    """Start the agent's missing parts elsewhere, where each worker has its own copy of the agent."""
     where = (agent.run.directory.absolute(), agent.step, data.absolute(), config)
-    futures = {task.id: pool.submit(play_there, task.id, *where) for task in tasks if parts.load(task, "agent") is None}
+    return _elsewhere(
+        "agent",
+        tasks,
+        lambda task: pool.submit(play_there, task.id, *where),
+        lambda task, played: played,
+        parts,
+        display.agent_done,
+    )
 
-    def finished(task: Task) -> TaskRecord:
-        known = parts.load(task, "agent") or parts.save(task, "agent", futures[task.id].result())
-        display.agent_done(task.id)
-        return known
 
-    return [finished(task) for task in tasks]
+def _elsewhere(
+    part: str,
+    tasks: Sequence[Task],
+    submit: Callable[[Task], Future],
+    record: Callable[[Task, Any], TaskRecord],
+    parts: Parts,
+    done: Callable[[str], None],
+) -> Waiting:
+    """Start one missing part of every task; each is saved as it ends, in whatever order they end."""
+
+    def start(task: Task) -> Callable[[], TaskRecord]:
+        known = parts.load(task, part)
+        if known is not None:
+            done(task.id)
+            return lambda: known
+        future = submit(task)
+
+        def finish(ended: Future) -> None:
+            if not ended.cancelled() and ended.exception() is None:
+                parts.save(task, part, record(task, ended.result()))
+                done(task.id)
+
+        future.add_done_callback(finish)
+        return lambda: record(task, future.result())
+
+    return {task.id: start(task) for task in tasks}
 
 
 def play_there(task_id: str, run: Path, step: int, data: Path, config: EvaluationConfig) -> TaskRecord:
@@ -189,18 +224,6 @@ def slowness(task: Task, steps: int = 20) -> float:
     seconds = time.perf_counter() - begun
     env.close()
     return task.horizon * seconds / steps
-
-
-def _waiter(
-    task: Task, future: Future, seeds: list[int], parts: Parts, display: EvaluationDisplay
-) -> Callable[[], TaskRecord]:
-    def finish(done: Future) -> None:
-        if not done.cancelled() and done.exception() is None:
-            parts.save(task, "baselines", TaskRecord.of(task, seeds, done.result()))
-            display.baseline_done(task.id)
-
-    future.add_done_callback(finish)
-    return lambda: TaskRecord.of(task, seeds, future.result())
 
 
 def _agent_part(

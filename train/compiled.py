@@ -11,11 +11,10 @@ import jax
 
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import InputSizes
-from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import batch_sharding, make_mesh, use_mesh
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
-from generalist.train.step import abstract_state, jit_update
+from generalist.train.step import abstract_state, jit_update, loss_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +49,8 @@ def compile_update(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=rows),
         abstract_batch(capacity, config.batch_size),
     )
-    loss = LossConfig(targets=capacity.targets, label_width=config.label_width, chunk=config.loss_chunk)
     with use_mesh(made):
-        return jit_update(config, graphdef, state, loss).lower(state, batch).compile()
+        return jit_update(config, graphdef, state, loss_config(config, capacity)).lower(state, batch).compile()
 
 
 def compiled_memory(compiled: jax.stages.Compiled) -> CompiledMemory:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import make_mesh, split_cpu
 from generalist.train.config import TrainConfig
 from generalist.train.display import TrainingDisplay
@@ -19,7 +18,7 @@ from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
 from generalist.train.sources import input_sizes, open_mixture
 from generalist.train.start import Start, first_state, open_run
-from generalist.train.step import make_step
+from generalist.train.step import loss_config, make_step
 from generalist.train.streams import open_stream
 
 
@@ -60,18 +59,12 @@ def train(
     sizes = input_sizes(config, list(mixture.layouts.values()))
     mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
     stream = open_stream(config, mixture, mesh)
-    loss = LossConfig(
-        targets=mixture.capacity.targets,
-        label_width=config.label_width,
-        chunk=config.loss_chunk,
-        source_weights=tuple(source.loss_weight for source in config.sources),
-    )
     with stop_request() as stop, run.open_checkpoints(writes=True) as checkpoints:
         done = (checkpoints.latest or 0) if start.resume else 0
         check_profile(profile, config.steps - done)
         graphdef, state = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
         interval = Interval(checkpoints.note(done).get("interval") if done else None)
-        step = make_step(config, graphdef, state, loss, mesh)
+        step = make_step(config, graphdef, state, loss_config(config, mixture.capacity), mesh)
         writer = MetricsWriter(run.directory if leads() else None, resume=done)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
         try:

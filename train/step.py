@@ -14,6 +14,7 @@ from generalist.agent.config import InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
 from generalist.agent.network import Network, sharded_sizes
 from generalist.agent.sharding import check_divides, constrain, place_rows, use_mesh
+from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.optimizer import optimizer as make_optimizer
 from generalist.train.streams import rows_here
@@ -30,6 +31,16 @@ def make_create(config: TrainConfig, sizes: InputSizes) -> Callable[[], tuple[Ne
         return network, nnx.Optimizer(network, make_optimizer(config.optimizer, config.steps), wrt=nnx.Param)
 
     return create
+
+
+def loss_config(config: TrainConfig, capacity: Capacity) -> LossConfig:
+    """How the targets of a job are scored."""
+    return LossConfig(
+        targets=capacity.targets,
+        label_width=config.label_width,
+        chunk=config.loss_chunk,
+        source_weights=tuple(source.loss_weight for source in config.sources),
+    )
 
 
 def create_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh) -> tuple[nnx.GraphDef, State]:
