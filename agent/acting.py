@@ -18,6 +18,9 @@ from generalist.agent.config import DecodeConfig
 from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
+IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
+"""Without it XLA for CPU copies the cache of every layer before it writes a token into it."""
+
 
 def choose(
     logits: Float[Array, "B K"],
@@ -103,7 +106,7 @@ jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"]
 @cache
 def make_act(graphdef: nnx.GraphDef, vocabulary: Vocabulary, config: DecodeConfig) -> Callable:
     """A compiled `act(state, cache, batch, last, fresh, spec, seeds, steps) -> (ids, values, cache)`; see `act`."""
-    return jax.jit(partial(act, graphdef, vocabulary, config), donate_argnums=1)
+    return jax.jit(partial(act, graphdef, vocabulary, config), donate_argnums=1, compiler_options=IN_PLACE)
 
 
 def act(
@@ -162,4 +165,4 @@ def make_prefill(graphdef: nnx.GraphDef) -> Callable:
     def prefill(state: nnx.State, cache: Cache, batch: TokenBatch, fresh: Bool[Array, " B"]) -> Cache:
         return extend(nnx.merge(graphdef, state), clear(cache, fresh), batch)[1]
 
-    return jax.jit(prefill, donate_argnums=1)
+    return jax.jit(prefill, donate_argnums=1, compiler_options=IN_PLACE)

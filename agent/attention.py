@@ -4,7 +4,7 @@ The same mask function serves training (all positions at once) and acting (new p
 see exactly the same thing.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ from generalist.tokenizers.sequence import TokenBatch
 KeyValue = tuple[Float[Array, "B T N H"], Float[Array, "B T N H"]]
 CachedKeyValue = tuple[Float[Array, "B N W H"], Float[Array, "B N W H"]]
 """Heads first, as products want them: turning a cache around at every token would cost more than reading it."""
+
+HEADS_FIRST = (0, 2, 1, 3)
+"""[B, T, N, H] as [B, N, T, H], and back."""
 
 MASKED = -1e30
 """Score of a key that may not be seen. Not minus infinity, so that a row that sees nothing has a finite softmax."""
@@ -75,29 +78,71 @@ def rotate(x: Float[Array, "B T N H"], position: Int[Array, "B T"]) -> Float[Arr
 
 def attend(
     query: Float[Array, "B T N H"],
-    key: Float[Array, "B S N H"],
-    value: Float[Array, "B S N H"],
+    key: Float[Array, "B T N H"],
+    value: Float[Array, "B T N H"],
     mask: Bool[Array, "B T S"],
-    past: CachedKeyValue | None = None,
+    past: CachedKeyValue,
 ) -> Float[Array, "B T N H"]:
-    """Softmax attention; the softmax is computed in float32, and a row that sees nothing stays finite.
+    """Softmax attention of new positions over the cached ones, which come first in the mask's S, and each other.
 
-    With `past`, S counts the cached positions too, first; they are read where they lie and never copied.
+    The softmax is computed in float32, and a row that sees nothing stays finite. Cached positions are read where they
+    lie and never copied.
     """
-    heads_first = (0, 2, 1, 3)
-    query = query.transpose(heads_first) * query.shape[-1] ** -0.5
-    parts = [] if past is None else [past]
-    parts.append((key.transpose(heads_first), value.transpose(heads_first)))
+    query = query.transpose(HEADS_FIRST) * query.shape[-1] ** -0.5
+    parts = [past, (key.transpose(HEADS_FIRST), value.transpose(HEADS_FIRST))]
     scores = [jnp.einsum("BNTH,BNSH->BNTS", query, k, preferred_element_type=jnp.float32) for k, _ in parts]
-    scores = jnp.where(mask[:, None], jnp.concatenate(scores, axis=-1) if len(parts) > 1 else scores[0], MASKED)
-    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    scores = jnp.where(mask[:, None], jnp.concatenate(scores, axis=-1), MASKED)
+    weights = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
     total = weights.sum(axis=-1, keepdims=True)
-    weights = jnp.split(weights.astype(value.dtype), [parts[0][0].shape[2]] if len(parts) > 1 else [], axis=-1)
-    products = [
+    split = jnp.split(weights.astype(value.dtype), [past[0].shape[2]], axis=-1)
+    old, new = (
         jnp.einsum("BNTS,BNSH->BNTH", part, v, preferred_element_type=jnp.float32)
-        for part, (_, v) in zip(weights, parts, strict=True)
-    ]
-    return (sum(products[1:], products[0]) / total).astype(value.dtype).transpose(heads_first)
+        for part, (_, v) in zip(split, parts, strict=True)
+    )
+    return ((old + new) / total).astype(value.dtype).transpose(HEADS_FIRST)
+
+
+@jax.custom_vjp
+def attend_once(
+    query: Float[Array, "B N T H"],
+    key: Float[Array, "B N S H"],
+    value: Float[Array, "B N S H"],
+    mask: Bool[Array, "B T S"],
+) -> Float[Array, "B N T H"]:
+    """Softmax attention of a block of scaled queries; the gradient computes the weights again from their sums.
+
+    Kept for it are one number per query and the output, not the weights (Dao et al. 2022, without their kernel). The
+    softmax is computed in float32, and a row that sees nothing stays finite and has no gradient.
+    """
+    return _forward(query, key, value, mask)[0]
+
+
+def _forward(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> tuple[jax.Array, tuple]:
+    scores = jnp.einsum("BNTH,BNSH->BNTS", query, key, preferred_element_type=jnp.float32)
+    scores = jnp.where(mask[:, None], scores, MASKED)
+    highest = scores.max(axis=-1, keepdims=True)
+    weights = jnp.exp(scores - highest)
+    total = weights.sum(axis=-1, keepdims=True)
+    out = jnp.einsum("BNTS,BNSH->BNTH", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    out = (out / total).astype(value.dtype)
+    return out, (query, key, value, mask, out, (highest + jnp.log(total))[..., 0])
+
+
+def _backward(kept: tuple, gradient: Float[Array, "B N T H"]) -> tuple[jax.Array, jax.Array, jax.Array, None]:
+    """Scores lie keys first, [S, T]: then two of the last three products need no turning on a CPU, not one."""
+    query, key, value, mask, out, log_sum = kept
+    scores = jnp.einsum("BNSH,BNTH->BNST", key, query, preferred_element_type=jnp.float32)
+    weights = jnp.where(mask.swapaxes(1, 2)[:, None], jnp.exp(scores - log_sum[:, :, None]), 0)
+    inward = jnp.einsum("BNSH,BNTH->BNST", value, gradient, preferred_element_type=jnp.float32)
+    shared = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(axis=-1)
+    of_scores = (weights * (inward - shared[:, :, None])).astype(query.dtype)
+    of_query = jnp.einsum("BNSH,BNST->BNHT", key, of_scores).swapaxes(2, 3)
+    of_key = jnp.einsum("BNST,BNTH->BNSH", of_scores, query)
+    of_value = jnp.einsum("BNST,BNTH->BNSH", weights.astype(query.dtype), gradient)
+    return of_query, of_key, of_value, None
+
+
+attend_once.defvjp(_forward, _backward)
 
 
 def attend_in_blocks(
@@ -111,21 +156,16 @@ def attend_in_blocks(
 ) -> Float[Array, "B T N H"]:
     """Attention of a whole row, `block` queries at a time, each over the keys up to its own end.
 
-    Half of the products of a long row are never computed, the mask of the row never exists whole, and the backward pass
-    computes the weights of a block again instead of keeping them (Dao et al. 2022, without their kernel).
+    Half of the products of a long row are never computed, and neither the mask nor the weights of the row ever exist
+    whole, forwards or backwards.
     """
     T = query.shape[1]
-
-    @jax.checkpoint
-    def one(query: jax.Array, key: jax.Array, value: jax.Array, queries: Marks, context: jax.Array, keys: Marks):
-        return attend(query, key, value, attention_mask(queries, context, keys, window))
-
-    def cut(tree: Any, start: int, stop: int) -> Any:
-        return jax.tree.map(lambda leaf: leaf[:, start:stop], tree)
-
+    query = query.transpose(HEADS_FIRST) * query.shape[-1] ** -0.5
+    key, value = key.transpose(HEADS_FIRST), value.transpose(HEADS_FIRST)
     out = []
     for start in range(0, T, block):
         stop = min(start + block, T)
-        seen = cut((key, value, where), 0, stop)
-        out.append(one(cut(query, start, stop), *seen[:2], *cut((where, context), start, stop), seen[2]))
-    return jnp.concatenate(out, axis=1)
+        queries, keys = (Marks(*(mark[:, cut] for mark in where)) for cut in (slice(start, stop), slice(stop)))
+        mask = attention_mask(queries, context[:, start:stop], keys, window)
+        out.append(attend_once(query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop], mask))
+    return jnp.concatenate(out, axis=2).transpose(HEADS_FIRST)

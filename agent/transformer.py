@@ -51,12 +51,12 @@ class Attention(nnx.Module):
     def __init__(self, config: AgentConfig, *, rngs: nnx.Rngs):
         D, N, H = config.width, config.heads, config.head_size
         self.shape = (N, H)
-        inward = ("embed", "heads", None)
-        self.query = projection("MD,DNH->MNH", (D, N, H), inward, D, config, rngs)
-        self.key = projection("MD,DNH->MNH", (D, N, H), inward, D, config, rngs)
-        self.value = projection("MD,DNH->MNH", (D, N, H), inward, D, config, rngs)
+        # Heads and head size as one axis A: a product that sums over both copies its matrix first, on a CPU.
+        self.query = projection("MD,DA->MA", (D, N * H), ("embed", "heads"), D, config, rngs)
+        self.key = projection("MD,DA->MA", (D, N * H), ("embed", "heads"), D, config, rngs)
+        self.value = projection("MD,DA->MA", (D, N * H), ("embed", "heads"), D, config, rngs)
         outward = (2 * config.layers) ** -0.5
-        self.out = projection("MNH,NHD->MD", (N, H, D), ("heads", None, "embed"), N * H, config, rngs, outward)
+        self.out = projection("MA,AD->MD", (N * H, D), ("heads", "embed"), N * H, config, rngs, outward)
 
     def __call__(
         self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend
@@ -67,7 +67,7 @@ class Attention(nnx.Module):
         query, key, value = (part(flat).reshape(B, T, *self.shape) for part in (self.query, self.key, self.value))
         query, key = rotate(query, position), rotate(key, position)
         query = constrain(query, "batch", None, "heads", None)
-        out = self.out(merge(attend(query, key, value)))
+        out = self.out(attend(query, key, value).reshape(B * T, -1))
         return out.reshape(x.shape), (key, value)
 
 

@@ -38,6 +38,24 @@ def seconds(function: Callable[[], Any], *, repeats: int = 5, warmup: int = 1) -
     return float(np.median(times))
 
 
+def paired(
+    ours: Callable[[], Any], theirs: Callable[[], Any], *, repeats: int = 7, warmup: int = 2
+) -> tuple[float, float, float]:
+    """Median seconds of two functions called in turn, and the median of `theirs / ours` pair by pair.
+
+    Neighbours slow a machine down for seconds at a time, which strikes both of a pair alike.
+    """
+    for function in (ours, theirs):
+        seconds(function, repeats=1, warmup=warmup)
+
+    def once(function: Callable[[], Any]) -> float:
+        return seconds(function, repeats=1, warmup=0)
+
+    pairs = np.asarray([[once(ours), once(theirs)] for _ in range(repeats)])
+    mine, other = np.median(pairs, axis=0)
+    return float(mine), float(other), float(np.median(pairs[:, 1] / pairs[:, 0]))
+
+
 def matrix_peak(dtype: str) -> float:
     """FLOP/s of large square matrix products in `dtype` on all devices: the best of several tries."""
     return max(measured_peak(dtype, size=size) for size in (1024, 2048))

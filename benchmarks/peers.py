@@ -1,7 +1,7 @@
 """Ours beside a decoder of the same size in HuggingFace transformers with PyTorch: training step and cached generation.
 
 The peer is a Llama with a gated GELU: the same matrices as our trunk, tied embeddings, rotary positions. Same rows,
-tokens, targets, precision (float32), AdamW and number of threads, in one process, one after the other. Needs
+tokens, targets, precision (float32), AdamW and number of threads, in one process, in turn. Needs
 `pip install torch transformers` (here 2.13.0 of torch).
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 import torch
-from common import parser, save, seconds
+from common import paired, parser, save
 from fake import full_batch
 from flax import nnx
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -50,6 +50,7 @@ def ours(shape: Shape) -> tuple[TrainConfig, InputSizes, Capacity]:
         head_size=HEAD,
         feedforward=4 * shape.width,
         window=max(shape.tokens, 128),
+        unroll=shape.layers,  # as its docstring advises for a CPU; the peer's layers are a Python loop
     )
     config = TrainConfig(
         sources=(SourceConfig(task="benchmark"),),
@@ -94,17 +95,17 @@ def training(shape: Shape) -> dict:
             state, metrics = update(state, batch)
             return metrics
 
-        mine = seconds(step, warmup=2)
     model = theirs(shape).train()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    ids = torch.from_numpy(np.asarray(batch.ids)).long()
+    ids = torch.tensor(np.asarray(batch.ids)).long()
 
     def peer_step():
         optimizer.zero_grad()
         model(input_ids=ids, labels=ids).loss.backward()
         optimizer.step()
 
-    other = seconds(peer_step, warmup=2)
+    with use_mesh(mesh):
+        mine, other, ratio = paired(step, peer_step)
     return {
         "question": "training step",
         "width": shape.width,
@@ -115,7 +116,7 @@ def training(shape: Shape) -> dict:
         "peer parameters M": sum(part.numel() for part in model.parameters()) / 1e6,
         "ours s": mine,
         "peer s": other,
-        "peer / ours": other / mine,
+        "peer / ours": ratio,
     }
 
 
@@ -137,9 +138,8 @@ def generation(shape: Shape) -> dict:
         )
         return ids
 
-    mine = seconds(generate, repeats=5, warmup=2)
     model = theirs(shape).eval()
-    prompt = torch.from_numpy(np.asarray(batch.ids)).long()
+    prompt = torch.tensor(np.asarray(batch.ids)).long()
 
     def peer_generate():
         with torch.inference_mode():
@@ -152,7 +152,7 @@ def generation(shape: Shape) -> dict:
                 use_cache=True,
             )
 
-    other = seconds(peer_generate, repeats=5, warmup=1)
+    mine, other, ratio = paired(generate, peer_generate)
     return {
         "question": f"generate {NEW} tokens",
         "width": shape.width,
@@ -163,7 +163,7 @@ def generation(shape: Shape) -> dict:
         "peer parameters M": sum(part.numel() for part in model.parameters()) / 1e6,
         "ours s": mine,
         "peer s": other,
-        "peer / ours": other / mine,
+        "peer / ours": ratio,
     }
 
 

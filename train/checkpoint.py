@@ -11,7 +11,8 @@ from typing import Any
 import jax
 from orbax.checkpoint import v1 as ocp
 
-FORMAT = 1
+FORMAT = 2
+"""2: heads and head size are one axis of the attention's matrices."""
 
 
 class CheckpointError(ValueError):

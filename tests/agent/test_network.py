@@ -126,11 +126,12 @@ def test_against_a_slow_reference():
     attention = weights["attention"]
     out = np.zeros_like(x)
     for head in range(2):
-        query, key, value = (normed @ attention[part]["kernel"][:, head] for part in ("query", "key", "value"))
+        own = slice(16 * head, 16 * head + 16)
+        query, key, value = (normed @ attention[part]["kernel"][:, own] for part in ("query", "key", "value"))
         for t in range(len(x)):
             scores = [turn(query[t], t) @ turn(key[s], s) / np.sqrt(16) for s in range(t + 1)]
             share = np.exp(scores - np.max(scores)) / np.exp(scores - np.max(scores)).sum()
-            out[t] += (share @ value[: t + 1]) @ attention["out"]["kernel"][head]
+            out[t] += (share @ value[: t + 1]) @ attention["out"]["kernel"][own]
     x = x + out
     normed = norm(x, weights["feedforward_norm"]["scale"])
     forward = weights["feedforward"]

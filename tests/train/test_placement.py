@@ -34,9 +34,9 @@ def test_every_parameter_is_counted_once(mesh):
 
 def test_a_matrix_is_split_by_its_own_axes():
     found = named((2, 4, 2))["blocks.attention.key,query,value"]
-    assert found.axes == ("layers", "embed", "heads", None)
-    assert found.mesh_axes == (None, "fsdp", "tensor", None)
-    assert (found.shape, found.per_device) == ((2, 32, 2, 16), (2, 8, 1, 16))
+    assert found.axes == ("layers", "embed", "heads")
+    assert found.mesh_axes == (None, "fsdp", "tensor")
+    assert (found.shape, found.per_device) == ((2, 32, 32), (2, 8, 16))
     assert found.bytes_per_device == 3 * 4 * math.prod(found.per_device)
     assert found.reason == f"{REASONS['embed']}; {REASONS['heads']}"
     assert named((2, 4, 2))["tokens.rows"].mesh_axes == ("fsdp+tensor", None)
