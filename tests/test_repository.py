@@ -18,10 +18,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 BELOW = {
     "envs": (),
     "tokenizers": (),
+    "corpora": ("tokenizers", "envs"),
     "agent": ("tokenizers", "envs"),
-    "train": ("agent", "tokenizers", "envs"),
-    "eval": ("train", "agent", "tokenizers", "envs"),
-    "configs": ("eval", "train", "agent", "tokenizers", "envs"),
+    "train": ("agent", "corpora", "tokenizers", "envs"),
+    "eval": ("train", "agent", "corpora", "tokenizers", "envs"),
+    "configs": ("eval", "train", "agent", "corpora", "tokenizers", "envs"),
 }
 SOURCES = sorted(path.relative_to(ROOT) for folder in BELOW for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))

@@ -6,10 +6,11 @@ With a 32,000-piece text tokenizer the text and continuous ranges are Gato's own
 
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the meaning of an id changes. Stored in every checkpoint and checked on load."""
 
-SPECIALS = ("separator", "feature", "pad", "end")
+SPEAKERS = ("system", "user", "assistant")
+SPECIALS = ("separator", "feature", "pad", "end", *SPEAKERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +54,7 @@ class Vocabulary:
 
     @property
     def separator(self) -> int:
-        """Between the observation and the action of a timestep (sec. 2.1)."""
+        """Between the observation and the action of a timestep (sec. 2.1); begins a document."""
         return self.specials[0]
 
     @property
@@ -67,8 +68,14 @@ class Vocabulary:
 
     @property
     def end(self) -> int:
-        """Ends a text action that is shorter than its space allows."""
+        """Ends a text action that is shorter than its space allows, and a text of a document."""
         return self.specials[0] + 3
+
+    def speaker(self, name: str) -> int:
+        """Comes before what the system, the user or the assistant says in a dialogue."""
+        if name not in SPEAKERS:
+            raise ValueError(f"a speaker is one of {', '.join(SPEAKERS)}, got {name!r}")
+        return self.specials[0] + 4 + SPEAKERS.index(name)
 
     @property
     def size(self) -> int:

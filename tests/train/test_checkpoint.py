@@ -112,7 +112,7 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(module, "FORMAT", 0)
         save(tmp_path, 3)
-    with pytest.raises(CheckpointError, match="3: format is 0 in the checkpoint, 1 here"):
+    with pytest.raises(CheckpointError, match="3: format is 0 in the checkpoint, 2 here"):
         load(tmp_path, 3)
 
 

@@ -1,0 +1,74 @@
+"""What a corpus is: numbered documents of one kind, and what should be measured on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from generalist.tokenizers.document import Document
+
+Measure = Literal["text", "caption", "answer", "label", "dialogue"]
+"""What the target of a document is: running text, a caption of a picture, an answer to a question, one of a few labels,
+what an assistant says."""
+
+Split = Literal["train", "test", "heldout"]
+
+HELD_OUT = 50
+"""Of a corpus without a split of its own, every so-manieth document is the test split."""
+
+
+class BadExampleError(ValueError):
+    """One example cannot be read; the message names it and says why. Others can."""
+
+
+class Corpus(Protocol):
+    """Documents [0, len). Reading one is a function of its number; opening a corpus reads no more than an index."""
+
+    @property
+    def measure(self) -> Measure: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every possible answer where `measure` is "label", else empty."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Document:
+        """Raises BadExampleError, naming file and line or member, if this document is damaged."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some documents of a corpus, by number."""
+
+    corpus: Corpus
+    chosen: Sequence[int]
+
+    @property
+    def measure(self) -> Measure:
+        return self.corpus.measure
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.corpus.labels
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Document:
+        return self.corpus[self.chosen[index]]
+
+
+def every_so_manieth(corpus: Corpus, split: Split, *, every: int = HELD_OUT) -> Part:
+    """The training or test documents of a corpus that has no split of its own.
+
+    Raises:
+        ValueError: the split is neither, or would be empty.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"this corpus has the splits train and test, not {split}")
+    chosen = [index for index in range(len(corpus)) if (index % every == every - 1) == (split == "test")]
+    if not chosen:
+        raise ValueError(f"the {split} split is empty: the corpus has {len(corpus)} documents, every {every}th is test")
+    return Part(corpus, chosen)
