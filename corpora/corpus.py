@@ -31,6 +31,11 @@ class Corpus(Protocol):
         """Every possible answer where `measure` is "label", else empty."""
         ...
 
+    @property
+    def sizes(self) -> Sequence[int] | None:
+        """UTF-8 bytes of each document where every one is a single text, so that long ones can be split; else None."""
+        ...
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Document:
@@ -52,6 +57,11 @@ class Part:
     @property
     def labels(self) -> tuple[str, ...]:
         return self.corpus.labels
+
+    @property
+    def sizes(self) -> Sequence[int] | None:
+        sizes = self.corpus.sizes
+        return None if sizes is None else [sizes[index] for index in self.chosen]
 
     def __len__(self) -> int:
         return len(self.chosen)

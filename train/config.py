@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from generalist.agent.config import AgentConfig
-from generalist.tokenizers.layout import LayoutOptions
+from generalist.tokenizers.document import PictureOptions
+from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 
 
@@ -29,6 +30,34 @@ class SourceConfig:
             raise ValueError(f"weight of source {self.task} must be positive, got {self.weight}; leave the source out")
         if self.loss_weight < 0:
             raise ValueError(f"loss_weight of source {self.task} must not be negative, got {self.loss_weight}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentsConfig:
+    """One corpus of the mixture: texts, captions, questions or dialogues.
+
+    Args:
+        corpus: its name, as `generalist.corpora.open` reads it: docstrings, digits, text:PATH, images:PATH, ...
+        weight: share of examples relative to the other sources. An example of a task fills a row, one of a corpus is a
+            document, of which several share a row.
+        loss_weight: weight of this source's targets in the loss.
+        pictures: how pictures become tokens; those of all corpora and tasks share sizes.
+        pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs).
+    """
+
+    corpus: str
+    weight: float = 1.0
+    loss_weight: float = 1.0
+    pictures: PictureOptions = field(default_factory=PictureOptions)
+    pictures_per_row: int = 5
+
+    def __post_init__(self):
+        if self.weight <= 0:
+            raise ValueError(f"weight of corpus {self.corpus} must be positive, got {self.weight}; leave it out")
+        if self.loss_weight < 0:
+            raise ValueError(f"loss_weight of corpus {self.corpus} must not be negative, got {self.loss_weight}")
+        if self.pictures_per_row < 1:
+            raise ValueError(f"pictures_per_row must be positive, got {self.pictures_per_row}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +143,8 @@ class TrainConfig:
     """One training job.
 
     Args:
-        sources: the mixture.
+        sources: the tasks of the mixture.
+        documents: the corpora of the mixture.
         sequence_length: positions T of a row (1024 in the paper).
         batch_size: rows of one update, over all devices (512 in the paper).
         data_streams: parts of a batch whose examples are drawn and packed apart from each other. Batches depend on this
@@ -133,7 +163,8 @@ class TrainConfig:
         seed: of parameters, batches and everything random in training.
     """
 
-    sources: tuple[SourceConfig, ...]
+    sources: tuple[SourceConfig, ...] = ()
+    documents: tuple[DocumentsConfig, ...] = ()
     agent: AgentConfig = field(default_factory=AgentConfig)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     text: TextConfig = field(default_factory=TextConfig)
@@ -155,10 +186,9 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.sources:
+        if not self.names:
             raise ValueError("a training job needs at least one source")
-        tasks = [source.task for source in self.sources]
-        if repeated := sorted({task for task in tasks if tasks.count(task) > 1}):
+        if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ValueError(f"each task may be a source once; repeated: {', '.join(repeated)}")
         counts = ("sequence_length", "batch_size", "data_streams", "accumulation", "steps")
         for name in (*counts, "log_every", "checkpoint_every", "keep"):
@@ -176,3 +206,13 @@ class TrainConfig:
                 f"agent.window {self.agent.window} is shorter than sequence_length {self.sequence_length}: "
                 "training would see less than it pays for; raise agent.window"
             )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all sources in the order of their indices: tasks first, then corpora."""
+        return tuple(source.task for source in self.sources) + tuple(each.corpus for each in self.documents)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Share of examples of each source."""
+        return tuple(source.weight for source in (*self.sources, *self.documents))

@@ -13,6 +13,7 @@ import numpy as np
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence
 from generalist.train.config import PromptConfig
+from generalist.train.documents import DocumentSource
 from generalist.train.windows import EpisodeTable, Window, long_window, short_windows
 
 FEATURES = {"patch_at": ("patches", "patch_rows", "patch_cols"), "vector_at": ("vectors",), "image_at": ("images",)}
@@ -67,6 +68,24 @@ class TaskSource:
             source=self.index,
         )
 
+    @property
+    def capacity(self) -> Capacity:
+        """The smallest row that holds any one element."""
+        layout, steps = self.layout, self.sequence_length // int(self.step_tokens.min())
+        return Capacity(
+            tokens=self.sequence_length,
+            targets=max(1, min(self.sequence_length, steps * layout.target_count)),
+            patches=steps * layout.patch_count,
+            patch_values=layout.patch_values,
+            vectors=steps * layout.vector_count,
+            vector_values=layout.vector_values,
+            images=steps * layout.image_count,
+            image_shape=layout.image_shape,
+        )
+
+
+Source = TaskSource | DocumentSource
+
 
 def take(tree: Any, index: np.ndarray) -> Any:
     """Rows `index` of every leaf of a nested dict or tuple."""
@@ -88,29 +107,24 @@ def check_timesteps(task: str, source: TaskSource, sequence_length: int) -> None
         )
 
 
-def row_capacity(sources: Sequence[TaskSource], sequence_length: int) -> Capacity:
-    """The smallest row that holds any one example of any source."""
-    layouts = [source.layout for source in sources]
-    steps = [sequence_length // int(source.step_tokens.min()) for source in sources]
+def row_capacity(sources: Sequence[Source]) -> Capacity:
+    """The smallest row that holds any one element of any source.
 
-    def most(name: str) -> int:
-        return max(count * getattr(layout, name) for layout, count in zip(layouts, steps, strict=True))
-
-    images = [layout.options.image_shape for layout in layouts if layout.image_count]
-    if len(set(images)) > 1:
-        raise ValueError(f"whole images of all sources must share one shape, got {sorted(set(images))}")
-    patches = {layout.options.patch_size**2 * layout.options.channels for layout in layouts if layout.patch_count}
+    Raises:
+        ValueError: the sources show images in different shapes, or patches of different sizes.
+    """
+    rows = [source.capacity for source in sources]
+    shapes = {row.image_shape for row in rows if row.images}
+    if len(shapes) > 1:
+        raise ValueError(f"whole images of all sources must share one shape, got {sorted(shapes)}")
+    patches = {row.patch_values for row in rows if row.patches}
     if len(patches) > 1:
         raise ValueError(f"patches of all sources must share one size, got {sorted(patches)} values")
+    counts = ("tokens", "targets", "patches", "vectors", "vector_values", "images")
     return Capacity(
-        tokens=sequence_length,
-        targets=min(sequence_length, most("target_count")),
-        patches=most("patch_count"),
+        **{name: max(getattr(row, name) for row in rows) for name in counts},
         patch_values=max(patches, default=0),
-        vectors=most("vector_count"),
-        vector_values=max(layout.vector_values for layout in layouts),
-        images=most("image_count"),
-        image_shape=images[0] if images else (0, 0, 0),
+        image_shape=next(iter(shapes), (0, 0, 0)),
     )
 
 
@@ -151,7 +165,7 @@ def from_packed(packed: dict[str, np.ndarray], capacity: Capacity) -> TokenSeque
 
 
 def batches(
-    sources: Sequence[TaskSource],
+    sources: Sequence[Source],
     weights: Sequence[float],
     capacity: Capacity,
     *,
@@ -177,11 +191,11 @@ def batches(
 
 
 def _stream(
-    sources: Sequence[TaskSource], weights: Sequence[float], capacity: Capacity, rows: int, stream: int, of: int
+    sources: Sequence[Source], weights: Sequence[float], capacity: Capacity, rows: int, stream: int, of: int
 ) -> grain.IterDataset[dict[str, np.ndarray]]:
     """Every `of`-th example of each source, from number `stream` on, in packed batches of `rows`."""
 
-    def examples(source: TaskSource) -> grain.MapDataset:
+    def examples(source: Source) -> grain.MapDataset:
         return grain.MapDataset.range(stream, 1 << 40, of).map(lambda i: to_row(source[i], capacity))
 
     mixed = grain.MapDataset.mix([examples(source) for source in sources], weights=list(weights))

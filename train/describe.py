@@ -24,7 +24,7 @@ from generalist.train.flops import update_flops
 from generalist.train.footprint import Footprint, footprint, with_remat
 from generalist.train.padding import imagined_source, most_text, padding_share
 from generalist.train.placement import Placement, placements
-from generalist.train.sources import input_sizes, make_text_tokenizer, open_mixture, token_counts
+from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture, token_counts
 from generalist.train.step import State, abstract_state
 
 FIRST_OBSERVATIONS = 8
@@ -149,16 +149,17 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         except MissingExtra as error:
             missing.append((source.task, str(error)))
             errors.append(error)
-    if not found:
+    documents = document_sources(config, make_text_tokenizer(config.text))
+    if not found and not documents:
         raise errors[0]
-    tasks, sources = zip(*found, strict=True)
     for task, source in found:
         check_timesteps(task.task, source, config.sequence_length)
-    capacity = row_capacity(sources, config.sequence_length)
-    layouts = [source.layout for source in sources]
-    sizes = replace(input_sizes(config, layouts), sources=len(config.sources))
+    tasks = tuple(task for task, _ in found)
+    sources = [*(source for _, source in found), *documents]
+    capacity = row_capacity(sources)
+    sizes = input_sizes(config, [source.layout for _, source in found])
     _, state = abstract_state(config, sizes, abstract_mesh(*mesh))
-    weights = [task.weight for task in tasks]
+    weights = [config.weights[source.index] for source in sources]
     recorded = sum(task.episodes is not None for task in tasks)
     return Description(
         tasks=tasks,
@@ -258,7 +259,7 @@ def _tokens(
     hidden = layout.options.past_actions == "hidden" and layout.action_tokens > 0
     return TaskTokens(
         task=source.task,
-        weight=source.weight / sum(each.weight for each in config.sources),
+        weight=source.weight / sum(config.weights),
         tokens=layout.max_tokens,
         mean_tokens=float(known.step_tokens.mean()),
         text=text,

@@ -72,7 +72,7 @@ def train(
                 TrainingDisplay(config.steps, done, quiet=quiet or not leads()) as display,
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
-                log = MetricsLog(config, mixture.tasks, flops, writer, display, interval)
+                log = MetricsLog(config, mixture.names, flops, writer, display, interval)
                 number = _updates(config, state, stream, step, checkpoints, log, tracer, stop, done, on_checkpoint)
         finally:
             writer.close()

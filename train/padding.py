@@ -10,7 +10,8 @@ import numpy as np
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
-from generalist.train.data import TaskSource
+from generalist.train.data import Source, TaskSource
+from generalist.train.documents import DocumentSource
 from generalist.train.windows import EpisodeTable
 
 ROWS = 128
@@ -51,8 +52,17 @@ def step_sizes(source: TaskSource) -> np.ndarray:
     return np.stack([source.step_tokens, targets, *features], axis=1)
 
 
+def element_sizes(source: Source, step: np.ndarray | None, i: int) -> np.ndarray:
+    """int[5]: tokens, targets, patches, vectors and images of element i; `step` is `step_sizes` of a task's source."""
+    if isinstance(source, DocumentSource):
+        made = source[i]
+        return np.asarray([len(made), made.loss_mask.sum(), len(made.patch_at), 0, len(made.image_at)])
+    assert step is not None
+    return step[source.window(i).steps].sum(axis=0)
+
+
 def padding_share(
-    sources: Sequence[TaskSource], weights: Sequence[float], capacity: Capacity, *, rows: int, batches: int = 3
+    sources: Sequence[Source], weights: Sequence[float], capacity: Capacity, *, rows: int, batches: int = 3
 ) -> float:
     """Share of positions that hold no token, over a few batches drawn and packed as in training.
 
@@ -61,7 +71,7 @@ def padding_share(
         weights: share of examples of each source.
     """
     limit = np.asarray([capacity.tokens, capacity.targets, capacity.patches, capacity.vectors, capacity.images])
-    sizes = [step_sizes(source) for source in sources]
+    sizes = [step_sizes(source) if isinstance(source, TaskSource) else None for source in sources]
     rng = np.random.default_rng(0)
     share = np.asarray(weights, float) / np.sum(weights)
     drawn = np.zeros(len(sources), int)
@@ -69,7 +79,7 @@ def padding_share(
     bins = np.zeros((min(rows, ROWS), 5), int)
     while len(full) < batches:
         i = rng.choice(len(sources), p=share)
-        size = sizes[i][sources[i].window(int(drawn[i])).steps].sum(axis=0)
+        size = element_sizes(sources[i], sizes[i], int(drawn[i]))
         drawn[i] += 1
         fits = (bins + size <= limit).all(axis=1)
         if not fits.any():

@@ -8,16 +8,19 @@ from typing import Any
 import numpy as np
 
 from generalist.agent.config import AgentConfig, InputSizes
+from generalist.corpora.open import open_corpus
 from generalist.envs.filter import filter_by_return
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import find_task
+from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions, vector_statistics
 from generalist.tokenizers.sequence import Capacity
 from generalist.tokenizers.space import pick
 from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, TextTokenizer
 from generalist.train.config import TextConfig, TrainConfig
-from generalist.train.data import TaskSource, check_timesteps, row_capacity
+from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
+from generalist.train.documents import DocumentSource
 from generalist.train.windows import EpisodeTable
 
 
@@ -54,14 +57,16 @@ def token_counts(layout: Layout, observations: Any, steps: int) -> np.ndarray:
 class Mixture:
     """Everything that training takes from its data: sources, weights, and the static sizes they imply."""
 
-    sources: tuple[TaskSource, ...]
+    sources: tuple[Source, ...]
     weights: tuple[float, ...]
-    tasks: tuple[str, ...]
+    names: tuple[str, ...]
     capacity: Capacity
 
     @property
     def layouts(self) -> dict[str, Layout]:
-        return {task: source.layout for task, source in zip(self.tasks, self.sources, strict=True)}
+        """Of the tasks, by id."""
+        named = zip(self.names, self.sources, strict=True)
+        return {name: source.layout for name, source in named if isinstance(source, TaskSource)}
 
 
 def open_mixture(config: TrainConfig, data: Path) -> Mixture:
@@ -71,7 +76,7 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
         FileNotFoundError: naming the task without demonstrations and the command that collects them.
     """
     text = make_text_tokenizer(config.text)
-    sources = []
+    sources: list[Source] = []
     for index, source in enumerate(config.sources):
         path = dataset_folder(data, source.task)
         if not path.exists():
@@ -80,15 +85,28 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
                 f"no demonstrations of {source.task} under {data}; run: "
                 f"generalist collect --task {source.task}{policy} --out {data}"
             )
-        sources.append(_source(config, index, Demonstrations.open(path), text))
-        check_local_positions(source.task, sources[-1].layout, config.agent)
-        check_timesteps(source.task, sources[-1], config.sequence_length)
-    return Mixture(
-        tuple(sources),
-        tuple(source.weight for source in config.sources),
-        tuple(source.task for source in config.sources),
-        row_capacity(sources, config.sequence_length),
-    )
+        found = _source(config, index, Demonstrations.open(path), text)
+        check_local_positions(source.task, found.layout, config.agent)
+        check_timesteps(source.task, found, config.sequence_length)
+        sources.append(found)
+    sources += document_sources(config, text)
+    return Mixture(tuple(sources), config.weights, config.names, row_capacity(sources))
+
+
+def document_sources(config: TrainConfig, text: TextTokenizer) -> list[DocumentSource]:
+    """The training documents of every corpus of a job. Raises as `generalist.corpora.open.open_corpus`."""
+    return [
+        DocumentSource(
+            index=len(config.sources) + number,
+            name=each.corpus,
+            layout=DocumentLayout(config.vocabulary, text, each.pictures),
+            corpus=open_corpus(each.corpus),
+            sequence_length=config.sequence_length,
+            pictures=each.pictures_per_row,
+            seed=config.seed,
+        )
+        for number, each in enumerate(config.documents)
+    ]
 
 
 def _source(config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer) -> TaskSource:
@@ -120,14 +138,20 @@ def _source(config: TrainConfig, index: int, demonstrations: Demonstrations, tex
 
 def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
     """What the agent must be able to read; equal to what `row_capacity` gives for the same layouts."""
-    patches = [layout.options for layout in layouts if layout.patch_count]
+    patches = [(layout.options.patch_size, layout.options.channels) for layout in layouts if layout.patch_count]
     images = [layout.image_shape for layout in layouts if layout.image_count]
+    for pictures in (each.pictures for each in config.documents):
+        if pictures.images == "patches":
+            patches.append((pictures.patch_size, pictures.shape[2]))
+        else:
+            images.append(pictures.shape)
+    patch_size, patch_channels = patches[0] if patches else (0, 3)
     return InputSizes(
         vocabulary=config.vocabulary.size,
-        sources=len(layouts),
-        patch_size=patches[0].patch_size if patches else 0,
-        patch_channels=patches[0].channels if patches else 3,
-        vector_values=max(layout.vector_values for layout in layouts),
+        sources=len(config.names),
+        patch_size=patch_size,
+        patch_channels=patch_channels,
+        vector_values=max((layout.vector_values for layout in layouts), default=0),
         image_shape=images[0] if images else (0, 0, 0),
     )
 

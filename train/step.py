@@ -39,7 +39,7 @@ def loss_config(config: TrainConfig, capacity: Capacity) -> LossConfig:
         targets=capacity.targets,
         label_width=config.label_width,
         chunk=config.loss_chunk,
-        source_weights=tuple(source.loss_weight for source in config.sources),
+        source_weights=tuple(source.loss_weight for source in (*config.sources, *config.documents)),
     )
 
 

@@ -50,7 +50,7 @@ def mixture() -> list[TaskSource]:
 
 
 def stream(sources: list[TaskSource], weights=None, batch_size: int = 4, **options):
-    capacity = row_capacity(sources, LENGTH)
+    capacity = row_capacity(sources)
     return batches(sources, weights or [1.0] * len(sources), capacity, batch_size=batch_size, **options)
 
 
@@ -126,7 +126,7 @@ def test_every_feature_is_where_its_token_stands():
 
 def test_batches_have_the_shapes_of_the_capacity():
     sources = mixture()
-    capacity = row_capacity(sources, LENGTH)
+    capacity = row_capacity(sources)
     [batch] = first(sources, 1)
     for name, (shape, dtype) in shapes(capacity).items():
         assert getattr(batch, name).shape == (4, *shape), name
@@ -138,7 +138,7 @@ def test_no_row_has_more_targets_than_the_loss_can_take():
     """Two of its examples fit a row by their tokens, one by its targets."""
     one = dataclasses.replace(source("discrete", 0), sequence_length=LENGTH // 2)
     targets = max(int(one[i].loss_mask.sum()) for i in range(40))
-    capacity = dataclasses.replace(row_capacity([one], LENGTH), targets=targets)
+    capacity = dataclasses.replace(row_capacity([one]), targets=targets)
     rows = rows_of(list(itertools.islice(iter(batches([one], [1.0], capacity, batch_size=2, prefetch=0)), 10)))
     assert max(int(row.loss_mask.sum()) for row in rows) == targets
 
@@ -251,6 +251,6 @@ def test_a_timestep_that_fits_no_row_is_refused():
 
 def test_patches_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match="must share one size"):
-        row_capacity([source("patches", 0), source("patches", 1, patch_size=4)], LENGTH)
+        row_capacity([source("patches", 0), source("patches", 1, patch_size=4)])
     with pytest.raises(ValueError, match="must share one shape"):
-        row_capacity([source("conv", 0), source("conv", 1, image_shape=(4, 8, 3))], LENGTH)
+        row_capacity([source("conv", 0), source("conv", 1, image_shape=(4, 8, 3))])

@@ -22,7 +22,7 @@ def layout(values: int, **options) -> Layout:
 
 def share(made: Layout, horizon: int, *, rows: int = 4, config: TrainConfig = CONFIG) -> float:
     source = imagined_source(config, 0, made, [made.max_tokens], horizon)
-    capacity = row_capacity([source], config.sequence_length)
+    capacity = row_capacity([source])
     return padding_share([source], [1.0], capacity, rows=rows)
 
 
@@ -40,14 +40,14 @@ def test_a_timestep_of_the_length_of_the_row_leaves_nothing():
 
 def test_targets_limit_what_a_row_takes():
     source = imagined_source(CONFIG, 0, layout(8), [10], 1)
-    capacity = replace(row_capacity([source], 100), targets=4)
+    capacity = replace(row_capacity([source]), targets=4)
     assert padding_share([source], [1.0], capacity, rows=2) == pytest.approx(0.6)
 
 
 def test_sources_count_by_their_weights():
     """Of one kind, two examples fill a row; three of the other leave a tenth of it."""
     sources = [imagined_source(CONFIG, index, layout(values), [values + 2], 1) for index, values in enumerate((48, 28))]
-    capacity = row_capacity(sources, 100)
+    capacity = row_capacity(sources)
     assert padding_share(sources, [1.0, 1e-9], capacity, rows=4) == 0
     assert padding_share(sources, [1e-9, 1.0], capacity, rows=4) == pytest.approx(0.1)
 

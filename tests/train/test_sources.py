@@ -23,7 +23,7 @@ from generalist.train.sources import (
 
 def test_sources_are_those_of_the_configuration():
     mixture = open_mixture(replace(CONFIG, seed=5), demonstrations())
-    assert (mixture.tasks, mixture.weights) == (TASKS, (1.0, 2.0))
+    assert (mixture.names, mixture.weights) == (TASKS, (1.0, 2.0))
     for index, (source, given) in enumerate(zip(mixture.sources, CONFIG.sources, strict=True)):
         assert (source.index, source.seed, source.prompt) == (index, 5, CONFIG.prompt)
         assert source.layout.options == given.layout

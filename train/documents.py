@@ -1,0 +1,127 @@
+"""Documents as a source of the mixture: shuffled, split into rows without loss, damaged ones passed over and named."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import grain
+import numpy as np
+
+from generalist.corpora.corpus import BadExampleError, Corpus
+from generalist.tokenizers.document import Document, DocumentLayout, Words
+from generalist.tokenizers.sequence import Capacity, TokenSequence
+
+TRIES = 1000
+"""So many damaged documents in a row are taken for a damaged corpus."""
+
+
+@dataclass(frozen=True)
+class DocumentSource:
+    """Documents of one corpus: element i is a function of (seed, index of the source, i).
+
+    A text that is longer than a row is several elements, which together hold every byte of it once. Other documents
+    are one element each and lose what does not fit the row.
+
+    Args:
+        index: the source's number, stored with every token.
+        name: of the corpus.
+        pictures: that a row has room for.
+        bad: damaged documents that were met, by name.
+    """
+
+    index: int
+    name: str
+    layout: DocumentLayout
+    corpus: Corpus
+    sequence_length: int
+    pictures: int
+    seed: int
+    bad: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def piece_bytes(self) -> int:
+        """Bytes of a piece of text: with the separator, the `end` and a character that a cut would split, a row."""
+        return self.sequence_length - 5
+
+    @cached_property
+    def ends(self) -> np.ndarray | None:
+        """int64[documents]: number of pieces up to each document's end; None where every document is one piece."""
+        sizes = self.corpus.sizes
+        if sizes is None or not len(sizes):
+            return None
+        pieces = np.maximum(1, -(-np.asarray(sizes, np.int64) // self.piece_bytes))
+        return None if pieces.max() == 1 else np.cumsum(pieces)
+
+    @cached_property
+    def _order(self) -> grain.MapDataset:
+        """Numbers of pieces, shuffled anew in each epoch; nothing is stored."""
+        count = len(self.corpus) if self.ends is None else int(self.ends[-1])
+        seed = np.random.default_rng((self.seed, self.index)).integers(2**31)
+        return grain.MapDataset.range(count).shuffle(seed=int(seed))
+
+    def _read(self, piece: int) -> Document:
+        if self.ends is None:
+            return self.corpus[piece]
+        number = int(np.searchsorted(self.ends, piece, side="right"))
+        first = int(self.ends[number - 1]) if number else 0
+        [words] = self.corpus[number]
+        assert isinstance(words, Words)
+        return (piece_of(words, piece - first, self.piece_bytes),)
+
+    def document(self, i: int) -> Document:
+        """The document, or piece of one, of element i; after a damaged one, the next that is not.
+
+        Raises:
+            BadExampleError: `TRIES` in a row are damaged.
+        """
+        for tried in range(TRIES):
+            try:
+                return self._read(int(self._order[i + tried]))
+            except BadExampleError as error:
+                problem = str(error)
+                self.bad.setdefault(problem.split(":")[0], problem)
+        raise BadExampleError(f"{self.name}: {TRIES} documents in a row are damaged; the last: {problem}")
+
+    def __getitem__(self, i: int) -> TokenSequence:
+        return self.layout.encode([self.document(int(i))], source=self.index, limit=self.sequence_length)
+
+    @property
+    def capacity(self) -> Capacity:
+        """The smallest row that holds any one element, with room for `pictures` pictures."""
+        layout, count = self.layout, min(self.pictures, self.sequence_length // self.layout.picture_tokens)
+        if not count:
+            raise ValueError(
+                f"a picture of {self.name} has {layout.picture_tokens} tokens and does not fit sequence_length "
+                f"{self.sequence_length}; raise it, shrink pictures.shape, or show pictures whole (images conv)"
+            )
+        return Capacity(
+            tokens=self.sequence_length,
+            targets=self.sequence_length,
+            patches=count * layout.patches,
+            patch_values=layout.patch_values,
+            images=0 if layout.patches else count,
+            image_shape=(0, 0, 0) if layout.patches else layout.pictures.shape,
+        )
+
+
+def piece_of(words: Words, number: int, size: int) -> Words:
+    """Piece `number` of a text cut every `size` UTF-8 bytes, each cut moved on to the next character.
+
+    Pieces hold at most `size + 3` bytes and join to the text.
+    """
+    raw = words.text.encode(errors="replace")
+    start, stop = (_boundary(raw, at * size) for at in (number, number + 1))
+    return Words(raw[start:stop].decode(), words.target, words.whole and stop == len(raw))
+
+
+def _boundary(raw: bytes, at: int) -> int:
+    while at < len(raw) and raw[at] & 0xC0 == 0x80:
+        at += 1
+    return min(at, len(raw))
+
+
+def damaged(sources: object) -> Iterator[tuple[str, dict[str, str]]]:
+    """(name, damaged documents) of every source that met some."""
+    for source in sources if isinstance(sources, list | tuple) else ():
+        if isinstance(source, DocumentSource) and source.bad:
+            yield source.name, dict(source.bad)
