@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 from generalist.agent.cache import Cache, clear, extend
 from generalist.agent.config import DecodeConfig
+from generalist.agent.network import Network
 from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -87,20 +88,22 @@ class ActionSpec:
         continuous: whether the token is a bin of a continuous value.
         visible: whether later timesteps may attend to the action.
         widest: ids in the largest range; logits are computed for so many ids alone.
+        parallel: all tokens from one pass over blank inputs; see `LayoutOptions.actions`.
     """
 
     ranges: Int[Array, "A 2"]
     continuous: Bool[Array, " A"]
     visible: Bool[Array, ""]
     widest: int
+    parallel: bool
 
     @classmethod
-    def of(cls, ranges: np.ndarray, continuous: np.ndarray, *, visible: bool) -> "ActionSpec":
+    def of(cls, ranges: np.ndarray, continuous: np.ndarray, *, visible: bool, parallel: bool = False) -> "ActionSpec":
         widest = int((ranges[:, 1] - ranges[:, 0]).max())
-        return cls(jnp.asarray(ranges), jnp.asarray(continuous), jnp.asarray(visible), widest)
+        return cls(jnp.asarray(ranges), jnp.asarray(continuous), jnp.asarray(visible), widest, parallel)
 
 
-jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], ["widest"])
+jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], ["widest", "parallel"])
 
 
 @cache
@@ -135,8 +138,6 @@ def act(
         cache: where past actions are visible, it comes first among the new positions of the next step.
     """
     network = nnx.merge(graphdef, state)
-    hidden, cache = extend(network, clear(cache, fresh), batch)
-    hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
     keys = jax.vmap(lambda seed, step: jax.random.fold_in(jax.random.key(seed), step))(seeds, steps)
 
     def pick(hidden: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -145,6 +146,22 @@ def act(
         own = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
         logits = network.logits(hidden, first, spec.widest)
         return choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
+
+    decode = partial(_parallel, blank=vocabulary.blank) if spec.parallel else _sequential
+    ids, values, cache = decode(network, clear(cache, fresh), batch, last, spec, pick)
+    return ids.T, values.T, cache
+
+
+Pick = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+"""`(hidden [B, D], index of the action token) -> (ids [B], values [B])`."""
+
+
+def _sequential(
+    network: Network, cache: Cache, batch: TokenBatch, last: jax.Array, spec: ActionSpec, pick: Pick
+) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Cache]:
+    """Each token is read before the next is chosen."""
+    hidden, cache = extend(network, cache, batch)
+    hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
 
     def advance(carry, index):
         hidden, cache = carry
@@ -155,7 +172,22 @@ def act(
     count = spec.ranges.shape[0]
     (hidden, cache), (ids, values) = jax.lax.scan(advance, (hidden, cache), jnp.arange(count - 1))
     last_ids, last_values = pick(hidden, jnp.asarray(count - 1))
-    return jnp.concatenate([ids, last_ids[None]]).T, jnp.concatenate([values, last_values[None]]).T, cache
+    return jnp.concatenate([ids, last_ids[None]]), jnp.concatenate([values, last_values[None]]), cache
+
+
+def _parallel(
+    network: Network, cache: Cache, batch: TokenBatch, last: jax.Array, spec: ActionSpec, pick: Pick, blank: int
+) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Cache]:
+    """Blank tokens are read together with the observation."""
+    blanks = jnp.full(last.shape, blank, jnp.int32)
+    count, columns = spec.ranges.shape[0], batch.ids.shape[1]
+    tokens = [action_token(batch, last, blanks, jnp.asarray(index), spec.visible) for index in range(count - 1)]
+    # Feature rows lie along the same axis and the tokens have none of them.
+    hidden, cache = extend(network, cache, jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), batch, *tokens))
+    first = jnp.take_along_axis(hidden[:, :columns], last[:, None, None], axis=1)
+    each = jnp.concatenate([first, hidden[:, columns:]], axis=1).swapaxes(0, 1)
+    ids, values = jax.lax.map(lambda given: pick(*given), (each, jnp.arange(count)))
+    return ids, values, cache
 
 
 @cache

@@ -52,7 +52,12 @@ class AgentPolicy:
         columns = layout.max_observation_tokens + layout.options.separator + (not self.hidden)
         self.columns = _round_up(columns, 4)
         self.cache = empty_cache(player.config, slots, self._window())
-        self.spec = ActionSpec.of(layout.action_ranges, layout.action_is_continuous, visible=not self.hidden)
+        self.spec = ActionSpec.of(
+            layout.action_ranges,
+            layout.action_is_continuous,
+            visible=not self.hidden,
+            parallel=layout.options.actions == "parallel",
+        )
         self.playing = np.zeros(slots, bool)
         self.fresh = np.ones(slots, bool)
         self.position = np.zeros(slots, np.int32)

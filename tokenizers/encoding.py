@@ -37,7 +37,10 @@ def encode_timesteps(
     else:
         answers = action_ids(layout, actions, n)
         # A hidden last action predicts nothing and nothing may attend to it.
-        body = np.concatenate([body, answers[:, :-1] if hidden else answers], axis=1)
+        shown = answers[:, :-1] if hidden else answers
+        if layout.options.actions == "parallel":
+            shown = np.full_like(shown, layout.vocabulary.blank)
+        body = np.concatenate([body, shown], axis=1)
         kinds = kinds[: body.shape[1]]
 
     width = len(kinds)

@@ -15,6 +15,9 @@ class LayoutOptions:
         image_shape: (height, width, channels) to which whole images are brought.
         separator: a token between the observation and the action.
         past_actions: whether later timesteps may attend to the actions of earlier ones.
+        actions: the tokens of an action in turn, each seeing those before it (sec. 2.4), or all at once: their inputs
+            are blank, in training too, so that one pass gives the whole action, its tokens independent of each other
+            given the observation. For past_actions="hidden" only.
         context: how many timesteps back a position may look, its own included; None for all.
         predict_text: whether text observations carry a loss.
         max_text_tokens: text observations are cut to this many ids, each.
@@ -27,20 +30,18 @@ class LayoutOptions:
     image_shape: tuple[int, int, int] = (56, 56, 3)
     separator: bool = True
     past_actions: Literal["shown", "hidden"] = "shown"
+    actions: Literal["sequential", "parallel"] = "sequential"
     context: int | None = None
     predict_text: bool = True
     max_text_tokens: int = 64
 
     def __post_init__(self):
         object.__setattr__(self, "image_shape", tuple(self.image_shape))
-        choices = {
-            "continuous": ("tokens", "vector"),
-            "images": ("patches", "conv"),
-            "past_actions": ("shown", "hidden"),
-        }
-        for name, allowed in choices.items():
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"LayoutOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
+        if self.actions == "parallel" and self.past_actions == "shown":
+            raise ValueError('LayoutOptions.actions "parallel" shows no action at all: it needs past_actions="hidden"')
         for name in ("patch_size", "max_text_tokens", "context"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"LayoutOptions.{name} must be at least 1, got {getattr(self, name)}")
@@ -50,4 +51,9 @@ class LayoutOptions:
             raise ValueError(f"LayoutOptions.image_shape must be (height, width, 1 or 3), got {self.image_shape}")
 
 
-_CHOICES = {"continuous": ("tokens", "vector"), "images": ("patches", "conv"), "past_actions": ("shown", "hidden")}
+_CHOICES = {
+    "continuous": ("tokens", "vector"),
+    "images": ("patches", "conv"),
+    "past_actions": ("shown", "hidden"),
+    "actions": ("sequential", "parallel"),
+}

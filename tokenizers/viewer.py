@@ -21,7 +21,7 @@ from generalist.tokenizers.discrete import DiscreteField
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.text import ByteTokenizer, TextTokenizer
-from generalist.tokenizers.vocabulary import Vocabulary
+from generalist.tokenizers.vocabulary import SPECIALS, Vocabulary
 
 Layouts = Layout | Mapping[int, Layout] | None
 
@@ -118,7 +118,7 @@ def _plain(view: SequenceView, token: int, kind: Kind) -> str:
         return f"{ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins).decode(np.asarray(token)):+.4f} (bin)"
     if token < vocabulary.discrete[1]:
         return str(token - vocabulary.discrete[0])
-    names = {vocabulary.separator: "|", vocabulary.feature: "feature", vocabulary.pad: "pad", vocabulary.end: "end"}
+    names = {vocabulary.specials[0] + index: name for index, name in enumerate(SPECIALS)} | {vocabulary.separator: "|"}
     return names.get(token, "outside the vocabulary")
 
 

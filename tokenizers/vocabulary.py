@@ -10,7 +10,7 @@ VERSION = 2
 """Raised whenever the meaning of an id changes. Stored in every checkpoint and checked on load."""
 
 SPEAKERS = ("system", "user", "assistant")
-SPECIALS = ("separator", "feature", "pad", "end", *SPEAKERS)
+SPECIALS = ("separator", "feature", "pad", "end", "blank", *SPEAKERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,11 @@ class Vocabulary:
         return self.specials[0] + 2
 
     @property
+    def blank(self) -> int:
+        """Stands for an action token that is not shown to those after it; see `LayoutOptions.actions`."""
+        return self.specials[0] + 4
+
+    @property
     def end(self) -> int:
         """Ends a text action that is shorter than its space allows, and a text of a document."""
         return self.specials[0] + 3
@@ -75,7 +80,7 @@ class Vocabulary:
         """Comes before what the system, the user or the assistant says in a dialogue."""
         if name not in SPEAKERS:
             raise ValueError(f"a speaker is one of {', '.join(SPEAKERS)}, got {name!r}")
-        return self.specials[0] + 4 + SPEAKERS.index(name)
+        return self.specials[0] + 5 + SPEAKERS.index(name)
 
     @property
     def size(self) -> int:

@@ -138,3 +138,13 @@ def test_the_last_action_token_is_not_yet_cached():
     cached = (np.asarray(cache.marks.segment) > 0).sum(axis=1)
     assert cached.tolist() == [len(episode("vector", 1)) - 1] * 2
     assert rows.action_tokens == 2
+
+
+def test_a_parallel_action_is_predicted_from_blank_tokens():
+    made = layout("vector", past_actions="hidden", actions="parallel")
+    shown = episode("vector", 1, past_actions="hidden", actions="parallel")
+    other = episode("vector", 1, past_actions="hidden", actions="parallel", seed=1)
+    assert (shown.ids[shown.kind == Kind.ACTION] == VOCABULARY.blank).all()
+    assert (shown.kind == Kind.ACTION).sum() == made.action_tokens - 1
+    assert shown.loss_mask.sum() == made.action_tokens
+    assert not np.array_equal(shown.targets, other.targets)

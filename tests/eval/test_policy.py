@@ -33,6 +33,8 @@ CASES = [
     ("tokens", {}),
     ("vector", {"past_actions": "hidden", "context": 2}),
     ("discrete", {"past_actions": "hidden", "separator": False}),
+    ("vector", {"past_actions": "hidden", "actions": "parallel", "context": 2}),
+    ("discrete", {"past_actions": "hidden", "actions": "parallel"}),
     ("patches", {"max_text_tokens": 5, "predict_text": False}),
     ("conv", {"max_text_tokens": 5, "predict_text": False, "past_actions": "hidden"}),
 ]
@@ -119,7 +121,7 @@ def greedy(name: str, layout: Layout, sequence: TokenSequence, length: int = 64)
     return np.reshape(found, (-1, layout.action_tokens))
 
 
-@pytest.mark.parametrize(("name", "options"), CASES, ids=[name for name, _ in CASES])
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_a_policy_decides_as_a_full_forward_pass_would(name, options):
     """Four episodes in three slots: texts of different lengths, starts at different times, a slot used again."""
     layout = layout_of(name, options)

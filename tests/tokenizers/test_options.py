@@ -19,6 +19,7 @@ def test_a_shape_from_json_becomes_a_tuple():
         ("continuous", "bins"),
         ("images", "vit"),
         ("past_actions", True),
+        ("actions", "joint"),
         ("patch_size", 0),
         ("channels", 4),
         ("image_shape", (8, 8)),
@@ -30,3 +31,9 @@ def test_a_shape_from_json_becomes_a_tuple():
 def test_bad_choices_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=f"LayoutOptions.{name} must be"):
         LayoutOptions(**{name: value})
+
+
+def test_parallel_actions_cannot_be_shown():
+    with pytest.raises(ValueError, match='needs past_actions="hidden"'):
+        LayoutOptions(actions="parallel")
+    assert LayoutOptions(actions="parallel", past_actions="hidden").actions == "parallel"
