@@ -168,9 +168,7 @@ def make_begin(vocabulary: Vocabulary, words: int) -> Callable:
 @cache
 def make_write(graphdef: nnx.GraphDef, vocabulary: Vocabulary, words: int, count: int) -> Callable:
     """A compiled `write(state, cache, rows, drawing) -> (ids, rows, cache)` that draws `count` more tokens; `write`."""
-    return jax.jit(
-        partial(write, graphdef, vocabulary, words, count), donate_argnums=(1, 2), compiler_options=IN_PLACE
-    )
+    return jax.jit(partial(write, graphdef, vocabulary, words, count), donate_argnums=(1, 2), compiler_options=IN_PLACE)
 
 
 def write(
@@ -216,9 +214,7 @@ def make_score(graphdef: nnx.GraphDef) -> Callable:
     return jax.jit(partial(score, graphdef))
 
 
-def score(
-    graphdef: nnx.GraphDef, state: nnx.State, batch: TokenBatch, at: Int[Array, "B A"]
-) -> Float[Array, "B A"]:
+def score(graphdef: nnx.GraphDef, state: nnx.State, batch: TokenBatch, at: Int[Array, "B A"]) -> Float[Array, "B A"]:
     """Log-probabilities in nats of the targets at the columns `at` of each row, 0 where no loss is.
 
     As in training they are those among all ids, in one pass without a cache.
