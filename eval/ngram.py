@@ -96,9 +96,9 @@ class NGram:
             longer = grams
         return cls(tuple(reversed(found)))
 
-    def nats(self, texts: Sequence[str]) -> np.ndarray:
-        """Nats of every text and the END after it, float64[n]; each text stands alone."""
-        symbols, owner = _symbols(texts, len(self.orders), None)
+    def nats(self, texts: Sequence[str], *, whole: Sequence[bool] | None = None) -> np.ndarray:
+        """Nats of every text and, where it is whole, the END after it, float64[n]; each text stands alone."""
+        symbols, owner = _symbols(texts, len(self.orders), whole)
         at = np.flatnonzero(symbols != START)
         return np.bincount(owner[at], -np.log(self._probabilities(symbols, at)), len(texts))
 
