@@ -8,6 +8,7 @@ who generates knows when to stop. The paper mentions neither. Not here: where do
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """uint8 pixels [height, width, channels] of any size, with 1 (grey), 3 (colour) or 4 (alpha is dropped) channels."""
+    """uint8 pixels [height, width, channels] of any size; channels are 1 (grey), 3 (colour) or 4 (alpha is dropped)."""
 
     pixels: np.ndarray
 
@@ -138,7 +139,12 @@ class DocumentLayout:
         Args:
             source: index of the source.
             limit: positions; what is beyond is cut off, a picture that does not fit whole with it.
+
+        Raises:
+            ValueError: no documents, or a negative limit.
         """
+        if not documents or (limit is not None and limit < 0):
+            raise ValueError(f"need at least one document and a limit of 0 or more, got {len(documents)} and {limit}")
         pieces = [self._tokens(document, index + 1) for index, document in enumerate(documents)]
         columns = {name: np.concatenate([piece[0][name] for piece in pieces]) for name in pieces[0][0]}
         rows = [(offset + at, pixels) for offset, piece in _offsets(pieces) for at, pixels in piece[1]]
@@ -177,13 +183,13 @@ class DocumentLayout:
             ids.append(found)
             kinds.append([kind] * len(found))
             wanted.append([target] * len(found))
-        flat = np.asarray(sum(ids, []), np.int32)
-        follows = np.asarray(sum(wanted, [])[1:] + [False], np.bool_)
+        flat = np.asarray([*chain.from_iterable(ids)], np.int32)
+        follows = np.asarray([*[*chain.from_iterable(wanted)][1:], False], np.bool_)
         return {
             "ids": flat,
             "targets": np.where(follows, np.append(flat[1:], 0), 0).astype(np.int32),
             "loss_mask": follows,
-            "kind": np.asarray(sum(kinds, []), np.int32),
+            "kind": np.asarray([*chain.from_iterable(kinds)], np.int32),
             "position": np.arange(length, dtype=np.int32),
             "segment": np.full(length, segment, np.int32),
         }, pictures

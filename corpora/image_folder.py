@@ -1,0 +1,115 @@
+"""Folders of images in the ImageFolder layout of Hugging Face: a metadata.jsonl, one line per image.
+
+A line has `file_name`, a path inside the folder, and says what to answer: `question` and `answer`, or `text` or
+`caption`, or `label` (a string or an integer). The first of these that the first readable line has holds for all.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from generalist.corpora.corpus import BadExampleError, Measure
+from generalist.corpora.json_lines import JsonLines, path_inside, string_field
+from generalist.corpora.pictures import decode_image
+from generalist.tokenizers.document import Document, Picture, Words
+
+METADATA = "metadata.jsonl"
+
+
+def open_corpus(path: str | Path) -> "ImageFolder":
+    """The images of a folder with a metadata.jsonl.
+
+    Raises:
+        FileNotFoundError: no folder, or no metadata.jsonl in it.
+        ValueError: no line says what to answer.
+    """
+    folder = Path(path)
+    if not (folder / METADATA).is_file():
+        raise FileNotFoundError(f"no {METADATA} in {folder}; it has one JSON object per image, with file_name and text")
+    lines = JsonLines(folder / METADATA)
+    measure, labels = None, set()
+    for index in range(len(lines)):
+        try:
+            fields = lines[index]
+            measure = measure or measure_of(fields)
+            if measure == "label":
+                labels.add(label_of(fields, lines.where(index)))
+            elif measure:
+                break
+        except BadExampleError:
+            continue  # reading it says what is wrong
+    if measure is None:
+        raise ValueError(
+            f"none of the {len(lines)} lines of {folder / METADATA} has the fields {EXPECTED}; add what to answer"
+        )
+    return ImageFolder(folder, lines, measure, tuple(sorted(labels)))
+
+
+EXPECTED = "question and answer, text, caption, or label"
+
+
+def measure_of(fields: dict[str, Any]) -> Measure | None:
+    """What these fields of an example ask for; None if nothing."""
+    if "question" in fields and "answer" in fields:
+        return "answer"
+    if "text" in fields or "caption" in fields:
+        return "caption"
+    return "label" if "label" in fields else None
+
+
+def label_of(fields: dict[str, Any], where: str) -> str:
+    """The label as a string.
+
+    Raises:
+        BadExampleError: it is neither a string nor an integer.
+    """
+    value = fields.get("label")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return string_field(fields, "label", where)
+
+
+def words_of(fields: dict[str, Any], measure: Measure, where: str) -> tuple[Words, ...]:
+    """What stands after the picture.
+
+    Raises:
+        BadExampleError: a field is missing or no string.
+    """
+    if measure == "answer":
+        question = Words(string_field(fields, "question", where), target=False)
+        return question, Words(string_field(fields, "answer", where))
+    if measure == "label":
+        return (Words(label_of(fields, where)),)
+    return (Words(string_field(fields, "caption" if "text" not in fields else "text", where)),)
+
+
+def read_picture(path: Path, where: str) -> Picture:
+    """The picture in a file.
+
+    Raises:
+        BadExampleError: there is none, or it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            return decode_image(file, f"{where}: {path}")
+    except OSError as error:
+        raise BadExampleError(f"{where}: cannot read the image {path} ({error.strerror})") from None
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFolder:
+    """Documents (picture, words) in the order of metadata.jsonl; `labels` holds every label that occurs, sorted."""
+
+    folder: Path
+    lines: JsonLines
+    measure: Measure
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, index: int) -> Document:
+        where, fields = self.lines.where(index), self.lines[index]
+        words = words_of(fields, self.measure, where)
+        path = path_inside(self.folder, string_field(fields, "file_name", where), where)
+        return (read_picture(path, where), *words)
