@@ -38,6 +38,25 @@ def convolution(inputs: int, outputs: int, size: int, stride: int, config: Agent
     )
 
 
+def convolve(layer: nnx.Conv, x: Float[Array, "M h w I"]) -> Float[Array, "M h w O"]:
+    """`layer(x)` for a 3x3 convolution of same size; on a CPU as nine matrix products, in less than half the time."""
+
+    def native(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    @jax.checkpoint  # else the nine shifted inputs are kept for the gradient
+    def products(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        height, width = x.shape[1:3]
+        padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        shifts = [(row, column) for row in range(3) for column in range(3)]
+        parts = (padded[:, i : i + height, j : j + width].reshape(-1, x.shape[3]) @ kernel[i, j] for i, j in shifts)
+        return sum(parts).reshape(*x.shape[:3], -1)
+
+    kernel = layer.kernel[...].astype(layer.dtype)
+    out = jax.lax.platform_dependent(x.astype(layer.dtype), kernel, cpu=products, default=native)
+    return out + layer.bias[...].astype(layer.dtype)[None, None, None, :]
+
+
 def group_norm(channels: int, config: AgentConfig, rngs: nnx.Rngs) -> nnx.GroupNorm:
     return nnx.GroupNorm(
         channels,
@@ -91,8 +110,8 @@ class PatchEmbed(nnx.Module):
         """Embedded patches. With a key, table indices are drawn from each interval; without, its rounded mean."""
         B, P, _ = patches.shape
         x = self.stem(patches.reshape(B * P, *self.shape))
-        hidden = self.conv1(nnx.gelu(self.norm1(x)))
-        x = x + self.conv2(nnx.gelu(self.norm2(hidden)))
+        hidden = convolve(self.conv1, nnx.gelu(self.norm1(x)))
+        x = x + convolve(self.conv2, nnx.gelu(self.norm2(hidden)))
         x = self.out(x.reshape(B * P, -1)).reshape(B, P, -1)
         row_key, column_key = (None, None) if key is None else jax.random.split(key)
         return x + self.rows(interval_index(rows, row_key)) + self.columns(interval_index(columns, column_key))
@@ -140,5 +159,5 @@ class ImageEmbed(nnx.Module):
         B, M = images.shape[:2]
         x = images.reshape(B * M, *images.shape[2:]).astype(self.stem.dtype) / 127.5 - 1
         x = nnx.gelu(self.stem(x))
-        x = nnx.gelu(self.conv(x))
+        x = nnx.gelu(convolve(self.conv, x))
         return self.out(x.reshape(B * M, -1)).reshape(B, M, -1)

@@ -9,7 +9,7 @@ from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jit
 
 from generalist.agent.cache import empty_cache, extend
 from generalist.agent.config import AgentConfig
-from generalist.agent.embed import interval_index
+from generalist.agent.embed import convolution, convolve, interval_index
 from generalist.agent.network import Network, parameter_count, unstacked
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
 
@@ -174,3 +174,18 @@ def test_the_source_embedding_tells_tasks_apart_and_an_unknown_task_has_none():
 def test_every_field_of_the_format_is_a_leaf_of_the_batch():
     example = batch(episode("tokens", 1))
     assert len(jax.tree.leaves(example)) == len(TOKEN_FIELDS) + 8
+
+
+@pytest.mark.parametrize("edge", [2, 7])
+def test_a_convolution_as_products_is_the_convolution(edge):
+    layer = convolution(3, 5, 3, 1, CONFIG, nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (2, edge, edge + 1, 3))
+    weight = jax.random.normal(jax.random.key(2), (2, edge, edge + 1, 5))
+    graphdef, state = nnx.split(layer)
+
+    def gradients(function):
+        return jax.grad(lambda state, x: (function(nnx.merge(graphdef, state), x) * weight).sum(), (0, 1))(state, x)
+
+    np.testing.assert_allclose(convolve(layer, x), layer(x), atol=1e-5)
+    for ours, theirs in zip(*(jax.tree.leaves(gradients(f)) for f in (convolve, lambda m, x: m(x))), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
