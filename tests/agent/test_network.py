@@ -11,6 +11,7 @@ from generalist.agent.cache import empty_cache, extend
 from generalist.agent.config import AgentConfig
 from generalist.agent.embed import convolution, convolve, interval_index
 from generalist.agent.network import Network, parameter_count, unstacked
+from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
 
 
@@ -178,7 +179,8 @@ def test_every_field_of_the_format_is_a_leaf_of_the_batch():
 
 @pytest.mark.parametrize("edge", [2, 7])
 def test_a_convolution_as_products_is_the_convolution(edge):
-    layer = convolution(3, 5, 3, 1, CONFIG, nnx.Rngs(0))
+    with use_mesh(make_mesh(1)):
+        layer = convolution(3, 5, 3, 1, CONFIG, nnx.Rngs(0))
     x = jax.random.normal(jax.random.key(1), (2, edge, edge + 1, 3))
     weight = jax.random.normal(jax.random.key(2), (2, edge, edge + 1, 5))
     graphdef, state = nnx.split(layer)
