@@ -116,7 +116,6 @@ def images(tmp_path) -> list[str]:
 
 
 def test_damaged_images_are_named_and_the_others_captioned(trained, images, capsys):
-    pytest.importorskip("generalist.corpora.pictures")
     assert call("caption", "run", *images, *TINY) == 2
     output = capsys.readouterr()
     lines = [line.split("\t") for line in output.out.splitlines()]
@@ -131,7 +130,6 @@ def test_damaged_images_are_named_and_the_others_captioned(trained, images, caps
 
 
 def test_captions_as_json(trained, images, capsys):
-    pytest.importorskip("generalist.corpora.pictures")
     assert call("caption", "run", images[0], "--json", *TINY) == 0
     [row] = json.loads(capsys.readouterr().out)
     assert row["image"] == images[0]
@@ -162,7 +160,6 @@ def texts(document: Document) -> list[str]:
 
 
 def test_a_dialogue_remembers_what_was_said(capsys, images):
-    pytest.importorskip("generalist.corpora.pictures")
     recorder = Recorder(window=1000)
     talk = Talk(recorder, SamplingConfig())  # pyright: ignore[reportArgumentType]
     assert all(talk.hear(message) for message in ("hello", f"/image {images[0]}", "what is it", "  "))
@@ -179,7 +176,6 @@ def test_a_dialogue_remembers_what_was_said(capsys, images):
 
 
 def test_pictures_stand_where_the_corpus_has_them(images):
-    pytest.importorskip("generalist.corpora.pictures")
     recorder = Recorder(window=1000)
     talk = Talk(recorder, SamplingConfig(), picture_first=True)  # pyright: ignore[reportArgumentType]
     talk.hear(f"/image {images[0]}")
