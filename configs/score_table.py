@@ -6,12 +6,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from generalist.eval.language_page import SPLITS, score_rows
+
 BASELINES = {"linear": "linear", "nearest_neighbour": "1-NN", "constant": "constant"}
 """Policies beside the agent, with the heads of their columns."""
 
+LEFT = ("task", "unit", "corpus", "split", "measure")
+"""Columns of words."""
+
 
 def print_scores(report: Mapping[str, Any], out: Console) -> None:
-    """Print normalised scores of the tasks that have one, and mean scores in their own unit of those that have none."""
+    """Print normalised scores of the tasks that have one, mean scores in their own unit of those that have none, and
+    the scores of language and vision where any were measured.
+    """
     tasks = report["tasks"]
     normalized = [task for task in tasks if task["normalized"] is not None]
     others = [task for task in tasks if task["normalized"] is None]
@@ -19,6 +26,8 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
         out.print(_normalized_table(report, normalized))
     if others:
         out.print(_own_unit_table(others))
+    if corpora := report.get("corpora"):
+        out.print(_language_table(corpora))
 
 
 def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]]) -> Table:
@@ -70,10 +79,30 @@ def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:
     return rows
 
 
+def _language_table(corpora: list[Mapping[str, Any]]) -> Table:
+    heads = ("corpus", "split", "measure", "agent", "95% interval", "baselines", "documents")
+    rows = _table("language and vision, beside plain baselines on the same documents", heads)
+    for entry in corpora:
+        for row in score_rows(entry):
+            agent = row["agent"] or {}
+            rows.add_row(
+                row["corpus"],
+                row["split"],
+                row["score"],
+                _number(agent.get("value")),
+                _interval(agent.get("ci95")),
+                "\n".join(f"{one['name']} {_number(one['value'])}" for one in row["baselines"]) or "none",
+                str(row["documents"]),
+            )
+        if not entry["documents"]:
+            rows.add_row(entry["corpus"], SPLITS[entry["split"]], "no document could be measured", "", "", "", "0")
+    return rows
+
+
 def _table(title: str, heads: tuple[str, ...]) -> Table:
     rows = Table(title=title, title_justify="left")
     for name in heads:
-        rows.add_column(name, justify="left" if name in ("task", "unit") else "right")
+        rows.add_column(name, justify="left" if name in LEFT else "right")
     return rows
 
 

@@ -25,12 +25,11 @@ from generalist.eval.corpus_baselines import (
     last_picture,
     n_grams,
     nearest_captions,
-    prompt_text,
     regression_labels,
     shrunk,
 )
 from generalist.eval.corpus_record import AGENT, CorpusRecord, Example, Outcome, sacrebleu
-from generalist.tokenizers.document import Document, Words, prompt_and_answer
+from generalist.tokenizers.document import Document, Speaker, Words, prompt_and_answer
 
 TRAIN_DOCUMENTS = 2000
 """Of a corpus, for the baselines that look at answers and pictures."""
@@ -315,7 +314,7 @@ def _utf8(text: str) -> bytes:
 def _examples(asked: Asked, outcomes: dict[str, Outcome]) -> list[Example]:
     return [
         Example(
-            prompt=_shortened(prompt_text(prompt)),
+            prompt=_shortened(_told(prompt)),
             truth=_shortened(asked.truths[index][0]),
             said={who: _shortened(each.texts[index]) for who, each in outcomes.items() if each.texts},
             png=_png(prompt),
@@ -339,6 +338,13 @@ def _continued(asked: Asked) -> list[Example]:
         )
         for text, cut, more in zip(texts, cuts, said, strict=True)
     ]
+
+
+def _told(prompt: Document) -> str:
+    """The words of a prompt for people, with the names of the speakers."""
+    names = [f"{part.name}: " if isinstance(part, Speaker) else "" for part in prompt]
+    lines = [who + part.text for who, part in zip(["", *names], prompt, strict=False) if isinstance(part, Words)]
+    return "\n".join(lines)
 
 
 def _shortened(text: str) -> str:

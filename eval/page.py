@@ -17,6 +17,7 @@ import markupsafe
 
 from generalist.envs.files import write_atomically
 from generalist.eval.films import Film
+from generalist.eval.language_page import language_section
 
 NAMES = {
     "agent": "agent",
@@ -73,6 +74,7 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
         families=[_family(axis, payload, name) for name in payload["families"]],
         curves=loss_charts(payload["training"]),
         films=_films(payload, films),
+        language=language_section(payload),
         configuration=json.dumps(payload["configuration"], indent=2, ensure_ascii=False),
         family_name=family_name,
         episode_range=_episode_range(payload),
