@@ -27,7 +27,7 @@ def parse_line(line: bytes, where: str) -> dict[str, Any]:
         BadExampleError: not UTF-8, not JSON, or not an object.
     """
     try:
-        value = json.loads(line.decode())
+        value = json.loads(line.decode("utf-8-sig"))  # Windows begins files with a mark
     except UnicodeDecodeError as error:
         raise BadExampleError(
             f"{where}: byte {error.start} of the line is not UTF-8; write the file as UTF-8"

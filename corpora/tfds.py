@@ -73,9 +73,9 @@ def open_corpus(path: str, *, split: str = "train") -> "Prepared":
     _check_files(builder, split, place)
     image, label = (_feature(builder, key, place) for key in (fields.image, fields.label))
     # Images stay as they are in their file, because decoding is done here, with its checks.
-    skip = tfds.decode.SkipDecoding()  # pyright: ignore[reportCallIssue]
+    skip = tfds.decode.SkipDecoding()
     as_bytes = {fields.image: skip} if isinstance(image, tfds.features.Image) else None
-    source = builder.as_data_source(split, decoders=as_bytes)
+    source = builder.as_data_source(split, decoders=as_bytes)  # pyright: ignore[reportCallIssue]
     return Prepared(source, f"{place} {split}", fields, tuple(label.names) if label else ())
 
 

@@ -9,6 +9,7 @@ and the rule that undoes it. The model of Reed et al. 2022, sec. 2.1, has 32,000
 
 import io
 import os
+import random
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,6 @@ SENTENCES = 5_000_000
 
 SMALLEST = 260
 """Pieces: 256 bytes, 3 special ones, and something to learn."""
-FEWEST = 101
-"""What SentencePiece demands of `sentences`."""
 
 _ESCAPES = (("2581", "E000 0061"), ("E000", "E000 0062"))
 
@@ -38,7 +37,7 @@ def train_sentencepiece(
         texts: read once, one after the other; they are learned from by lines.
         out: the file, its name ends in .model by custom.
         size: number of pieces, among them 256 bytes and 3 special ones.
-        sentences: most lines that are held in memory.
+        sentences: most lines that are held in memory; of more, a random choice, the same in every process.
         threads: 0 takes one for each core.
 
     Raises:
@@ -51,21 +50,18 @@ def train_sentencepiece(
         import sentencepiece
     except ImportError:
         raise ModuleNotFoundError('SentencePiece is not installed: pip install "generalist[sentencepiece]"') from None
-    if size < SMALLEST or sentences < FEWEST:
-        raise ValueError(f"need at least {SMALLEST} pieces and {FEWEST} sentences, got {size} and {sentences}")
+    if size < SMALLEST or sentences < 1:
+        raise ValueError(f"need at least {SMALLEST} pieces and 1 sentence, got {size} and {sentences}")
     out = Path(out)
     if not out.parent.is_dir():
         raise FileNotFoundError(f"no folder {out.parent} for the model; make it first")
-    lines, model = _Lines(texts), io.BytesIO()
-    sentencepiece.set_random_generator_seed(0)
+    lines, model = _Lines(texts, sentences), io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         try:
             sentencepiece.SentencePieceTrainer.Train(
                 sentence_iterator=iter(lines),
                 model_writer=model,
                 vocab_size=size,
-                input_sentence_size=sentences,
-                shuffle_input_sentence=True,
                 num_threads=threads or os.cpu_count() or 1,
                 **_lossless(Path(folder)),
             )
@@ -78,22 +74,32 @@ def train_sentencepiece(
 class _Lines:
     """The texts as lines; remembers how many there were, and what a text raised, which SentencePiece would hide."""
 
-    def __init__(self, texts: Iterable[str]):
+    def __init__(self, texts: Iterable[str], most: int):
         self.texts = texts
+        self.most = most
         self.count = 0
         self.error: BaseException | None = None
 
     def __iter__(self) -> Iterator[str]:
+        # SentencePiece can choose too, but differently in every process.
+        kept, draw = [], random.Random(0)
         try:
-            for text in self.texts:
-                # A line with a tab would be left out: SentencePiece uses tabs itself.
-                for line in re.split("[\n\r\t\0]+", re.sub("[\ud800-\udfff]", "\ufffd", text)):
-                    for start in range(0, len(line), LONGEST):
-                        self.count += 1
-                        yield line[start : start + LONGEST]
+            for line in self._all():
+                self.count += 1
+                if len(kept) < self.most:
+                    kept.append(line)
+                elif (at := draw.randrange(self.count)) < self.most:
+                    kept[at] = line
+            yield from kept
         except (Exception, KeyboardInterrupt) as error:
             self.error = error
             raise
+
+    def _all(self) -> Iterator[str]:
+        for text in self.texts:
+            # A line with a tab would be left out: SentencePiece uses tabs itself.
+            for line in re.split("[\n\r\t\0]+", re.sub("[\ud800-\udfff]", "\ufffd", text)):
+                yield from (line[start : start + LONGEST] for start in range(0, len(line), LONGEST))
 
 
 def _lossless(folder: Path) -> dict[str, Any]:

@@ -171,6 +171,11 @@ def test_what_is_no_image_file_is_a_bad_example(data):
         decode_image(data, "this file")
 
 
+def test_formats_beyond_the_list_are_refused():
+    with pytest.raises(BadExampleError, match="no readable image"):
+        decode_image(saved(Image.fromarray(noise(4, 4, 3)), "PCX"), "x")
+
+
 def test_bombs_are_refused_before_they_are_decoded(monkeypatch):
     def chunk(kind, body):
         return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)

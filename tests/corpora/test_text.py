@@ -133,6 +133,14 @@ def test_bad_lines_are_named_and_others_stay_readable(tmp_path, suffix):
             corpus[index]
 
 
+def test_a_mark_at_the_beginning_of_json_lines_is_no_text(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "x"}\n{"text": "\xed\xa0\x80"}')
+    corpus = open_corpus(tmp_path)
+    assert corpus[0] == (Words("x"),)
+    with pytest.raises(BadExampleError, match=r"a\.jsonl:2: byte 10 of the line is not UTF-8"):
+        corpus[1]
+
+
 def test_nothing_to_read_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_corpus(tmp_path / "nowhere")

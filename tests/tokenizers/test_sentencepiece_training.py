@@ -1,6 +1,8 @@
 import io
 import os
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -78,9 +80,10 @@ def test_texts_are_read_as_they_come_and_once(tmp_path):
 
 
 def test_lines_with_tabs_and_long_lines_are_learned_from(tmp_path):
-    long = "red\tball " + "tele graph " * LONGEST
+    long = "red\tball " + "tele graph " * LONGEST + "zip zap " * LONGEST
     tokenizer = SentencePieceTokenizer.load(train_sentencepiece([long], tmp_path / "a.model", 285))
     assert len(tokenizer.encode("graph")) <= 2
+    assert len(tokenizer.encode("zip zap")) <= 3
     with_tab = SentencePieceTokenizer.load(train_sentencepiece(["telegraph\tx"] * 9, tmp_path / "a.model", 275))
     assert len(with_tab.encode("telegraph")) <= 2
 
@@ -101,10 +104,10 @@ def test_too_few_pieces_names_the_smallest_size(tmp_path):
 
 
 def test_sizes_that_cannot_be_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="at least 260 pieces and 101 sentences, got 259 and 5000000"):
+    with pytest.raises(ValueError, match="at least 260 pieces and 1 sentence, got 259 and 5000000"):
         train_sentencepiece(TEXTS, tmp_path / "a.model", 259)
-    with pytest.raises(ValueError, match="got 300 and 100"):
-        train_sentencepiece(TEXTS, tmp_path / "a.model", 300, sentences=100)
+    with pytest.raises(ValueError, match="got 300 and 0"):
+        train_sentencepiece(TEXTS, tmp_path / "a.model", 300, sentences=0)
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["\n\n", "\t"]])
@@ -143,7 +146,7 @@ def test_a_folder_that_is_not_there_is_refused_before_training(tmp_path):
 
 
 def test_a_missing_extra_names_its_command(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "sentencepiece", None)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "generalist\[sentencepiece\]"'):
         train_sentencepiece(TEXTS, tmp_path / "a.model")
 
@@ -153,3 +156,11 @@ def test_sentencepiece_itself_reads_the_model(tokenizer):
     processor.LoadFromSerializedProto(tokenizer.model)
     assert processor.IdToPiece(3) == "<0x00>"
     assert io.BytesIO(tokenizer.model).read() == processor.serialized_model_proto()
+
+
+def test_another_process_gives_the_same_model(tmp_path):
+    code = "import sys; from generalist.tokenizers.sentencepiece_training import train_sentencepiece as train\n"
+    code += "train([f'{n} {n * n} green' for n in range(900)], sys.argv[1], 300, sentences=150)"
+    for name in ("a", "b"):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
