@@ -2,6 +2,7 @@
 
 from generalist.configs.score_table import print_scores
 from generalist.configs.terminal import console
+from generalist.eval.corpus_record import CorpusRecord, Outcome, corpus_to_json
 from generalist.eval.report import PolicyRecord, Report, TaskRecord, to_json
 
 NORMALIZED, OWN = "expert-normalised scores", "mean scores, not normalised"
@@ -51,3 +52,22 @@ def test_both_kinds_stand_in_a_table_each(capsys):
     assert cells(lines[:second], "CartPole-v1")
     assert cells(lines[second:], "gym:Some-v0")
     assert not any("gym " in line for line in lines[:second]), "a family without a score has no row"
+
+
+def test_scores_of_language_stand_beside_their_baselines(capsys):
+    record = CorpusRecord(
+        corpus="questions",
+        split="heldout",
+        measure="answer",
+        numbers=(0, 1),
+        truths=(("red",), ("two",)),
+        outcomes={"agent": Outcome(texts=("red", "one")), "commonest_answer": Outcome(texts=("red", "two"))},
+        learnt_from=9,
+        seconds=1.0,
+    )
+    report = to_json(Report(name="run", created="now", tasks=())) | {"corpora": [corpus_to_json(record)]}
+    print_scores(report, console())
+    [row] = [line for line in capsys.readouterr().out.splitlines() if "exact match" in line]
+    found = [cell.strip() for cell in row.strip("│ ").split("│")]
+    baseline = "commonest answer to the question 1.00"
+    assert found == ["questions", "held out", "exact match", "0.50", "0.09 to 0.91", baseline, "2"]
