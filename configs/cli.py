@@ -17,18 +17,31 @@ import tyro
 
 from generalist.configs.arguments import nearest, parse
 from generalist.configs.errors import run
+from generalist.configs.language_commands import Caption, Chat, Generate
 from generalist.configs.terminal import console, table
+from generalist.configs.tokenizer_command import TrainTokenizer
 
 if TYPE_CHECKING:
     from generalist.envs.collect import CollectionSummary
     from generalist.envs.task import Reference, Task
 
 Config = TypeVar("Config")
-TaskIds = tyro.conf.UseAppendAction[tuple[str, ...]]
+TaskIds = Corpora = tyro.conf.UseAppendAction[tuple[str, ...]]
+Runs = tyro.conf.UseAppendAction[tuple[Path, ...]]
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 
-PRESETS = ("smoke", "quickstart", "gato_79m", "gato_364m", "gato_1_2b")
-"""Modules of `generalist.configs` that have a function `config()`."""
+PRESETS = (
+    "smoke",
+    "quickstart",
+    "multimodal",
+    "multimodal_ablation/control",
+    "multimodal_ablation/text",
+    "multimodal_ablation/pictures",
+    "gato_79m",
+    "gato_364m",
+    "gato_1_2b",
+)
+"""Modules of `generalist.configs` that have a function `config`, and after a slash what is given to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +117,9 @@ class Train(Generic[Config]):
     task: TaskIds = ()
     """Train on these tasks instead of the config's; give it again for more. Ids as for `generalist collect`; tasks that
     the config does not name take the layout of its first (--train.sources.0.layout...)."""
+    corpus: Corpora = ()
+    """Train on these corpora instead of the config's; give it again for more: text:PATH, images:PATH, webdataset:PATH,
+    chat:PATH, tfds:NAME, or docstrings, digits, scenes/captions, scenes/questions, scenes/dialogue."""
     resume: Flag = False
     """Go on from the newest checkpoint of the run directory."""
     overwrite: Flag = False
@@ -127,7 +143,7 @@ class Train(Generic[Config]):
         processes = Processes(coordinator=self.coordinator, count=self.processes, index=self.process)
         start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
         out = self.out or Path("runs") / preset
-        where = {"data": self.data, "out": out, "tasks": self.task, "processes": processes}
+        where = {"data": self.data, "out": out, "tasks": self.task, "corpora": self.corpus, "processes": processes}
         launch.train(self.config, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
 
 
@@ -165,13 +181,15 @@ class Eval(Generic[Config]):
     """Folder of the report; default: the run directory."""
     step: int | Literal["best"] | None = None
     """Evaluate the checkpoint of this update, or the one of lowest training loss; default: the newest."""
+    alone: Runs = ()
+    """A run on a part of this one's mixture, already evaluated, to stand beside it; give it again for more."""
     ray: str = ""
     """Play on a Ray cluster: its HOST:PORT, `auto` for the one of this machine, `local` to start one here."""
 
     def __call__(self, run: str) -> None:
         from generalist.configs import launch
 
-        where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray}
+        where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray, "alone": self.alone}
         launch.evaluate(Path(run), self.config, tasks=self.task, **where)  # pyright: ignore[reportArgumentType]
 
 
@@ -197,6 +215,10 @@ COMMANDS: dict[str, Any] = {
     "eval": Eval,
     "quickstart": Quickstart,
     "describe": Describe,
+    "generate": Generate,
+    "caption": Caption,
+    "chat": Chat,
+    "tokenizer": TrainTokenizer,
 }
 HELP = ("-h", "--help")
 
@@ -234,7 +256,8 @@ def load_preset(name: str) -> Any:
     """
     if name not in PRESETS:
         raise ValueError(f"unknown config {name!r}: {nearest(name, PRESETS)}")
-    return importlib.import_module(f"generalist.configs.{name}").config()
+    module, *given = name.split("/")
+    return importlib.import_module(f"generalist.configs.{module}").config(*given)
 
 
 def load_evaluation(run: str) -> Any:

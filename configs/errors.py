@@ -70,9 +70,7 @@ def explain(error: Exception) -> str:
 def _is_the_users(error: Exception) -> bool:
     # Imported here, because they take longer than printing the help; where they are raised, they are loaded already.
     if isinstance(error, ImportError):
-        from generalist.envs.task import MissingExtra
-
-        return isinstance(error, MissingExtra)
+        return "generalist[" in str(error)  # it says how to install what is missing
     if isinstance(error, RuntimeError):
         from generalist.envs.collect import CollectionError
 

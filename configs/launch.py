@@ -21,7 +21,9 @@ from generalist.envs.files import write_json
 from generalist.envs.task import find_task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
-from generalist.train.config import SourceConfig, TrainConfig
+from generalist.tokenizers.document import PictureOptions
+from generalist.tokenizers.options import LayoutOptions
+from generalist.train.config import DocumentsConfig, SourceConfig, TrainConfig
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.loop import train as run_training
@@ -31,13 +33,19 @@ from generalist.train.run import Run
 from generalist.train.start import Start
 
 
-def with_tasks(config: TrainConfig, tasks: tuple[str, ...]) -> TrainConfig:
-    """The same job on other tasks: a task that the job knows keeps its source, a new one takes the first's layout."""
-    if not tasks:
-        return config
-    known = {source.task: source for source in config.sources}
-    layout = config.sources[0].layout
-    return replace(config, sources=tuple(known.get(task, SourceConfig(task=task, layout=layout)) for task in tasks))
+def with_sources(config: TrainConfig, tasks: tuple[str, ...], corpora: tuple[str, ...] = ()) -> TrainConfig:
+    """The same job on other tasks or corpora: what the job knows keeps its source, a new one is shown as the first."""
+    if tasks:
+        known = {source.task: source for source in config.sources}
+        layout = config.sources[0].layout if config.sources else LayoutOptions()
+        sources = tuple(known.get(task, SourceConfig(task=task, layout=layout)) for task in tasks)
+        config = replace(config, sources=sources)
+    if corpora:
+        there = {each.corpus: each for each in config.documents}
+        pictures = config.documents[0].pictures if config.documents else PictureOptions()
+        documents = tuple(there.get(name, DocumentsConfig(corpus=name, pictures=pictures)) for name in corpora)
+        config = replace(config, documents=documents)
+    return config
 
 
 def train(
@@ -46,6 +54,7 @@ def train(
     data: Path,
     out: Path,
     tasks: tuple[str, ...] = (),
+    corpora: tuple[str, ...] = (),
     start: Start | None = None,
     profile: int = 0,
     processes: Processes | None = None,
@@ -57,7 +66,7 @@ def train(
         processes: that do it together; None is this one alone.
     """
     keep_compilations()
-    config = with_tasks(experiment.train, tasks)
+    config = with_sources(experiment.train, tasks, corpora)
     for source in config.sources:
         find_task(source.task)
     if processes is not None:

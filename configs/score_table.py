@@ -28,6 +28,13 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
         out.print(_own_unit_table(others))
     if corpora := report.get("corpora"):
         out.print(_language_table(corpora))
+    for other in report.get("alone", ()):
+        ours, alone = report["overall"], other["overall"]
+        out.print(
+            f"control: {_number(ours['mean'])} ({_interval(ours['mean_ci95'])}); trained on control alone "
+            f"({other['run']}): {_number(alone['mean'])} ({_interval(alone['mean_ci95'])})",
+            highlight=False,
+        )
 
 
 def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]]) -> Table:
@@ -91,12 +98,18 @@ def _language_table(corpora: list[Mapping[str, Any]]) -> Table:
                 row["score"],
                 _number(agent.get("value")),
                 _interval(agent.get("ci95")),
-                "\n".join(f"{one['name']} {_number(one['value'])}" for one in row["baselines"]) or "none",
+                "\n".join(f"{name} {_number(value)}" for name, value in _beside(row)) or "none",
                 str(row["documents"]),
             )
         if not entry["documents"]:
             rows.add_row(entry["corpus"], SPLITS[entry["split"]], "no document could be measured", "", "", "", "0")
     return rows
+
+
+def _beside(row: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """What stands beside the agent: baselines, and the same model trained on this part alone."""
+    alone = [("this part alone", row["alone"]["value"])] if row["alone"] else []
+    return [(one["name"], one["value"]) for one in row["baselines"]] + alone
 
 
 def _table(title: str, heads: tuple[str, ...]) -> Table:

@@ -31,16 +31,16 @@ class Corpus(Protocol):
         """Every possible answer where `measure` is "label", else empty."""
         ...
 
-    @property
-    def sizes(self) -> Sequence[int] | None:
-        """UTF-8 bytes of each document where every one is a single text, so that long ones can be split; else None."""
-        ...
-
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Document:
         """Raises BadExampleError, naming file and line or member, if this document is damaged."""
         ...
+
+
+def sizes_of(corpus: Corpus) -> Sequence[int] | None:
+    """UTF-8 bytes of each document of a corpus of texts that knows them without reading (`corpus.sizes`), else None."""
+    return getattr(corpus, "sizes", None)
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Part:
 
     @property
     def sizes(self) -> Sequence[int] | None:
-        sizes = self.corpus.sizes
+        sizes = sizes_of(self.corpus)
         return None if sizes is None else [sizes[index] for index in self.chosen]
 
     def __len__(self) -> int:

@@ -47,6 +47,11 @@ class Docstrings:
     def labels(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """UTF-8 bytes of each document."""
+        return _sizes(self.split)
+
     def __len__(self) -> int:
         return len(_documents(self.split))
 
@@ -151,3 +156,8 @@ def _documents(split: Split) -> tuple[Document, ...]:
             *before, last = pieces(text)
             found += [(Words(piece, whole=False),) for piece in before] + [(Words(last),)]
     return tuple(found)
+
+
+@cache
+def _sizes(split: Split) -> tuple[int, ...]:
+    return tuple(len(part.text.encode()) for document in _documents(split) for part in document)

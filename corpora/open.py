@@ -12,7 +12,8 @@ KINDS: dict[str, tuple[str, str]] = {
     "text": ("generalist.corpora.text", "a file or folder of .txt, .md or JSON lines with a field text"),
     "images": ("generalist.corpora.image_folder", "a folder of images with a metadata.jsonl"),
     "webdataset": ("generalist.corpora.webdataset", "WebDataset shards: a .tar, a pattern with * or {000..123}"),
-    "chat": ("generalist.corpora.chat", "JSON lines of messages with role and content"),
+    "chat": ("generalist.corpora.chat", "JSON lines of messages with role and content; the assistant's words count"),
+    "chat-all": ("generalist.corpora.chat", "the same; everybody's words count"),
     "tfds": ("generalist.corpora.tfds", "a data set that TFDS has prepared, such as tfds:coco_captions"),
 }
 """Kinds that take a path or name: the module whose `open_corpus(path)` gives all documents, and what the path is."""
@@ -25,6 +26,11 @@ BUILT_IN: dict[str, tuple[str, str]] = {
     "scenes/dialogue": ("generalist.corpora.scenes", "short dialogues about a room of MiniGrid"),
 }
 """Corpora that need no file: the module whose `open_corpus(name, split)` gives the documents of a split."""
+
+
+def splits(name: str) -> tuple[Split, ...]:
+    """The splits of a corpus that training never sees."""
+    return ("test", "heldout") if name.startswith("scenes/") else ("test",)
 
 
 def open_corpus(name: str, split: Split = "train") -> Corpus:
@@ -42,4 +48,5 @@ def open_corpus(name: str, split: Split = "train") -> Corpus:
         known = [*BUILT_IN, *(f"{each}:PATH" for each in KINDS)]
         near = get_close_matches(name, known, n=3, cutoff=0.4) or get_close_matches(f"{kind}:PATH", known, n=3)
         raise ValueError(f"no corpus {name!r}; did you mean {', '.join(near or known)}?")
-    return every_so_manieth(import_module(KINDS[kind][0]).open_corpus(path), split)
+    options = {"targets": "all"} if kind == "chat-all" else {}
+    return every_so_manieth(import_module(KINDS[kind][0]).open_corpus(path, **options), split)

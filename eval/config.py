@@ -18,6 +18,7 @@ class EvaluationConfig:
         likeliest: task ids or families whose continuous actions are the likeliest bin, whatever `decode.continuous`
             says: the mean of two ways around an obstacle leads into it.
         prompts: demonstrations shown before an episode, taken in turn from this many; 0 plays without a prompt.
+        documents: test documents of each split of each corpus that the run was trained on; 0 measures none.
         selection_episodes: episodes per candidate on which the best constant action is chosen.
         films: record a short film per task.
         workers: processes for baselines and films; 0 uses all cores.
@@ -30,6 +31,7 @@ class EvaluationConfig:
     sampled: tuple[str, ...] = ()
     likeliest: tuple[str, ...] = ()
     prompts: int = 0
+    documents: int = 300
     selection_episodes: int = 4
     films: bool = True
     workers: int = 0
@@ -39,5 +41,6 @@ class EvaluationConfig:
         for name in ("episodes", "slots", "selection_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluation.{name} must be positive, got {getattr(self, name)}")
-        if self.prompts < 0 or self.workers < 0:
-            raise ValueError("evaluation.prompts and evaluation.workers must not be negative")
+        for name in ("prompts", "workers", "documents"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"evaluation.{name} must not be negative, got {getattr(self, name)}")

@@ -23,7 +23,9 @@ from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import GYM_PREFIX, Task, find_task
 from generalist.eval.agent import Agent
 from generalist.eval.agreement import action_agreement
+from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.config import EvaluationConfig
+from generalist.eval.corpora import measure_corpora
 from generalist.eval.curves import summarize
 from generalist.eval.films import Film, film
 from generalist.eval.measure import measure_baselines
@@ -65,6 +67,7 @@ def evaluate(
     out: Path | None = None,
     step: int | Literal["best"] | None = None,
     ray: str = "",
+    alone: Sequence[Path] = (),
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Evaluate a run and write `report.json` and `report.html`.
@@ -74,6 +77,7 @@ def evaluate(
         data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
         out: folder of the report; the run directory by default.
         step: which checkpoint, see `Agent.load`; the newest by default.
+        alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
         ray: address of a Ray cluster that plays all parts, "local" for one of this machine; see `ray_pool`.
 
     Returns:
@@ -83,6 +87,7 @@ def evaluate(
         FileNotFoundError: prompts asked for, but no demonstrations of a task are there.
     """
     started = time.perf_counter()
+    others = [read_report(Path(each)) for each in alone]
     agent = Agent.load(run, step=step, decode=config.decode)
     chosen = [find_task(task) for task in tasks or agent.tasks]
     data = Path(data or agent.run.data)
@@ -107,9 +112,12 @@ def evaluate(
             begun = time.perf_counter()
             films = [_film(agent, task, data, config) for task in chosen]
             timings["films"] = time.perf_counter() - begun
+        # Asked for some tasks, it is those that are wanted.
+        corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
         finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
     timings["evaluation"] = time.perf_counter() - started
-    report = _report(agent, Path(run), config, finished, timings)
+    report = _report(agent, Path(run), config, finished, timings, beside(corpora, others))
+    report = replace(report, alone=control_alone(others))
     folder = Path(out or run)
     folder.mkdir(parents=True, exist_ok=True)
     payload = write_json_report(folder / "report.json", report)
@@ -288,7 +296,12 @@ def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:
 
 
 def _report(
-    agent: Agent, run: Path, config: EvaluationConfig, tasks: Sequence[TaskRecord], timings: dict[str, float]
+    agent: Agent,
+    run: Path,
+    config: EvaluationConfig,
+    tasks: Sequence[TaskRecord],
+    timings: dict[str, float],
+    corpora: Sequence[dict[str, Any]],
 ) -> Report:
     lines = read_metrics(run / "metrics.jsonl")
     trained = sum(line["seconds"] for line in lines)
@@ -304,6 +317,7 @@ def _report(
         versions=_versions(tasks),
         timings={"training": trained, **timings},
         training=summarize(lines),
+        corpora=tuple(corpora),
     )
 
 

@@ -34,6 +34,8 @@ def language_section(payload: Mapping[str, Any]) -> dict[str, Any] | None:
         # Splits of a corpus share their training documents, so a message may be there twice.
         "damaged": list(dict.fromkeys(message for entry in corpora for message in entry["damaged"])),
         "splits": SPLITS,
+        "control": [each for each in payload.get("alone", ()) if each["overall"]["mean"] is not None],
+        "overall": payload.get("overall"),
     }
 
 
@@ -56,6 +58,7 @@ def score_rows(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "better": score["better"],
                 "agent": agent,
                 "baselines": baselines,
+                "alone": score.get("alone"),
                 "verdict": _verdict(agent, baselines, score["better"]) if agent else None,
             }
         )

@@ -22,8 +22,10 @@ class Parts:
     def __init__(self, folder: Path, config: EvaluationConfig, step: int, data: Path):
         self.folder, self.step, self.data = folder, step, data
         settings = cattrs.unstructure(config)
-        # These two change what is shown and how fast, not what is measured.
-        self.settings = {name: value for name, value in settings.items() if name not in ("films", "workers")}
+        # These change what is shown, how fast, or what is measured on corpora.
+        self.settings = {
+            name: value for name, value in settings.items() if name not in ("films", "workers", "documents")
+        }
         folder.mkdir(parents=True, exist_ok=True)
 
     def _fingerprint(self, task: Task) -> dict[str, Any]:

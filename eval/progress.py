@@ -38,6 +38,9 @@ class EvaluationDisplay:
         self.progress.update(self.baselines, advance=1, text=task)
         self._say(f"baselines: {task}")
 
+    def corpus_done(self, name: str) -> None:
+        self._say(f"corpus: {name}")
+
     def _say(self, text: str) -> None:
         if not self.quiet and not self.console.is_terminal:
             self.console.print(text, highlight=False)

@@ -126,6 +126,10 @@ class TaskRecord:
         return expert_scale(random=self.mean("random"), expert=self.mean("expert"), constant=constant)
 
 
+LISTS = ("corpora", "alone")
+"""Parts of a report that only some have: entries of `generalist.eval.corpus_record`, and of `generalist.eval.alone`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Report:
     """A whole evaluation. The mappings must be JSON: plain values, no NaN."""
@@ -137,6 +141,8 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    corpora: tuple[Mapping[str, Any], ...] = ()
+    alone: tuple[Mapping[str, Any], ...] = ()
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -154,6 +160,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "configuration": plain(report.configuration),
         "versions": plain(report.versions),
         "timings": plain(report.timings),
+        **{name: [plain(each) for each in found] for name in LISTS if (found := getattr(report, name))},
     }
 
 
@@ -169,6 +176,7 @@ def from_json(payload: Mapping[str, Any]) -> Report:
         name=payload["name"],
         created=payload["created"],
         tasks=tuple(task_from_json(task) for task in payload["tasks"]),
+        **{name: tuple(payload.get(name, ())) for name in LISTS},
         **{name: payload[name] for name in ("configuration", "versions", "timings", "training")},
     )
 

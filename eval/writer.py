@@ -25,7 +25,6 @@ from generalist.eval.agent import Agent
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.config import DocumentsConfig, TrainConfig
-from generalist.train.sources import make_text_tokenizer
 
 ROWS = 16
 """Most prompts that are read together."""
@@ -86,7 +85,7 @@ class Writer:
         """A loaded agent as its document source `number`."""
         config = agent.run.config
         pictures = config.documents[number].pictures
-        layout = DocumentLayout(config.vocabulary, make_text_tokenizer(config.text), pictures)
+        layout = DocumentLayout(config.vocabulary, agent.run.text, pictures)
         return cls(config.agent, agent.sizes, agent.graphdef, agent.state, layout, len(config.sources) + number)
 
     def length(self, prompt: Document) -> int:

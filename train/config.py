@@ -42,7 +42,8 @@ class DocumentsConfig:
             document, of which several share a row.
         loss_weight: weight of this source's targets in the loss.
         pictures: how pictures become tokens; those of all corpora and tasks share sizes.
-        pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs).
+        pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs). 0 for
+            a corpus without any, as docstrings and text:PATH always are.
     """
 
     corpus: str
@@ -56,8 +57,13 @@ class DocumentsConfig:
             raise ValueError(f"weight of corpus {self.corpus} must be positive, got {self.weight}; leave it out")
         if self.loss_weight < 0:
             raise ValueError(f"loss_weight of corpus {self.corpus} must not be negative, got {self.loss_weight}")
-        if self.pictures_per_row < 1:
-            raise ValueError(f"pictures_per_row must be positive, got {self.pictures_per_row}")
+        if self.pictures_per_row < 0:
+            raise ValueError(f"pictures_per_row must not be negative, got {self.pictures_per_row}")
+
+    @property
+    def room(self) -> int:
+        """Pictures that a row has room for."""
+        return 0 if self.corpus.startswith(("docstrings", "text:")) else self.pictures_per_row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,10 @@ class TrainingDisplay:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(text, highlight=False, soft_wrap=True)
+
     def update(self, step: int, line: dict[str, Any]) -> None:
         text = (
             f"loss {line['loss']:.3f}  {line['tokens_per_second']:,.0f} tokens/s  "

@@ -1,14 +1,17 @@
 """Documents as a source of the mixture: shuffled, split into rows without loss, damaged ones passed over and named."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import grain
 import numpy as np
 
-from generalist.corpora.corpus import BadExampleError, Corpus
-from generalist.tokenizers.document import Document, DocumentLayout, Words
+from generalist.corpora.corpus import BadExampleError, Corpus, sizes_of
+from generalist.envs.files import write_json
+from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
 from generalist.tokenizers.sequence import Capacity, TokenSequence
 
 TRIES = 1000
@@ -19,8 +22,9 @@ TRIES = 1000
 class DocumentSource:
     """Documents of one corpus: element i is a function of (seed, index of the source, i).
 
-    A text that is longer than a row is several elements, which together hold every byte of it once. Other documents
-    are one element each and lose what does not fit the row.
+    A text that is longer than a row is several elements, which together hold every byte of it once; where sizes are not
+    known before reading (TFDS), it is one element, another piece of it each time, drawn at random. Other documents are
+    one element each and lose what does not fit the row.
 
     Args:
         index: the source's number, stored with every token.
@@ -46,7 +50,7 @@ class DocumentSource:
     @cached_property
     def ends(self) -> np.ndarray | None:
         """int64[documents]: number of pieces up to each document's end; None where every document is one piece."""
-        sizes = self.corpus.sizes
+        sizes = sizes_of(self.corpus)
         if sizes is None or not len(sizes):
             return None
         pieces = np.maximum(1, -(-np.asarray(sizes, np.int64) // self.piece_bytes))
@@ -59,14 +63,20 @@ class DocumentSource:
         seed = np.random.default_rng((self.seed, self.index)).integers(2**31)
         return grain.MapDataset.range(count).shuffle(seed=int(seed))
 
-    def _read(self, piece: int) -> Document:
+    def _read(self, i: int) -> Document:
+        at = int(self._order[i])
         if self.ends is None:
-            return self.corpus[piece]
-        number = int(np.searchsorted(self.ends, piece, side="right"))
+            document = self.corpus[at]
+            if len(document) > 1 or not isinstance(document[0], Words):
+                return document
+            count = -(-len(document[0].text.encode(errors="replace")) // self.piece_bytes)
+            piece = np.random.default_rng((self.seed, self.index, i)).integers(max(1, count))
+            return (piece_of(document[0], int(piece), self.piece_bytes),)
+        number = int(np.searchsorted(self.ends, at, side="right"))
         first = int(self.ends[number - 1]) if number else 0
         [words] = self.corpus[number]
         assert isinstance(words, Words)
-        return (piece_of(words, piece - first, self.piece_bytes),)
+        return (piece_of(words, at - first, self.piece_bytes),)
 
     def document(self, i: int) -> Document:
         """The document, or piece of one, of element i; after a damaged one, the next that is not.
@@ -76,11 +86,21 @@ class DocumentSource:
         """
         for tried in range(TRIES):
             try:
-                return self._read(int(self._order[i + tried]))
+                return self._checked(self._read(i + tried))
             except BadExampleError as error:
                 problem = str(error)
                 self.bad.setdefault(problem.split(":")[0], problem)
         raise BadExampleError(f"{self.name}: {TRIES} documents in a row are damaged; the last: {problem}")
+
+    def _checked(self, document: Document) -> Document:
+        pictures = sum(isinstance(part, Picture) for part in document)
+        if pictures > self.pictures:
+            said = next((part.text for part in document if isinstance(part, Words)), "")
+            raise BadExampleError(
+                f"{self.name}, {said[:40]!r}: {pictures} pictures, a row has room for {self.pictures}; raise "
+                "pictures_per_row"
+            )
+        return document
 
     def __getitem__(self, i: int) -> TokenSequence:
         return self.layout.encode([self.document(int(i))], source=self.index, limit=self.sequence_length)
@@ -89,7 +109,7 @@ class DocumentSource:
     def capacity(self) -> Capacity:
         """The smallest row that holds any one element, with room for `pictures` pictures."""
         layout, count = self.layout, min(self.pictures, self.sequence_length // self.layout.picture_tokens)
-        if not count:
+        if self.pictures and not count:
             raise ValueError(
                 f"a picture of {self.name} has {layout.picture_tokens} tokens and does not fit sequence_length "
                 f"{self.sequence_length}; raise it, shrink pictures.shape, or show pictures whole (images conv)"
@@ -98,9 +118,9 @@ class DocumentSource:
             tokens=self.sequence_length,
             targets=self.sequence_length,
             patches=count * layout.patches,
-            patch_values=layout.patch_values,
+            patch_values=layout.patch_values if count else 0,
             images=0 if layout.patches else count,
-            image_shape=(0, 0, 0) if layout.patches else layout.pictures.shape,
+            image_shape=layout.pictures.shape if count and not layout.patches else (0, 0, 0),
         )
 
 
@@ -120,8 +140,9 @@ def _boundary(raw: bytes, at: int) -> int:
     return min(at, len(raw))
 
 
-def damaged(sources: object) -> Iterator[tuple[str, dict[str, str]]]:
-    """(name, damaged documents) of every source that met some."""
-    for source in sources if isinstance(sources, list | tuple) else ():
-        if isinstance(source, DocumentSource) and source.bad:
-            yield source.name, dict(source.bad)
+def keep_damaged(path: Path, sources: Sequence[Any]) -> int:
+    """Write the damaged documents that the sources met, by source and name, if there are any; gives their number."""
+    met = {source.name: dict(source.bad) for source in sources if isinstance(source, DocumentSource) and source.bad}
+    if met:
+        write_json(path, met)
+    return sum(map(len, met.values()))

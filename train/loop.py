@@ -7,6 +7,7 @@ from typing import Any
 from generalist.agent.sharding import make_mesh, split_cpu
 from generalist.train.config import TrainConfig
 from generalist.train.display import TrainingDisplay
+from generalist.train.documents import keep_damaged
 from generalist.train.flops import update_flops
 from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog, ends_in_checkpoint
@@ -77,6 +78,8 @@ def train(
         finally:
             writer.close()
             stream.close()
+    if leads() and (count := keep_damaged(run.directory / "damaged.json", mixture.sources)):
+        display.say(f"{count} damaged documents were passed over; {run.directory / 'damaged.json'} names them")
     if stop.received:
         raise Stopped(
             f"stopped on SIGTERM after update {number} of {config.steps}, whose checkpoint is saved",

@@ -3,21 +3,24 @@
 Everything that is needed to load the agent is inside.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cattrs
 
-from generalist.envs.files import read_json, write_json
+from generalist.envs.files import read_json, write_atomically, write_json
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.text import TextTokenizer
 from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import TrainConfig
-from generalist.train.sources import Mixture, layout_from_json, layout_to_json
+from generalist.train.sources import Mixture, layout_from_json, layout_to_json, make_text_tokenizer
 
 SCHEMA = 1
+TEXT_MODEL = "tokenizer.model"
+"""The run's own copy of a SentencePiece model."""
 PACKAGES = ("generalist", "jax", "flax", "optax", "orbax-checkpoint", "grain", "gymnasium", "numpy")
 
 
@@ -38,6 +41,11 @@ class Run:
     data: str
 
     @property
+    def text(self) -> TextTokenizer:
+        """The text tokenizer, from the run's own copy of its model."""
+        return make_text_tokenizer(_own_text(self.directory, self.config).text)
+
+    @property
     def checkpoints(self) -> Path:
         return self.directory / "checkpoints"
 
@@ -48,6 +56,12 @@ class Run:
         )
 
 
+def _own_text(directory: Path, config: TrainConfig) -> TrainConfig:
+    """The configuration with the run's copy of the text model, where it has one."""
+    copied = directory / TEXT_MODEL
+    return replace(config, text=replace(config.text, model=str(copied))) if copied.exists() else config
+
+
 def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
     """What must be equal for a checkpoint's tokens to mean the same."""
     return {"vocabulary": asdict(config.vocabulary)}
@@ -56,6 +70,8 @@ def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
 def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path) -> Run:
     """Make the directory and write its `config.json`; from then on it is a run."""
     directory.mkdir(parents=True, exist_ok=True)
+    if config.text.model:
+        write_atomically(directory / TEXT_MODEL, Path(config.text.model).read_bytes())
     stored = {
         "schema": SCHEMA,
         "config": cattrs.unstructure(config),
@@ -89,9 +105,9 @@ def read_run(directory: Path) -> Run:
             "its token ids mean something else; train again, or use the generalist that wrote it"
         )
     config = config_from_json(stored["config"])
+    own = _own_text(Path(directory), config)
     layouts = {
-        source.task: layout_from_json(stored["layouts"][source.task], config, source.layout)
-        for source in config.sources
+        source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources
     }
     return Run(Path(directory), config, layouts, stored["data"])
 

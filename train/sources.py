@@ -102,7 +102,7 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[DocumentS
             layout=DocumentLayout(config.vocabulary, text, each.pictures),
             corpus=open_corpus(each.corpus),
             sequence_length=config.sequence_length,
-            pictures=each.pictures_per_row,
+            pictures=each.room,
             seed=config.seed,
         )
         for number, each in enumerate(config.documents)
@@ -140,7 +140,7 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
     """What the agent must be able to read; equal to what `row_capacity` gives for the same layouts."""
     patches = [(layout.options.patch_size, layout.options.channels) for layout in layouts if layout.patch_count]
     images = [layout.image_shape for layout in layouts if layout.image_count]
-    for pictures in (each.pictures for each in config.documents):
+    for pictures in (each.pictures for each in config.documents if each.room):
         if pictures.images == "patches":
             patches.append((pictures.patch_size, pictures.shape[2]))
         else:

@@ -15,7 +15,7 @@ from generalist.agent.sharding import use_mesh
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import TrainConfig
 from generalist.train.processes import leads, wait_for_all
-from generalist.train.run import Run, read_run, write_run
+from generalist.train.run import TEXT_MODEL, Run, read_run, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
 
@@ -108,7 +108,15 @@ def _difference(old: TrainConfig, new: TrainConfig) -> str:
 
 def _remove_run(directory: Path) -> None:
     """Remove what a run writes, `config.json` first, so that a half-removed run is not taken for one."""
-    for name in ("config.json", "metrics.jsonl", "evaluation.json", "report.json", "report.html"):
+    for name in (
+        "config.json",
+        "metrics.jsonl",
+        "evaluation.json",
+        "report.json",
+        "report.html",
+        "damaged.json",
+        TEXT_MODEL,
+    ):
         (directory / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard", "evaluation", "profile"):
         shutil.rmtree(directory / name, ignore_errors=True)

@@ -5,9 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tiny import CONFIG, TASKS, demonstrations, trained
+from tiny import CONFIG, TASKS, demonstrations, train_here, trained
 
 from generalist.envs.files import write_json
+from generalist.tokenizers.sentencepiece_training import train_sentencepiece
+from generalist.tokenizers.text import SentencePieceTokenizer
+from generalist.tokenizers.vocabulary import Vocabulary
+from generalist.train.config import DocumentsConfig, TextConfig
 from generalist.train.run import read_run
 
 
@@ -41,3 +45,23 @@ def test_another_schema_is_refused(tmp_path):
 def test_unknown_fields_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"not a training configuration: .*wings"):
         read_run(changed(tmp_path, lambda stored: stored["config"]["agent"].update(wings=2)))
+
+
+def test_a_text_model_lies_in_the_run(tmp_path):
+    """So that the run can be loaded where the file that it was trained with is gone."""
+    model = tmp_path / "pieces.model"
+    train_sentencepiece(["a red ball and a blue key, a green box and a grey door"] * 20, model, 300)
+    tokenizer = SentencePieceTokenizer.load(model)
+    run = train_here(
+        tmp_path / "run",
+        sources=(),
+        documents=(DocumentsConfig(corpus="docstrings"),),
+        text=TextConfig(tokenizer="sentencepiece", model=str(model)),
+        vocabulary=Vocabulary(text_size=tokenizer.size),
+        steps=1,
+    )
+    model.unlink()
+    moved = Path(shutil.copytree(run, tmp_path / "moved"))
+    shutil.rmtree(run)
+    assert read_run(moved).text.version == tokenizer.version
+    assert read_run(moved).text.encode("a red key").tolist() == tokenizer.encode("a red key").tolist()
