@@ -54,7 +54,7 @@ def _entry(
             limit=config.documents,
             sampling=SamplingConfig(max_tokens=ANSWER_TOKENS),
             tokens=lambda text: len(writer.layout.text.encode(text)),
-            fits=lambda document: writer.length(document) <= window,
+            fits=lambda document: writer.length(document) < window,  # likelihoods add an `end` to a piece of a text
         )
         known = corpus_to_json(record)
         folder.mkdir(parents=True, exist_ok=True)

@@ -53,6 +53,7 @@ PACKAGES = (
     "metaworld",
     "minigrid",
     "scikit-learn",
+    "sacrebleu",
 )
 
 AGREEMENT_EPISODES = 5
