@@ -1,5 +1,8 @@
 """One embedder per modality: token table, patch residual block, vector network, whole-image convolution, positions."""
 
+import functools
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -50,11 +53,11 @@ def convolve(layer: nnx.Conv, x: Float[Array, "M h w I"]) -> Float[Array, "M h w
         padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
         shifts = [(row, column) for row in range(3) for column in range(3)]
         parts = (padded[:, i : i + height, j : j + width].reshape(-1, x.shape[3]) @ kernel[i, j] for i, j in shifts)
-        return sum(parts).reshape(*x.shape[:3], -1)
+        return functools.reduce(jnp.add, parts).reshape(*x.shape[:3], -1)
 
-    kernel = layer.kernel[...].astype(layer.dtype)
+    kernel, bias = (part.get_value().astype(layer.dtype) for part in (layer.kernel, cast(nnx.Param, layer.bias)))
     out = jax.lax.platform_dependent(x.astype(layer.dtype), kernel, cpu=products, default=native)
-    return out + layer.bias[...].astype(layer.dtype)[None, None, None, :]
+    return out + bias[None, None, None, :]
 
 
 def group_norm(channels: int, config: AgentConfig, rngs: nnx.Rngs) -> nnx.GroupNorm:

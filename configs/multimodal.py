@@ -7,6 +7,9 @@ The control tasks are those of the quickstart, shown as there; their demonstrati
 quickstart` collects. The corpora ship with Python, scikit-learn and MiniGrid: nothing is downloaded. Gato trains on
 text and images besides control with 14.7% of its tokens (Reed et al. 2022, tables 1 and 2); here it is about half,
 because a language is harder to learn than these tasks.
+
+18 minutes on two CPU cores. Control 0.96 of the expert, docstrings 2.00 bits per byte (a 5-gram model: 2.18), digits
+0.97; questions about scenes 0.43, which is little above guessing. `docs/language.md` has all of it.
 """
 
 from dataclasses import replace

@@ -160,4 +160,6 @@ def _documents(split: Split) -> tuple[Document, ...]:
 
 @cache
 def _sizes(split: Split) -> tuple[int, ...]:
-    return tuple(len(part.text.encode()) for document in _documents(split) for part in document)
+    return tuple(
+        len(part.text.encode()) for document in _documents(split) for part in document if isinstance(part, Words)
+    )

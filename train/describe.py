@@ -212,8 +212,9 @@ def _look(config: TrainConfig, index: int, source: SourceConfig, data: Path) -> 
     task = find_task(source.task)
     recorded = None
     if dataset_folder(data, source.task).exists():
-        alone = open_mixture(replace(config, sources=(source,)), data)
-        recorded = replace(alone.sources[0], index=index)
+        [alone] = open_mixture(replace(config, sources=(source,), documents=()), data).sources
+        assert isinstance(alone, TaskSource)
+        recorded = replace(alone, index=index)
     try:
         env = task.make()
     except MissingExtra:

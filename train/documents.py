@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grain
 import numpy as np
@@ -64,14 +64,15 @@ class DocumentSource:
         return grain.MapDataset.range(count).shuffle(seed=int(seed))
 
     def _read(self, i: int) -> Document:
-        at = int(self._order[i])
+        at = int(cast(int, self._order[i]))
         if self.ends is None:
             document = self.corpus[at]
-            if len(document) > 1 or not isinstance(document[0], Words):
-                return document
-            count = -(-len(document[0].text.encode(errors="replace")) // self.piece_bytes)
-            piece = np.random.default_rng((self.seed, self.index, i)).integers(max(1, count))
-            return (piece_of(document[0], int(piece), self.piece_bytes),)
+            match document:
+                case (Words() as words,):
+                    count = -(-len(words.text.encode(errors="replace")) // self.piece_bytes)
+                    piece = np.random.default_rng((self.seed, self.index, i)).integers(max(1, count))
+                    return (piece_of(words, int(piece), self.piece_bytes),)
+            return document
         number = int(np.searchsorted(self.ends, at, side="right"))
         first = int(self.ends[number - 1]) if number else 0
         [words] = self.corpus[number]

@@ -81,7 +81,7 @@ def padding_share(
         i = rng.choice(len(sources), p=share)
         size = element_sizes(sources[i], sizes[i], int(drawn[i]))
         drawn[i] += 1
-        fits = (bins + size <= limit).all(axis=1)
+        fits = np.asarray((bins + size <= limit).all(axis=1))
         if not fits.any():
             full.append(bins[:, 0].mean() / capacity.tokens)
             bins[:] = 0

@@ -308,7 +308,7 @@ def test_another_vocabulary_version_is_named(copy, monkeypatch, capsys):
     write_json(path, stored)
     before = untouched(copy)
     for command in (["eval", "runs/smoke"], TRAIN):
-        assert "vocabulary version 99, this version of generalist has 1" in refusal(command, capsys)
+        assert "vocabulary version 99, this version of generalist has 2" in refusal(command, capsys)
     assert untouched(copy) == before
 
 

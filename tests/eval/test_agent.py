@@ -139,7 +139,7 @@ def test_another_vocabulary_version_is_refused(tmp_path):
     stored = read_json(run / "config.json", "")
     stored["config"]["vocabulary"]["version"] = 99
     write_json(run / "config.json", stored)
-    with pytest.raises(CheckpointError, match="vocabulary version 99, this version of generalist has 1"):
+    with pytest.raises(CheckpointError, match="vocabulary version 99, this version of generalist has 2"):
         Agent.load(run)
 
 
