@@ -20,7 +20,7 @@ def run(script: Path, *arguments: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["training_step", "acting", "rollout", "growth", "scale"])
+@pytest.mark.parametrize("name", ["training_step", "acting", "generation", "rollout", "growth", "scale"])
 def test_it_runs_and_its_ratios_are_positive_numbers(name, tmp_path):
     run(BENCHMARKS / f"{name}.py", "--small", "--out", str(tmp_path))
     stored = json.loads((tmp_path / f"{name}.json").read_text())
