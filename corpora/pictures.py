@@ -1,5 +1,6 @@
 """Any image as a picture: files of the usual formats, and arrays of any dtype and number of channels."""
 
+import re
 from io import BytesIO
 from typing import BinaryIO
 
@@ -77,7 +78,7 @@ def decode_image(file: bytes | BinaryIO, name: str) -> Picture:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}; make it smaller")
             return to_picture(_array(ImageOps.exif_transpose(image)))
     except Exception as error:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error, ...
-        raise BadExampleError(f"{name}: no readable image ({' '.join(str(error).split()) or repr(error)})") from None
+        raise BadExampleError(f"{name}: no readable image ({_said(error)})") from None
 
 
 def _array(image: Image.Image) -> np.ndarray:
@@ -89,3 +90,9 @@ def _array(image: Image.Image) -> np.ndarray:
     elif image.mode not in ("L", "RGB", "RGBA", "I", "F") and not image.mode.startswith("I;16"):
         image = image.convert("RGB")
     return np.asarray(image)
+
+
+def _said(error: Exception) -> str:
+    """What Pillow says, without the stream that it names."""
+    text = " ".join(str(error).split()) or repr(error)
+    return re.sub(r" ?<_io\.\S+ object at \w+>", "", text)
