@@ -71,13 +71,23 @@ def stop_request() -> Iterator[StopRequest]:
 def stopping_at_once(where: str, how: str) -> Iterator[None]:
     """Inside, SIGTERM ends the worker processes and raises Stopped: for work that may be cut off anywhere."""
 
+    received = False
+
     def stop() -> None:
+        nonlocal received
+        received = True
         for child in multiprocessing.active_children():
             child.terminate()
         raise Stopped(where, how)
 
     with _handling(stop):
-        yield
+        try:
+            yield
+        except Exception as error:
+            # Raised inside a callback, Stopped is swallowed there; then the work fails for want of its processes.
+            if received and not isinstance(error, Stopped):
+                raise Stopped(where, how) from None
+            raise
 
 
 @contextmanager
