@@ -1,7 +1,6 @@
 """The network: a batch of token sequences in, logits of the next token out. `generalist.eval.agent.Agent` plays it."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,8 +55,8 @@ class Network(nnx.Module):
         """Embed every position. `key` draws patch positions as in training; None takes their rounded means."""
         x = self.tokens(batch.ids)
         if self.patch is not None and batch.patches.shape[1]:
-            patches = jax.checkpoint(embed_patches) if self.config.remat else embed_patches
-            rows = patches(self.patch, batch.patches, batch.patch_rows, batch.patch_cols, key)
+            used = batch.patch_at < batch.ids.shape[1]
+            rows = self.patch(batch.patches, batch.patch_rows, batch.patch_cols, used, key)
             x = place(x, rows, batch.patch_at)
         if self.vector is not None and batch.vectors.shape[1]:
             source = None if self.source is None else self.source(source_at(batch, batch.vector_at))
@@ -118,15 +117,18 @@ def unstacked(network: Network) -> Network:
     return copied
 
 
-def embed_patches(embedder: PatchEmbed, *features: Any) -> Float[Array, "B P D"]:
-    """A function of the parameters too, for rematerialisation."""
-    return embedder(*features)
-
-
 def place(x: Float[Array, "B T D"], rows: Float[Array, "B P D"], at: Int[Array, "B P"]) -> Float[Array, "B T D"]:
-    """Put feature rows at their positions, in place of the placeholder's embedding; rows at T or beyond are dropped."""
-    batch = jnp.arange(x.shape[0])[:, None]
-    return x.at[batch, at].set(rows.astype(x.dtype), mode="drop")
+    """Put feature rows at their positions, in place of the placeholder's embedding; rows at T or beyond are dropped.
+
+    No position is given twice. To tell the compiler so keeps it from asking, in every gradient, which row was last.
+    """
+    T, P = x.shape[1], rows.shape[1]
+    apart = jnp.where(at < T, at, T + jnp.arange(P)[None])
+
+    def one(x: jax.Array, rows: jax.Array, at: jax.Array) -> jax.Array:
+        return x.at[at].set(rows, mode="drop", unique_indices=True)
+
+    return jax.vmap(one)(x, rows.astype(x.dtype), apart)
 
 
 def source_at(batch: TokenBatch, at: Int[Array, "B N"]) -> Int[Array, "B N"]:

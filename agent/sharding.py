@@ -116,12 +116,15 @@ def spec(*names: str | None) -> PartitionSpec:
     return PartitionSpec(*(RULES[name] if name else None for name in names))
 
 
+def one_device() -> bool:
+    """Whether no mesh of several devices is in use."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.empty or mesh.size == 1
+
+
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Hold an activation to its logical layout; does nothing where no mesh of several devices is in use."""
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty or mesh.size == 1:
-        return x
-    return jax.lax.with_sharding_constraint(x, spec(*names))
+    return x if one_device() else jax.lax.with_sharding_constraint(x, spec(*names))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -1,7 +1,8 @@
 """The 1.2B preset compiled ahead of time for 64 and 256 devices: memory of one device, and what the devices exchange.
 
 Nothing is allocated or run. The devices are parts of the CPU, each mesh in a process of its own, so the figures are
-those of XLA's CPU compiler: it computes bfloat16 in float32, and an accelerator's combines collectives otherwise.
+those of XLA's CPU compiler: it computes bfloat16 in float32, as is predicted beside it, and an accelerator's combines
+collectives otherwise.
 """
 
 import json
@@ -21,7 +22,7 @@ from generalist.agent.config import InputSizes
 from generalist.agent.sharding import abstract_mesh, split_cpu
 from generalist.configs.gato_1_2b import config as gato_1_2b
 from generalist.tokenizers.sequence import Capacity
-from generalist.train.compiled import compile_update, compiled_memory
+from generalist.train.compiled import compile_update, compiled_memory, computed_in
 from generalist.train.footprint import footprint
 from generalist.train.step import abstract_state
 
@@ -108,7 +109,7 @@ def measure(mesh: tuple[int, int, int], *, layers: int, rows: int) -> dict[str, 
     seconds = time.perf_counter() - begun
     memory = compiled_memory(compiled)
     _, state = abstract_state(job, sizes, abstract_mesh(*mesh))
-    predicted = footprint(job, sizes, CAPACITY, mesh, state)
+    predicted = footprint(computed_in(job), sizes, CAPACITY, mesh, state)
     counts, bytes_ = exchanged(compiled.as_text())
     return {
         "mesh": " x ".join(map(str, mesh)),

@@ -134,16 +134,16 @@ def _memory(description: Description, name: str, out: Console) -> None:
     ]
     out.print(_table(rows, title=f"one device of {_mesh(description)}", right=tuple(heads.values())))
     out.print(
-        "* estimated; --compile asks the compiler. A block keeps T (2 D (8 + c) + 5 A c + 8 F c) bytes of a row,\n"
+        "* estimated; --compile asks the compiler. A block keeps T (2 D (8 + c) + 7 A c + 8 F c) bytes of a row,\n"
         "with remat T D c: c bytes of compute dtype, A heads x head_size, F half the feedforward width.",
         markup=False,
     )
 
 
 def _compiled(description: Description, name: str, out: Console) -> None:
-    if description.compiled is None:
+    mine, its = description.comparable, description.compiled
+    if mine is None or its is None:
         return
-    mine, its = description.memory[description.remat], description.compiled
     rows = [
         {
             "compiled": words,
@@ -154,6 +154,8 @@ def _compiled(description: Description, name: str, out: Console) -> None:
         for field, words in (("arguments", "state and batch"), ("temporary", "during the update"), ("total", "total"))
     ]
     out.print(_table(rows, title=f"the compiler for {jax.default_backend()}", right=tuple(rows[0])[1:]))
+    if mine != description.memory[description.remat]:
+        out.print("This compiler computes bfloat16 in float32, which is what is predicted beside it.", markup=False)
 
 
 def _table(rows: list[dict[str, Any]], *, title: str, right: tuple[str, ...] = ()) -> Any:

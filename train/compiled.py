@@ -4,7 +4,7 @@ The devices may be parts of the CPU, as many as the mesh asks for. Then the figu
 which fuses and schedules otherwise than an accelerator's and computes bfloat16 in float32.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -51,6 +51,13 @@ def compile_update(
     )
     with use_mesh(made):
         return jit_update(config, graphdef, state, loss_config(config, capacity)).lower(state, batch).compile()
+
+
+def computed_in(config: TrainConfig) -> TrainConfig:
+    """The config as the compiler here computes it: on a CPU, bfloat16 in float32."""
+    if jax.default_backend() != "cpu":
+        return config
+    return replace(config, agent=replace(config.agent, dtype="float32"))
 
 
 def compiled_memory(compiled: jax.stages.Compiled) -> CompiledMemory:

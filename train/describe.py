@@ -17,7 +17,7 @@ from generalist.envs.storage import dataset_folder
 from generalist.envs.task import MissingExtra, find_task
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
-from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory
+from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory, computed_in
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.data import TaskSource, check_timesteps, row_capacity
 from generalist.train.flops import update_flops
@@ -79,6 +79,7 @@ class Description:
         mesh: devices along each axis.
         memory: by `remat` off and on; `remat` says which of the two is configured.
         compiled: the compiler's own figures for the configured one, where they were asked for.
+        comparable: the prediction to set beside them, of the dtype that the compiler computes in.
         placements: of the parameters; the optimizer's moments lie as they do.
         update_flops: model FLOPs of an update (see `generalist.train.flops`), over all devices.
         tokens_per_update: positions that hold a token.
@@ -98,6 +99,7 @@ class Description:
     remat: bool
     memory: dict[bool, Footprint]
     compiled: CompiledMemory | None
+    comparable: Footprint | None
     placements: tuple[Placement, ...]
     update_flops: float
 
@@ -121,12 +123,16 @@ class Description:
             for row, task in zip(stored["tasks"], self.tasks, strict=True)
         ]
         stored["memory"] = {
-            "with_remat" if remat else "without_remat": asdict(memory)
-            | {"activations": memory.activations, "total": memory.total}
+            "with_remat" if remat else "without_remat": _footprint_to_json(memory)
             for remat, memory in self.memory.items()
         }
+        stored["comparable"] = self.comparable and _footprint_to_json(self.comparable)
         derived = ("parameter_count", "tokens_per_update", "flops_per_token")
         return stored | {name: getattr(self, name) for name in derived}
+
+
+def _footprint_to_json(memory: Footprint) -> dict[str, int]:
+    return asdict(memory) | {"activations": memory.activations, "total": memory.total}
 
 
 def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, compiled: bool = False) -> Description:
@@ -176,6 +182,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         remat=config.agent.remat,
         memory={remat: footprint(with_remat(config, remat), sizes, capacity, mesh, state) for remat in (False, True)},
         compiled=compiled_memory(compile_update(config, sizes, capacity, mesh)) if compiled else None,
+        comparable=footprint(computed_in(config), sizes, capacity, mesh, state) if compiled else None,
         placements=tuple(placements(state[0])),
         update_flops=update_flops(config.agent, sizes, capacity, config.batch_size),
     )

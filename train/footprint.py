@@ -1,9 +1,9 @@
 """Memory of one device during an update: what is stored is exact, what is computed is estimated by a formula.
 
 Parameters, optimizer and batch are counted from their shapes and shardings. Activations are those that the backward
-pass needs, plus the largest workspace, with the shares that XLA was seen to use on a CPU in float32; other compilers
-keep less by fusing or more by scheduling, so expect the truth within a factor of two there. Nothing is allocated and no
-devices are needed: the mesh is abstract.
+pass needs, plus the largest workspace, with the shares that XLA was seen to use on a CPU (`benchmarks/memory.py`);
+other compilers keep less by fusing or more by scheduling, so expect the truth within a factor of two there. Nothing is
+allocated and no devices are needed: the mesh is abstract.
 """
 
 import math
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.embed import PATCHES_AT_ONCE
 from generalist.agent.network import table_rows
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
@@ -23,11 +24,29 @@ from generalist.train.step import State
 FLOAT = 4
 """Bytes of what is kept in float32 whatever the compute dtype: norms' inputs, softmax, logits."""
 
-WORKSPACE = {False: (0.5, 1.8), True: (1.0, 0.9)}
-"""Of a block's backward pass, by `remat`: shares of the block's activations and of its attention scores; measured."""
 
-PATCHES = 1.15
-"""What computing the patch embedder again takes, over what it would keep; measured."""
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """What a block's backward pass has in work, in multiples of sizes that follow from its shapes; measured.
+
+    Args:
+        residual: float32 copies of the residual stream.
+        activations: of what the backward pass of a block needs.
+        scores: float32 copies of a block's attention scores.
+        gathered: of a block's parameters that other devices hold, brought here for the block, as their gradients are.
+    """
+
+    residual: float
+    activations: float
+    scores: float
+    gathered: float
+
+
+SHARES = {
+    False: Shares(residual=18, activations=0, scores=2.1, gathered=1.85),
+    True: Shares(residual=4, activations=0.7, scores=0.8, gathered=1.05),
+}
+"""By `remat`, with which the compiler is asked for little memory too; see `generalist.train.step.MEMORY_FIRST`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +59,8 @@ class Footprint:
         batch: token arrays and features of the device's rows.
         embedders: activations of the patch, vector and image embedders that the backward pass keeps.
         blocks: activations of the trunk that the backward pass keeps.
-        workspace: the largest of what one block, the logits and, where they are not kept, the patches need while
-            their gradients are computed.
+        workspace: the largest of what one block, the logits and the patches need while their gradients are computed;
+            gathered parameters included.
     """
 
     parameters: int
@@ -90,21 +109,32 @@ def footprint(
             f"{shards} devices (mesh data {mesh[0]} x fsdp {mesh[1]}); make the batch a multiple, or change the mesh"
         )
     rows, agent = part // shards, config.agent
+    tokens, tensor = rows * capacity.tokens, mesh[2]
     parameters = bytes_per_device(state[0])
-    one = rows * block_activations(agent, capacity.tokens, mesh[2])
-    carried = rows * agent.layers * capacity.tokens * agent.width * jnp.dtype(agent.dtype).itemsize
-    linear, scores = WORKSPACE[agent.remat]
-    block = linear * one + scores * rows * attention_scores(agent, capacity.tokens, mesh[2])
+    residual, one = tokens * agent.width * FLOAT, rows * block_activations(agent, capacity.tokens, tensor)
+    gathered = block_parameters(agent, tensor) * FLOAT * (1 - 1 / mesh[1])
+    kernel = sizes.patch_size**2 * agent.patch_channels * agent.width * FLOAT
+    shares = SHARES[agent.remat]
+    block = (
+        shares.residual * residual
+        + shares.activations * one
+        + shares.scores * rows * attention_scores(agent, capacity.tokens, tensor)
+        + shares.gathered * gathered
+    )
     logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))
-    patches = int(rows * patch_activations(agent, sizes, capacity) * (PATCHES if agent.remat else 1))
+    carried = tokens * agent.width * jnp.dtype(agent.dtype).itemsize
     return Footprint(
         parameters=parameters,
         optimizer=bytes_per_device(state[1]),
         gradients=parameters * (2 if config.accumulation > 1 else 1),
         batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
-        embedders=rows * embedder_activations(agent, sizes, capacity) + (0 if agent.remat else patches),
-        blocks=carried if agent.remat else agent.layers * one,
-        workspace=max(int(block), rows * head_activations(agent, sizes, logits), patches if agent.remat else 0),
+        embedders=rows * embedder_activations(agent, sizes, capacity),
+        blocks=agent.layers * (carried if agent.remat else one),
+        workspace=max(
+            int(block),
+            rows * head_activations(agent, sizes, logits),
+            rows * patch_activations(agent, sizes, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
+        ),
     )
 
 
@@ -114,16 +144,22 @@ def bytes_per_device(state: Any) -> int:
     return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
 
 
+def block_parameters(config: AgentConfig, tensor: int = 1) -> int:
+    """Number of parameters of the matrices of one block, of one part of the tensor axis."""
+    D, A, F = config.width, config.heads * config.head_size, config.feedforward // 2
+    return (4 * D * A + 3 * D * F) // tensor
+
+
 def block_activations(config: AgentConfig, T: int, tensor: int = 1) -> int:
     """Bytes that the backward pass of one block needs of one row of T tokens.
 
     With c bytes of compute dtype, A = heads x head_size and F = feedforward / 2, both divided over the tensor axis:
-    T (2 D (8 + c) + 5 A c + 8 F c) for the norms (two float32 copies each), query, key, value and output, and the gated
-    GELU. Attention scores are computed again and not kept.
+    T (2 D (8 + c) + 7 A c + 8 F c) for the norms (two float32 copies each), query, key, value and output, some of them
+    both ways around, and the gated GELU. Attention scores are computed again and not kept.
     """
     c, D = jnp.dtype(config.dtype).itemsize, config.width
     A, F = config.heads * config.head_size / tensor, config.feedforward / 2 / tensor
-    return int(T * (2 * D * (2 * FLOAT + c) + 5 * A * c + 8 * F * c))
+    return int(T * (2 * D * (2 * FLOAT + c) + 7 * A * c + 8 * F * c))
 
 
 def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:
@@ -132,22 +168,23 @@ def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:
 
 
 def patch_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes that the backward pass needs of the patch embedder, of one row.
+    """Bytes that the patches of one row need while their gradients are computed.
 
-    For each pixel and channel four float32 values of the two group norms and eleven in the compute dtype.
+    For each pixel and channel of those in work together four float32 values of the two group norms and eleven in the
+    compute dtype; of all patches the features and their gradient.
     """
     c = jnp.dtype(config.dtype).itemsize
-    pixels = capacity.patches * sizes.patch_size**2
-    return pixels * config.patch_channels * (4 * FLOAT + 11 * c)
+    features = sizes.patch_size**2 * config.patch_channels
+    return features * (min(capacity.patches, PATCHES_AT_ONCE) * (4 * FLOAT + 11 * c) + capacity.patches * c)
 
 
 def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes that the backward pass needs of the vector and image embedders, of one row.
+    """Bytes that the backward pass keeps of the embedders, of one row.
 
-    A vector keeps five values of its hidden layer, an image five of each of its two layers.
+    A patch keeps its features, a vector five values of its hidden layer, an image five of each of its two layers.
     """
     c = jnp.dtype(config.dtype).itemsize
-    total = 0
+    total = capacity.patches * sizes.patch_size**2 * config.patch_channels * c
     if sizes.vector_values:
         total += capacity.vectors * (5 * config.vector_hidden + sizes.vector_values) * c
     if sizes.image_shape[0]:

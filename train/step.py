@@ -22,6 +22,9 @@ from generalist.train.streams import rows_here
 State = Any
 """`nnx.State` of (network, optimizer): a pytree of arrays."""
 
+MEMORY_FIRST: dict[str, Any] = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+"""For an update that rematerialises: on a CPU, XLA else spends memory to have more to do at the same time."""
+
 
 def make_create(config: TrainConfig, sizes: InputSizes) -> Callable[[], tuple[Network, nnx.Optimizer]]:
     """A function that initialises agent and optimizer from the run's seed."""
@@ -114,7 +117,8 @@ def jit_update(config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: 
             optimizer.update(network, gradients)
         return nnx.state((network, optimizer)), metrics
 
-    return jax.jit(update, donate_argnums=0, out_shardings=(shardings, PartitionSpec()))
+    options = MEMORY_FIRST if config.agent.remat else None
+    return jax.jit(update, donate_argnums=0, out_shardings=(shardings, PartitionSpec()), compiler_options=options)
 
 
 def accumulate(gradient: Callable, parameters: Any, batch: TokenBatch, key: jax.Array, parts: int):

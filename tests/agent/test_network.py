@@ -8,9 +8,9 @@ from flax import nnx
 from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jitted, network, padded
 
 from generalist.agent.cache import empty_cache, extend
-from generalist.agent.config import AgentConfig
-from generalist.agent.embed import convolution, convolve, interval_index
-from generalist.agent.network import Network, parameter_count, unstacked
+from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.embed import PATCHES_AT_ONCE, PatchEmbed, convolution, convolve, in_parts, interval_index
+from generalist.agent.network import Network, parameter_count, place, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
 
@@ -191,3 +191,37 @@ def test_a_convolution_as_products_is_the_convolution(edge):
     np.testing.assert_allclose(convolve(layer, x), layer(x), atol=1e-5)
     for ours, theirs in zip(*(jax.tree.leaves(gradients(f)) for f in (convolve, lambda m, x: m(x))), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("patches", [PATCHES_AT_ONCE, 3 * PATCHES_AT_ONCE + 3])
+def test_patches_in_parts_are_all_that_are_used_and_so_are_their_gradients(patches, devices):
+    with use_mesh(make_mesh(devices)):
+        layer = PatchEmbed(CONFIG, InputSizes(vocabulary=8, patch_size=4), rngs=nnx.Rngs(0))
+    x = jax.random.normal(jax.random.key(1), (2, patches, 4 * 4 * 3))
+    used = jnp.arange(patches)[None] < jnp.asarray([[3], [PATCHES_AT_ONCE + 1]])
+    graphdef, state = nnx.split(layer)
+
+    def gradients(parts):
+        def loss(state, x):
+            found = parts(nnx.merge(graphdef, state).residual_block, x)
+            return (jnp.arange(patches)[None, :, None] * jnp.sin(jnp.where(used[..., None], found, 0))).sum(), found
+
+        (_, found), rest = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(state, x)
+        return np.where(used[..., None], found, 0), rest
+
+    with use_mesh(make_mesh(devices)):
+        ours = gradients(lambda function, x: in_parts(function, x, used))
+        whole = gradients(lambda function, x: function(x))
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-3)
+
+
+def test_features_take_the_places_they_are_given_and_the_gradient_goes_with_them():
+    x, rows = jnp.zeros((2, 5, 1)), jnp.asarray([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]])
+    at = jnp.asarray([[3, 0, 5], [4, 5, 5]])  # 5 is beyond the row: unused, as often as it likes
+    weight = jnp.asarray([[[1.0], [2.0], [3.0], [4.0], [5.0]], [[6.0], [7.0], [8.0], [9.0], [10.0]]])
+    assert place(x, rows, at)[..., 0].tolist() == [[2, 0, 0, 1, 0], [0, 0, 0, 0, 4]]
+    under, of_rows = jax.grad(lambda x, rows: (place(x, rows, at) * weight).sum(), (0, 1))(x, rows)
+    assert of_rows[..., 0].tolist() == [[4, 1, 0], [10, 0, 0]]
+    assert under[..., 0].tolist() == [[0, 2, 3, 0, 5], [6, 7, 8, 9, 0]]
