@@ -43,6 +43,11 @@ def sizes_of(corpus: Corpus) -> Sequence[int] | None:
     return getattr(corpus, "sizes", None)
 
 
+def groups_of(corpus: Corpus) -> Sequence[int]:
+    """Number of the picture of each document where several may share one (`corpus.groups`), else of the document."""
+    return getattr(corpus, "groups", range(len(corpus)))
+
+
 @dataclass(frozen=True)
 class Part:
     """Some documents of a corpus, by number."""
@@ -71,14 +76,16 @@ class Part:
 
 
 def every_so_manieth(corpus: Corpus, split: Split, *, every: int = HELD_OUT) -> Part:
-    """The training or test documents of a corpus that has no split of its own.
+    """The training or test documents of a corpus that has no split of its own; a picture is in one of them.
 
     Raises:
         ValueError: the split is neither, or would be empty.
     """
     if split not in ("train", "test"):
         raise ValueError(f"this corpus has the splits train and test, not {split}")
-    chosen = [index for index in range(len(corpus)) if (index % every == every - 1) == (split == "test")]
+    groups = groups_of(corpus)
+    chosen = [index for index, group in enumerate(groups) if (group % every == every - 1) == (split == "test")]
     if not chosen:
-        raise ValueError(f"the {split} split is empty: the corpus has {len(corpus)} documents, every {every}th is test")
+        many = f"{len(corpus)} documents" + ("" if isinstance(groups, range) else f" of {max(groups) + 1} pictures")
+        raise ValueError(f"the {split} split is empty: the corpus has {many}, every {every}th is test")
     return Part(corpus, chosen)

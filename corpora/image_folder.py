@@ -5,6 +5,7 @@ A line has `file_name`, a path inside the folder, and says what to answer: `ques
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,19 @@ class ImageFolder:
     lines: JsonLines
     measure: Measure
     labels: tuple[str, ...]
+
+    @cached_property
+    def groups(self) -> tuple[int, ...]:
+        """Number of the picture of each line, in the order in which they first appear; a damaged line has its own."""
+        numbers: dict[str | int, int] = {}
+        return tuple(numbers.setdefault(self._file_name(index), len(numbers)) for index in range(len(self)))
+
+    def _file_name(self, index: int) -> str | int:
+        try:
+            name = self.lines[index].get("file_name")
+        except BadExampleError:
+            name = None
+        return name if isinstance(name, str) else index
 
     def __len__(self) -> int:
         return len(self.lines)

@@ -48,5 +48,8 @@ def open_corpus(name: str, split: Split = "train") -> Corpus:
         known = [*BUILT_IN, *(f"{each}:PATH" for each in KINDS)]
         near = get_close_matches(name, known, n=3, cutoff=0.4) or get_close_matches(f"{kind}:PATH", known, n=3)
         raise ValueError(f"no corpus {name!r}; did you mean {', '.join(near or known)}?")
+    module = import_module(KINDS[kind][0])
+    if kind == "tfds":
+        return module.open_split(path, split)
     options = {"targets": "all"} if kind == "chat-all" else {}
-    return every_so_manieth(import_module(KINDS[kind][0]).open_corpus(path, **options), split)
+    return every_so_manieth(module.open_corpus(path, **options), split)

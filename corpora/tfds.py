@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from generalist.corpora.corpus import BadExampleError, Measure
+from generalist.corpora.corpus import BadExampleError, Corpus, Measure, Split, every_so_manieth
 from generalist.corpora.pictures import decode_image, to_picture
 from generalist.tokenizers.document import Document, Picture, Words
 
@@ -52,6 +52,20 @@ SETS: dict[str, Fields] = {
 """By the name of the data set, with its config where configs differ. Others are looked at: see `fields_of`."""
 
 
+TEST_SPLITS = ("test", "validation", "val")
+"""What a data set may call the split that training does not see; the first that it has is taken."""
+
+
+def open_split(path: str, split: Split) -> Corpus:
+    """The training or test documents: of the data set's own splits, else every so-manieth. Raises as `open_corpus`."""
+    own = next((name for name in TEST_SPLITS if name in _open_builder(path)[0].info.splits), None)
+    if own is None:
+        return every_so_manieth(open_corpus(path), split)
+    if split not in ("train", "test"):
+        raise ValueError(f"tfds:{path} has the splits train and test, not {split}")
+    return open_corpus(path, split="train" if split == "train" else own)
+
+
 def open_corpus(path: str, *, split: str = "train") -> "Prepared":
     """The examples of one split of a prepared data set.
 
@@ -66,9 +80,7 @@ def open_corpus(path: str, *, split: str = "train") -> "Prepared":
     """
     import tensorflow_datasets as tfds
 
-    name, _, folder = path.partition("@")
-    place = _find(name, Path(folder or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser())
-    builder = tfds.builder_from_directory(place)
+    builder, name, place = _open_builder(path)
     fields = SETS.get(name) or SETS.get(name.split("/")[0]) or fields_of(builder.info.features, name)
     _check_files(builder, split, place)
     image, label = (_feature(builder, key, place) for key in (fields.image, fields.label))
@@ -77,6 +89,15 @@ def open_corpus(path: str, *, split: str = "train") -> "Prepared":
     as_bytes = {fields.image: skip} if isinstance(image, tfds.features.Image) else None
     source = builder.as_data_source(split, decoders=as_bytes)  # pyright: ignore[reportCallIssue]
     return Prepared(source, f"{place} {split}", fields, tuple(label.names) if label else ())
+
+
+def _open_builder(path: str) -> tuple[Any, str, Path]:
+    """The builder of NAME or NAME@FOLDER, its name and its folder."""
+    import tensorflow_datasets as tfds
+
+    name, _, folder = path.partition("@")
+    place = _find(name, Path(folder or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser())
+    return tfds.builder_from_directory(place), name, place
 
 
 def _find(name: str, folder: Path) -> Path:

@@ -35,6 +35,26 @@ def test_every_so_manieth_document_is_the_test_split():
     assert HELD_OUT == 50
 
 
+def test_questions_about_one_picture_are_in_one_split(tmp_path):
+    """Picture 49 of the order in which they come, and only it, is test; a damaged line stands for a picture."""
+    rows = [{"file_name": f"{n // 3}.png", "question": f"{n}?", "answer": "yes"} for n in range(180)]
+    lines = [json.dumps(row) for row in (*rows, *rows[:2])]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(["{damaged", *lines]))
+    for n in range(60):
+        Image.fromarray(np.full((3, 3), n, np.uint8)).save(tmp_path / f"{n}.png")
+    train, test = (open_corpus(f"images:{tmp_path}", split) for split in ("train", "test"))
+    assert [
+        (int(document[0].pixels[0, 0, 0]), document[1].text) for document in (test[i] for i in range(len(test)))
+    ] == [
+        (48, "144?"),
+        (48, "145?"),
+        (48, "146?"),
+    ]
+    assert len(train) == 183 - 3
+    with pytest.raises(ValueError, match="the corpus has 183 documents of 61 pictures, every 70th is test"):
+        every_so_manieth(train.corpus, "test", every=70)
+
+
 def test_a_split_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="has the splits train and test, not heldout"):
         every_so_manieth(Numbers(100), "heldout")
@@ -48,8 +68,10 @@ def text(folder):
 
 
 def images(folder):
-    Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / "a.png")
-    (folder / "metadata.jsonl").write_text("\n".join([json.dumps({"file_name": "a.png", "text": "x"})] * 100))
+    for n in range(100):
+        Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / f"{n}.png")
+    rows = (json.dumps({"file_name": f"{n}.png", "text": "x"}) for n in range(100))
+    (folder / "metadata.jsonl").write_text("\n".join(rows))
 
 
 def chat(folder):

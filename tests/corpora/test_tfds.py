@@ -8,6 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from generalist.corpora import open as opening
 from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.tfds import SETS, fields_of, open_corpus
 from generalist.tokenizers.document import Words
@@ -58,6 +59,19 @@ def test_images_and_labels(tmp_path):
     assert picture.pixels.shape == (4, 5, 1)
     assert (picture.pixels == 4).all()
     assert len(open_corpus(f"mnist@{tmp_path}", split="train[:3]")) == 3
+
+
+@pytest.mark.parametrize("own", ["test", "validation", None])
+def test_a_split_that_the_data_set_has_is_the_test_split(tmp_path, own):
+    prepare(tmp_path, "mnist", LABELLED, digits(60), splits=("train", own) if own else ("train",), shard=100)
+    found = {split: opening.open_corpus(f"tfds:mnist@{tmp_path}", split) for split in ("train", "test")}
+    assert {split: len(corpus) for split, corpus in found.items()} == (
+        {"train": 60, "test": 60} if own else {"train": 59, "test": 1}
+    )
+    if own:
+        assert found["test"].where.endswith(own)
+    with pytest.raises(ValueError, match="has the splits train and test, not heldout"):
+        opening.open_corpus(f"tfds:mnist@{tmp_path}", "heldout")
 
 
 def test_the_folder_of_tfds_is_the_default(tmp_path, monkeypatch):
