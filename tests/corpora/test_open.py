@@ -36,22 +36,18 @@ def test_every_so_manieth_document_is_the_test_split():
 
 
 def test_questions_about_one_picture_are_in_one_split(tmp_path):
-    """Picture 49 of the order in which they come, and only it, is test; a damaged line stands for a picture."""
+    """Picture 49 of the order in which they come, and only it, is test; each damaged line stands for a picture."""
     rows = [{"file_name": f"{n // 3}.png", "question": f"{n}?", "answer": "yes"} for n in range(180)]
     lines = [json.dumps(row) for row in (*rows, *rows[:2])]
-    (tmp_path / "metadata.jsonl").write_text("\n".join(["{damaged", *lines]))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(["{damaged", "{damaged", *lines]))
     for n in range(60):
         Image.fromarray(np.full((3, 3), n, np.uint8)).save(tmp_path / f"{n}.png")
     train, test = (open_corpus(f"images:{tmp_path}", split) for split in ("train", "test"))
-    assert [
-        (int(document[0].pixels[0, 0, 0]), document[1].text) for document in (test[i] for i in range(len(test)))
-    ] == [
-        (48, "144?"),
-        (48, "145?"),
-        (48, "146?"),
-    ]
-    assert len(train) == 183 - 3
-    with pytest.raises(ValueError, match="the corpus has 183 documents of 61 pictures, every 70th is test"):
+    found = [test[index] for index in range(len(test))]
+    assert [int(picture.pixels[0, 0, 0]) for picture, *_ in found] == [47, 47, 47]
+    assert [question.text for _, question, _ in found] == ["141?", "142?", "143?"]
+    assert len(train) == 184 - 3
+    with pytest.raises(ValueError, match="the corpus has 184 documents of 62 pictures, every 70th is test"):
         every_so_manieth(train.corpus, "test", every=70)
 
 
