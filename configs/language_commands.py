@@ -201,7 +201,7 @@ class Talk:
         said = (*pictures, user, words) if self.picture_first else (user, *pictures, words)
         asked = (*said, Speaker("assistant"))
         window = self.writer.config.window
-        turns = fitting(self.turns, asked, self.writer.length, window - min(self.sampling.max_tokens, window // 2))
+        turns = fitting(self.turns, asked, self.writer.length, window - min(self.sampling.max_tokens, window // 4))
         pieces = self.writer.stream(_joined(turns, asked), self.sampling, stop=self.stop, seed=self.answers)
         if forgotten := len(self.turns) - len(turns):
             print_notice(f"the dialogue is longer than the agent can see: forgot the oldest {forgotten} of its turns")

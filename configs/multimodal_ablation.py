@@ -14,7 +14,7 @@ from generalist.configs.experiment import Experiment
 from generalist.configs.multimodal import STEPS
 from generalist.configs.multimodal import config as multimodal
 
-SHARES = {"control": 0.536, "text": 0.350, "pictures": 0.114}
+SHARES = {"control": 0.406, "text": 0.283, "pictures": 0.311}
 """Of the tokens of `multimodal`, from its metrics.jsonl."""
 
 

@@ -186,7 +186,7 @@ def test_pictures_stand_where_the_corpus_has_them(images):
 
 
 def test_the_oldest_turns_are_dropped_whole(capsys):
-    recorder = Recorder(window=80)
+    recorder = Recorder(window=68)  # a quarter is for the answer
     talk = Talk(recorder, SamplingConfig(max_tokens=30))  # pyright: ignore[reportArgumentType]
     for message in ("a" * 20, "b" * 20, "c" * 5, "d" * 300, "e"):
         talk.hear(message)
@@ -197,7 +197,7 @@ def test_the_oldest_turns_are_dropped_whole(capsys):
     assert errors.count("forgot the oldest 1 of its turns") == 2
     assert "error: too long" in errors
     assert texts(recorder.prompts[3])[-6:] == ["c" * 5, "<assistant>", "answer 2", "<user>", "e", "<assistant>"]
-    assert all(recorder.length(prompt) <= 50 for prompt in recorder.prompts)
+    assert all(recorder.length(prompt) <= 51 for prompt in recorder.prompts)
     turns: list[Document] = [(Words("a" * size),) for size in (30, 20, 10)]
     assert fitting(turns, (), recorder.length, 33) == turns[1:]
     assert fitting(turns, (), recorder.length, 32) == turns[2:]
