@@ -8,8 +8,8 @@ quickstart` collects. The corpora ship with Python, scikit-learn and MiniGrid: n
 text and images besides control with 14.7% of its tokens (Reed et al. 2022, tables 1 and 2); here it is 59%, because a
 language is harder to learn than these tasks.
 
-27 minutes on two CPU cores with other work beside. Control 0.96 of the expert, docstrings 2.02 bits per byte (a 5-gram model: 2.18),
-digits 0.97, questions about scenes 0.80. `docs/language.md` has all of it.
+27 minutes on two CPU cores with other work beside. Control 0.96 of the expert, docstrings 2.02 bits per byte (a 5-gram
+model: 2.18), digits 0.97, questions about scenes 0.80. `docs/language.md` has all of it.
 """
 
 from dataclasses import replace
