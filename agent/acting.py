@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
 
 from generalist.agent.cache import Cache, clear, extend
+from generalist.agent.compilation import on_cpu
 from generalist.agent.config import DecodeConfig
 from generalist.agent.network import Network
 from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
@@ -109,7 +110,7 @@ jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"]
 @cache
 def make_act(graphdef: nnx.GraphDef, vocabulary: Vocabulary, config: DecodeConfig) -> Callable:
     """A compiled `act(state, cache, batch, last, fresh, spec, seeds, steps) -> (ids, values, cache)`; see `act`."""
-    return jax.jit(partial(act, graphdef, vocabulary, config), donate_argnums=1, compiler_options=IN_PLACE)
+    return jax.jit(partial(act, graphdef, vocabulary, config), donate_argnums=1, compiler_options=on_cpu(IN_PLACE))
 
 
 def act(
@@ -197,4 +198,4 @@ def make_prefill(graphdef: nnx.GraphDef) -> Callable:
     def prefill(state: nnx.State, cache: Cache, batch: TokenBatch, fresh: Bool[Array, " B"]) -> Cache:
         return extend(nnx.merge(graphdef, state), clear(cache, fresh), batch)[1]
 
-    return jax.jit(prefill, donate_argnums=1, compiler_options=IN_PLACE)
+    return jax.jit(prefill, donate_argnums=1, compiler_options=on_cpu(IN_PLACE))

@@ -39,6 +39,11 @@ def keep_compilations() -> Path | None:
     return folder
 
 
+def on_cpu(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Options of XLA for CPU, for `jax.jit`; None on another backend, which may refuse what it does not know."""
+    return options if jax.default_backend() == "cpu" else None
+
+
 def cache_folder() -> Path:
     """`generalist/jax/<processor>` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache).
 

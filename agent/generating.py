@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt32
 from generalist.agent.acting import IN_PLACE
 from generalist.agent.attention import attend_in_blocks, marks
 from generalist.agent.cache import Cache, extend
+from generalist.agent.compilation import on_cpu
 from generalist.agent.network import Network
 from generalist.agent.sampling import SamplingConfig
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch
@@ -147,7 +148,7 @@ def make_read(graphdef: nnx.GraphDef, vocabulary: Vocabulary, words: int) -> Cal
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
         return text_logits(network, hidden, words, vocabulary.end), cache
 
-    return jax.jit(read, donate_argnums=1, compiler_options=IN_PLACE)
+    return jax.jit(read, donate_argnums=1, compiler_options=on_cpu(IN_PLACE))
 
 
 @cache
@@ -168,7 +169,9 @@ def make_begin(vocabulary: Vocabulary, words: int) -> Callable:
 @cache
 def make_write(graphdef: nnx.GraphDef, vocabulary: Vocabulary, words: int, count: int) -> Callable:
     """A compiled `write(state, cache, rows, drawing) -> (ids, rows, cache)` that draws `count` more tokens; `write`."""
-    return jax.jit(partial(write, graphdef, vocabulary, words, count), donate_argnums=(1, 2), compiler_options=IN_PLACE)
+    return jax.jit(
+        partial(write, graphdef, vocabulary, words, count), donate_argnums=(1, 2), compiler_options=on_cpu(IN_PLACE)
+    )
 
 
 def write(

@@ -10,6 +10,7 @@ from flax import nnx
 from jax.sharding import AbstractMesh, Mesh, PartitionSpec
 
 from generalist.agent.batch import TokenBatch
+from generalist.agent.compilation import on_cpu
 from generalist.agent.config import InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
 from generalist.agent.network import Network, sharded_sizes
@@ -117,7 +118,7 @@ def jit_update(config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: 
             optimizer.update(network, gradients)
         return nnx.state((network, optimizer)), metrics
 
-    options = MEMORY_FIRST if config.agent.remat else None
+    options = on_cpu(MEMORY_FIRST) if config.agent.remat else None
     return jax.jit(update, donate_argnums=0, out_shardings=(shardings, PartitionSpec()), compiler_options=options)
 
 

@@ -82,3 +82,9 @@ def test_another_processor_has_another_folder(monkeypatch):
     assert compilation.cache_folder() == here
     monkeypatch.setattr(compilation, "processor", lambda: "another")
     assert compilation.cache_folder() != here
+
+
+def test_options_for_the_cpu_go_to_no_other_backend(monkeypatch):
+    assert compilation.on_cpu({"a": True}) == {"a": True}
+    monkeypatch.setattr(compilation.jax, "default_backend", lambda: "gpu")
+    assert compilation.on_cpu({"a": True}) is None
