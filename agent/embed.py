@@ -154,8 +154,9 @@ def in_parts(
 def _scan_parts(
     function: Callable[[jax.Array], jax.Array], patches: jax.Array, used: jax.Array, size: int
 ) -> Float[Array, "B P features"]:
-    """`in_parts`, with parts of `size` patches of each row."""
+    """`in_parts`, with parts of at most `size` patches of each row."""
     B, P, values = patches.shape
+    size = min(size, P)
     parts = -(-P // size)
     padded = jnp.pad(patches, ((0, 0), (0, parts * size - P), (0, 0))).reshape(B, parts, size, values)
     asked = jnp.pad(used, ((0, 0), (0, parts * size - P))).reshape(B, parts, size).any(axis=(0, 2))

@@ -6,6 +6,7 @@ import jax
 import pytest
 from flax import nnx
 
+from generalist.agent import embed
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
@@ -33,8 +34,12 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_three_times_what_xla_counts_in_the_forward_pass(case):
-    """A backward pass takes twice the forward one's products; norms and softmax are what XLA counts beside them."""
+def test_three_times_what_xla_counts_in_the_forward_pass(case, monkeypatch):
+    """A backward pass takes twice the forward one's products; norms and softmax are what XLA counts beside them.
+
+    XLA counts a loop once, so that all patches have to be one part.
+    """
+    monkeypatch.setattr(embed, "PATCHES_AT_ONCE", 512)
     sizes, features = CASES[case]
     capacity = Capacity(
         tokens=512, targets=32, vector_values=sizes.vector_values, image_shape=sizes.image_shape, **features
