@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -80,7 +80,11 @@ def test_the_space_that_comes_back_draws_the_same_samples(space, seed):
     again = through_json(space)
     space.seed(seed)
     again.seed(seed)
-    one, other = space.sample(), again.sample()
+    try:
+        one = space.sample()
+    except ValueError:  # Gymnasium adds 1 to the highest value, which int64's highest does not survive
+        reject()
+    other = again.sample()
     for path, _ in space_leaves(space):
         np.testing.assert_array_equal(value_at(one, path), value_at(other, path))
 
