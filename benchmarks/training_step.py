@@ -6,37 +6,19 @@ everything that is not a matrix product count as nothing. One update of AdamW in
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import jax
 from common import matrix_peak, parser, save, store
 from fake import full_batch
+from shapes import Case, job
 
 from generalist.agent.batch import abstract_batch
-from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import batch_sharding, make_mesh, use_mesh
-from generalist.tokenizers.sequence import Capacity
-from generalist.tokenizers.vocabulary import Vocabulary
-from generalist.train.config import OptimizerConfig, SourceConfig, TrainConfig
 from generalist.train.flops import update_flops
 from generalist.train.memory import keep_freed_memory
 from generalist.train.step import create_state, jit_update
-
-PATCH = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """One shape: a trunk, a batch, and a share of the positions that are image patches."""
-
-    width: int
-    layers: int
-    tokens: int
-    rows: int
-    images: float = 0.0
-    dtype: str = "float32"
-    remat: bool = False
 
 
 def cases(small: bool) -> list[Case]:
@@ -66,34 +48,11 @@ def gpu_cases(small: bool) -> list[Case]:
 
 def measure(case: Case, peak: float) -> dict:
     """One row of the table."""
-    vocabulary = Vocabulary()
-    patches = int(case.tokens * case.images)
-    values = PATCH * PATCH * 3 if patches else 0
-    capacity = Capacity(tokens=case.tokens, targets=case.tokens // 4, patches=patches, patch_values=values)
-    sizes = InputSizes(vocabulary=vocabulary.size, patch_size=PATCH if patches else 0)
-    head = 64
-    agent = AgentConfig(
-        width=case.width,
-        layers=case.layers,
-        heads=case.width // head,
-        head_size=head,
-        feedforward=4 * case.width,
-        window=case.tokens,
-        dtype=case.dtype,
-        remat=case.remat,
-    )
-    config = TrainConfig(
-        sources=(SourceConfig(task="benchmark"),),
-        agent=agent,
-        vocabulary=vocabulary,
-        optimizer=OptimizerConfig(warmup_steps=1),
-        sequence_length=case.tokens,
-        batch_size=case.rows,
-    )
+    config, sizes, capacity = job(case)
     mesh = make_mesh(1)
     graphdef, state = create_state(config, sizes, mesh)
     with use_mesh(mesh):
-        batch = jax.device_put(full_batch(capacity, case.rows, vocabulary), batch_sharding(mesh))
+        batch = jax.device_put(full_batch(capacity, case.rows, config.vocabulary), batch_sharding(mesh))
         begun = time.perf_counter()
         update = jit_update(config, graphdef, state, LossConfig(targets=capacity.targets))
         compiled = update.lower(state, abstract_batch(capacity, case.rows)).compile()
@@ -105,13 +64,13 @@ def measure(case: Case, peak: float) -> dict:
             jax.block_until_ready(metrics)
             times.append(time.perf_counter() - begun)
     second = sorted(times[1:])[len(times) // 2 - 1]
-    flops = update_flops(agent, sizes, capacity, case.rows)
+    flops = update_flops(config.agent, sizes, capacity, case.rows)
     return {
         "width": case.width,
         "layers": case.layers,
         "tokens": case.tokens,
         "rows": case.rows,
-        "patches": patches,
+        "patches": case.patches,
         "dtype": case.dtype,
         "remat": case.remat,
         "step s": second,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -103,11 +103,9 @@ def evaluate(
         begun = time.perf_counter()
         slowest_first = sorted(chosen, key=lambda task: -slowness(task))
         waiting = _baselines(pool, slowest_first, data, config, parts, display)
-        if ray:
-            playing = _agents(pool, agent, slowest_first, data, config, parts, display)
-            records = [playing[task.id]() for task in chosen]
-        else:
-            records = [_agent_part(agent, task, data, config, parts, display) for task in chosen]
+        played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
+        here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
+        records = [played[task.id]() if ray else here(task) for task in chosen]
         timings["agent"] = time.perf_counter() - begun
         if config.films:
             begun = time.perf_counter()
@@ -117,9 +115,13 @@ def evaluate(
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
         finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
     timings["evaluation"] = time.perf_counter() - started
-    report = _report(agent, Path(run), config, finished, timings, beside(corpora, others))
-    report = replace(report, alone=control_alone(others))
-    folder = Path(out or run)
+    made = _report(agent, Path(run), config, finished, timings, beside(corpora, others))
+    report = replace(made, alone=control_alone(others))
+    return _write(Path(out or run), report, films)
+
+
+def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any]:
+    """`report.json`, whose contents it gives, and `report.html`."""
     folder.mkdir(parents=True, exist_ok=True)
     payload = write_json_report(folder / "report.json", report)
     write_page(folder / "report.html", payload, films)

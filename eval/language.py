@@ -92,7 +92,7 @@ def measure_corpus(
     """Ask the agent and the baselines of the corpus's measure the same test documents.
 
     Args:
-        train: documents that the agent was trained on, for the
+        train: documents that the agent was trained on; the baselines learn from some of them.
         test: documents of the split that is measured.
         name: of the corpus in the report.
         limit: test documents, drawn from `seed`; all where there are no more.
@@ -114,14 +114,8 @@ def measure_corpus(
     kept = {number: document for number, whole in found.documents.items() if (document := _fitting(whole, test, fits))}
     shown = list(kept.values())
     truths = _truths(test, kept, references, name)
-    asked = Asked(
-        writer=writer,
-        sampling=sampling,
-        test=shown,
-        train=list(learnt.documents.values()),
-        truths=truths,
-        labels=test.labels,
-    )
+    known = list(learnt.documents.values())
+    asked = Asked(writer=writer, sampling=sampling, test=shown, train=known, truths=truths, labels=test.labels)
     outcomes = OUTCOMES[test.measure](asked) if shown else {}
     targets = [_targets(document) for document in shown] if running else []
     return CorpusRecord(
@@ -131,10 +125,8 @@ def measure_corpus(
         labels=tuple(test.labels),
         numbers=tuple(kept),
         truths=truths,
-        sizes=tuple(sum(len(_utf8(each.text)) for each in texts) for texts in targets),
-        tokens=tuple(sum(int(tokens(each.text)) + each.whole for each in texts) for texts in targets)
-        if tokens
-        else None,
+        sizes=_each_sum(targets, lambda target: len(_utf8(target.text))),
+        tokens=_each_sum(targets, lambda target: int(tokens(target.text)) + target.whole) if tokens else None,
         outcomes=outcomes,
         examples=tuple(_continued(asked) if test.measure == "text" else _examples(asked, outcomes)),
         damaged=(*found.damaged, *learnt.damaged),
@@ -142,6 +134,11 @@ def measure_corpus(
         learnt_from=len(learnt.documents),
         seconds=time.perf_counter() - begun,
     )
+
+
+def _each_sum(targets: "Sequence[Sequence[Target]]", of: "Callable[[Target], int]") -> tuple[int, ...]:
+    """What `of` gives for the target texts of a document, summed; for each document."""
+    return tuple(sum(map(of, texts)) for texts in targets)
 
 
 def measure_text(asked: Asked) -> dict[str, Outcome]:

@@ -17,7 +17,7 @@ from generalist.train.preemption import Stopped, stop_request
 from generalist.train.processes import leads
 from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
-from generalist.train.sources import input_sizes, open_mixture
+from generalist.train.sources import Mixture, input_sizes, open_mixture
 from generalist.train.start import Start, first_state, open_run
 from generalist.train.step import loss_config, make_step
 from generalist.train.streams import open_stream
@@ -78,14 +78,21 @@ def train(
         finally:
             writer.close()
             stream.close()
-    if leads() and (count := keep_damaged(run.directory / "damaged.json", mixture.sources)):
-        display.say(f"{count} damaged documents were passed over; {run.directory / 'damaged.json'} names them")
+    _tell_damaged(run, mixture, display)
     if stop.received:
-        raise Stopped(
-            f"stopped on SIGTERM after update {number} of {config.steps}, whose checkpoint is saved",
-            "the same command with --resume goes on",
-        )
+        raise _stopped(number, config.steps)
     return run
+
+
+def _stopped(number: int, steps: int) -> Stopped:
+    said = f"stopped on SIGTERM after update {number} of {steps}, whose checkpoint is saved"
+    return Stopped(said, "the same command with --resume goes on")
+
+
+def _tell_damaged(run: Run, mixture: Mixture, display: TrainingDisplay) -> None:
+    path = run.directory / "damaged.json"
+    if leads() and (count := keep_damaged(path, mixture.sources)):
+        display.say(f"{count} damaged documents were passed over; {path} names them")
 
 
 def _updates(config, state, stream, step, checkpoints, log, profile, stop, first, on_checkpoint) -> int:
