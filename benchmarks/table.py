@@ -11,7 +11,19 @@ Each file answers one question and measures its own ceiling in the same process;
 `results/NAME.json`, `python benchmarks/table.py` this page from them. `--small` shows in seconds that one works. They
 run where `pip install -e ".[all]"` was; `peers.py` also needs `pip install torch transformers`.
 """
-ORDER = ("training_step", "peers", "acting", "generation", "rollout", "input", "growth", "memory", "scale")
+ORDER = (
+    "training_step",
+    "peers",
+    "acting",
+    "generation",
+    "rollout",
+    "input",
+    "collection",
+    "noise",
+    "growth",
+    "memory",
+    "scale",
+)
 
 
 def heading(path: Path) -> str:

@@ -5,34 +5,33 @@ packages are imported inside the commands, so that help and errors are quick.
 """
 
 import importlib
-import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
 from generalist.configs.arguments import nearest, parse
 from generalist.configs.errors import run
+from generalist.configs.import_command import Export, Import
 from generalist.configs.language_commands import Caption, Chat, Generate
+from generalist.configs.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
 from generalist.configs.terminal import console, table
 from generalist.configs.tokenizer_command import TrainTokenizer
 
-if TYPE_CHECKING:
-    from generalist.envs.collect import CollectionSummary
-    from generalist.envs.task import Reference, Task
-
 Config = TypeVar("Config")
-TaskIds = Corpora = tyro.conf.UseAppendAction[tuple[str, ...]]
+Corpora = tyro.conf.UseAppendAction[tuple[str, ...]]
 Runs = tyro.conf.UseAppendAction[tuple[Path, ...]]
-Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 PRESETS = (
     "smoke",
     "quickstart",
+    "mt50",
+    "babyai",
+    "local",
     "multimodal",
     "multimodal_ablation/control",
     "multimodal_ablation/text",
@@ -42,67 +41,6 @@ PRESETS = (
     "gato_1_2b",
 )
 """Modules of `generalist.configs` that have a function `config`, and after a slash what is given to it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tasks:
-    """List the tasks with the scores of the random policy and of the expert."""
-
-    json: Flag = False
-    """Print a JSON list of objects instead of the table."""
-
-    def __call__(self) -> None:
-        from generalist.envs.task import all_tasks
-
-        if self.json:
-            print(json.dumps([_task_record(task) for task in all_tasks()], indent=2))
-        else:
-            out = console()
-            out.print(table([_task_row(task) for task in all_tasks()]))
-            out.print(
-                "\nAny Gymnasium id is a task as gym:<id> or gym:<module>:<id>. --json has every field.", markup=False
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Collect:
-    """Record demonstrations as RLDS episodes. The same command again goes on where an earlier one was stopped."""
-
-    task: TaskIds = ()
-    """A task's id, or gym:<id> for any Gymnasium id, or gym:<module>:<id> where importing the module registers it, such
-    as gym:ale_py:ALE/Pong-v5; give it again for more. Default: all of `generalist tasks`."""
-    out: Path = Path("data")
-    """Folder of the data sets, one for each task."""
-    episodes: int | None = None
-    """Episodes per task; default: the task's own number."""
-    seed: int = 0
-    """Picks the block of seeds, which is disjoint from those of evaluations."""
-    noise: float | None = None
-    """Noise on the executed action; the recorded one stays clean. Default: the task's own."""
-    policy: str | None = None
-    """Who acts instead of the expert: random, or module:function; function(env) gives an episode's acting function."""
-    workers: int | None = None
-    """Processes; default: one for each CPU core."""
-    overwrite: Flag = False
-    """Delete data sets that were collected with other settings."""
-
-    def __call__(self) -> None:
-        from generalist.envs.task import all_tasks, find_task
-
-        tasks = [find_task(id) for id in self.task] or list(all_tasks())
-        from generalist.envs.collect import collect  # after the ids are known to be right, because it takes a second
-
-        summaries = collect(
-            tasks,
-            self.out,
-            seed=self.seed,
-            episodes=self.episodes,
-            noise=self.noise,
-            policy=self.policy,
-            workers=self.workers,
-            overwrite=self.overwrite,
-        )
-        console().print(table([_summary_row(summary) for summary in summaries]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +55,8 @@ class Train(Generic[Config]):
     task: TaskIds = ()
     """Train on these tasks instead of the config's; give it again for more. Ids as for `generalist collect`; tasks that
     the config does not name take the layout of its first (--train.sources.0.layout...)."""
+    sets: Sets = ()
+    """Train on all tasks of this named set; give it again for more."""
     corpus: Corpora = ()
     """Train on these corpora instead of the config's; give it again for more: text:PATH, images:PATH, webdataset:PATH,
     chat:PATH, tfds:NAME, or docstrings, digits, scenes/captions, scenes/questions, scenes/dialogue."""
@@ -143,7 +83,8 @@ class Train(Generic[Config]):
         processes = Processes(coordinator=self.coordinator, count=self.processes, index=self.process)
         start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
         out = self.out or Path("runs") / preset
-        where = {"data": self.data, "out": out, "tasks": self.task, "corpora": self.corpus, "processes": processes}
+        tasks = with_sets(self.task, self.sets)
+        where = {"data": self.data, "out": out, "tasks": tasks, "corpora": self.corpus, "processes": processes}
         launch.train(self.config, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
 
 
@@ -175,6 +116,8 @@ class Eval(Generic[Config]):
     config: Annotated[Config, tyro.conf.arg(name="")]
     task: TaskIds = ()
     """Evaluate these tasks instead of the run's; give it again for more."""
+    sets: Sets = ()
+    """Evaluate all tasks of this named set; give it again for more."""
     data: Path | None = None
     """Folder of the demonstrations, for prompts and fitted baselines; default: where training read them."""
     out: Path | None = None
@@ -190,7 +133,8 @@ class Eval(Generic[Config]):
         from generalist.configs import launch
 
         where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray, "alone": self.alone}
-        launch.evaluate(Path(run), self.config, tasks=self.task, **where)  # pyright: ignore[reportArgumentType]
+        tasks = with_sets(self.task, self.sets)
+        launch.evaluate(Path(run), self.config, tasks=tasks, **where)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,9 +152,21 @@ class Quickstart:
         launch.quickstart(self.out, seed=self.seed)
 
 
+def with_sets(ids: tuple[str, ...], sets: tuple[str, ...]) -> tuple[str, ...]:
+    """These ids and those of the named sets, each once."""
+    if not sets:
+        return ids
+    from generalist.envs.sets import task_set  # here, so that help is quick
+
+    return tuple(dict.fromkeys((*ids, *(task.id for name in sets for task in task_set(name)))))
+
+
 COMMANDS: dict[str, Any] = {
     "tasks": Tasks,
+    "reference": MeasureReference,
     "collect": Collect,
+    "import": Import,
+    "export": Export,
     "train": Train,
     "eval": Eval,
     "quickstart": Quickstart,
@@ -296,38 +252,3 @@ def _print_overview() -> None:
     out.print("usage: generalist COMMAND [OPTIONS]\n", markup=False)
     out.print(table(rows))
     out.print("\n`generalist COMMAND --help` lists its options; --debug adds the traceback to an error.", markup=False)
-
-
-def _summary_row(summary: "CollectionSummary") -> dict[str, Any]:
-    return {
-        "task": summary.task_id,
-        "episodes": summary.episodes,
-        "kept": summary.kept,
-        "steps": summary.steps,
-        "return": summary.mean_return,
-        "std": summary.std_return,
-        "success": summary.success,
-        "seconds": summary.seconds,
-    }
-
-
-def _task_record(task: "Task") -> dict[str, Any]:
-    def record(reference: "Reference | None") -> dict[str, Any] | None:
-        return None if reference is None else asdict(reference)
-
-    fields = ("id", "family", "horizon", "score", "has_success", "episodes", "noise", "extra", "provenance")
-    return {name: getattr(task, name) for name in fields} | {
-        "has_expert": task.expert is not None,
-        "random": record(task.random_reference),
-        "expert": record(task.expert_reference),
-    }
-
-
-def _task_row(task: "Task") -> dict[str, Any]:
-    return {
-        "task": task.id,
-        "family": task.family,
-        "score": task.score,
-        "random": task.random_reference and task.random_reference.mean,
-        "expert": task.expert_reference and task.expert_reference.mean,
-    }

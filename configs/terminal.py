@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PIPED_WIDTH = 200
+PIPED_WIDTH = 400
 
 
 def console(*, stderr: bool = False) -> Console:

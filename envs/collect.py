@@ -9,8 +9,9 @@ import contextlib
 import math
 import os
 import pickle
+import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,16 @@ from typing import Any
 import numpy as np
 
 from generalist.envs.collection import Collection, check_folder, collection_settings, opened_collection
+from generalist.envs.journal import Journal, journal_path
 from generalist.envs.progress import CollectionProgress
+from generalist.envs.ray_jobs import run_jobs_on_ray
 from generalist.envs.record import PolicyFactory, check_noise, find_policy, record_episode
 from generalist.envs.rlds import encode_episode
 from generalist.envs.seeds import demonstration_seed
 from generalist.envs.shards import shard_path, write_shard
-from generalist.envs.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces
+from generalist.envs.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces, read_shard_index
 from generalist.envs.task import Task, find_task
 from generalist.envs.workers import Job, JobFailed, Report, run_jobs, run_jobs_here
-
-STEP_COSTS = {"metaworld": 20.0, "babyai": 10.0, "gym": 5.0, "mujoco": 3.0}
-"""Rough time of a step by family (others 1), to start what takes longest first."""
 
 
 class CollectionError(RuntimeError):
@@ -45,7 +45,7 @@ class CollectionSummary:
 
     Args:
         folder: open it with `Demonstrations.open`.
-        episodes, steps: totals; `kept` of the episodes were there before.
+        episodes, steps, bytes: totals; `kept` of the episodes were there before.
         mean_return, std_return: over all episodes (population standard deviation).
         success: share of successful episodes; None if the task has no success.
         seconds: wall time from the call's beginning until this task was complete.
@@ -55,6 +55,7 @@ class CollectionSummary:
     folder: Path
     episodes: int
     steps: int
+    bytes: int
     kept: int
     mean_return: float
     std_return: float
@@ -84,12 +85,13 @@ def collect(
     noise: float | Mapping[str, float] | None = None,
     policy: str | PolicyFactory | None = None,
     workers: int | None = None,
+    ray: str = "",
     overwrite: bool = False,
     progress: bool = True,
 ) -> list[CollectionSummary]:
     """Record demonstrations of each task under `out`/<name>/1.0.0.
 
-    What is there already from the same call, finished or interrupted, is kept.
+    What is there already from the same call, finished or interrupted, is kept, to the last episode.
 
     Args:
         tasks: ids ("gym:<id>" works for anything registered with Gymnasium) or tasks.
@@ -99,15 +101,18 @@ def collect(
         policy: None for the expert, "random", or "module:function" of a function that is called with the environment
             right after each reset and gives that episode's function observation -> action.
         workers: processes; None for one per available core, 0 for recording in this process.
+        ray: address of a Ray cluster whose machines record instead, see `generalist.envs.ray_jobs`; all must see `out`
+            under the same path.
         overwrite: delete the tasks' earlier collections first, whatever their settings were.
-        progress: show a bar per task.
+        progress: show bars.
 
     Returns:
         One summary per task, in the order given.
 
     Raises:
         ValueError: bad arguments, or a folder that holds something else; no episode was recorded then.
-        CollectionError: recording failed (full disk, missing extra, error in an environment); finished shards stay.
+        CollectionError: recording a task failed (missing extra, error in an environment); the other tasks are complete
+            then, unless it was for want of disk, which ends all. What was recorded stays.
     """
     begin = time.monotonic()
     found = _find_tasks(tasks)
@@ -122,32 +127,35 @@ def collect(
             task.id: stack.enter_context(opened_collection(task, wanted, out, overwrite=overwrite))
             for task, wanted in zip(found, settings, strict=True)
         }
-        seconds = _run(collections, policy, workers, progress)
+        seconds = _run(collections, policy, _runner(workers, ray), progress)
         return [_summary(collection, seconds[id] - begin) for id, collection in collections.items()]
 
 
 def record_shard(job: ShardJob, report: Report) -> ShardIndex:
-    """Record the episodes of a shard into its file; `report(1, steps)` after each. Gives lengths and metadata."""
+    """Record the episodes of a shard into its file; `report(1, steps)` after each. Gives lengths and metadata.
+
+    Episodes that an interrupted call left in the shard's journal are kept.
+    """
+    folder = job.path.parent
+    if not folder.is_dir():
+        raise OSError(f"{socket.gethostname()} does not see {folder}: choose a folder that all machines share")
     name, factory = find_policy(job.task, job.policy)
-    index: ShardIndex = []
     env = job.task.make()  # a new one per shard: nothing can leak in from what was recorded before
     spaces = env.observation_space, env.action_space
-
-    def records() -> Iterator[bytes]:
-        for number in job.episodes:
-            reset_seed = demonstration_seed(job.seed, number)
-            episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
-            index.append((len(episode), episode.metadata))
-            report(1, len(episode))
-            yield encode_episode(episode, *spaces)
-
+    journal = Journal(journal_path(job.path))
     try:
         check_noise(env.action_space, job.noise)
-        ensure_spaces(job.path.parent, *spaces)
-        write_shard(job.path, records())
+        ensure_spaces(folder, *spaces)
+        for number in job.episodes[journal.count :]:
+            reset_seed = demonstration_seed(job.seed, number)
+            episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
+            journal.append(encode_episode(episode, *spaces))
+            report(1, len(episode))
+        write_shard(job.path, journal.records())
     finally:
         env.close()
-    return index
+    journal.remove()
+    return read_shard_index(job.path)
 
 
 def _find_tasks(tasks: Sequence[str | Task]) -> list[Task]:
@@ -197,11 +205,19 @@ def _available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _runner(workers: int, ray: str) -> Callable[..., None]:
+    """`run(jobs, on_report, on_result, on_failure)`: here, in processes of this machine, or on a cluster."""
+    if ray:
+        return lambda jobs, *to: run_jobs_on_ray(jobs, ray, *to)
+    return (lambda jobs, *to: run_jobs(jobs, workers, *to)) if workers else run_jobs_here
+
+
 def _run(
-    collections: dict[str, Collection], policy: str | PolicyFactory | None, workers: int, progress: bool
+    collections: dict[str, Collection], policy: str | PolicyFactory | None, run: Callable[..., None], progress: bool
 ) -> dict[str, float]:
     """Record what is missing. Gives the time (`time.monotonic`) at which each task was complete."""
     done: dict[str, float] = {}
+    failures: list[JobFailed] = []
     totals = {id: (collection.settings["episodes"], collection.kept) for id, collection in collections.items()}
     bars = CollectionProgress(totals, visible=progress)
 
@@ -215,21 +231,35 @@ def _run(
         collections[job.argument.task.id].shards[job.argument.shard] = index
         finish_if_complete(job.argument.task.id)
 
-    jobs = _jobs(collections, policy)
-    start: Callable[..., None] = (
-        (lambda *to: run_jobs(jobs, workers, *to)) if workers else (lambda *to: run_jobs_here(jobs, *to))
-    )
+    def on_failure(failure: JobFailed) -> None:
+        failures.append(failure)
+        if failure.cause == "OSError":  # a full disk: the other tasks would only fail too
+            raise failure
+
     with bars:
         for id in collections:
             finish_if_complete(id)
-        try:
-            start(lambda job, amounts: bars.add(job.argument.task.id, *amounts), on_result)
-        except JobFailed as failure:
-            error = CollectionError(failure.job.argument.task.id, failure.reason, failure.detail)
-            if failure.__cause__ is None:  # in a worker: its traceback would not be seen otherwise
-                error.add_note(failure.detail)
-            raise error from failure.__cause__
+        with contextlib.suppress(JobFailed):
+            run(
+                _jobs(collections, policy),
+                lambda job, amounts: bars.add(job.argument.task.id, *amounts),
+                on_result,
+                on_failure,
+            )
+    if failures:
+        raise _error(failures) from failures[0].__cause__
     return done
+
+
+def _error(failures: Sequence[JobFailed]) -> CollectionError:
+    """The first failure, with the names of the others as notes."""
+    first = failures[0]
+    error = CollectionError(first.job.argument.task.id, first.reason, first.detail)
+    if first.__cause__ is None:  # in a worker: its traceback would not be seen otherwise
+        error.add_note(first.detail)
+    for failure in failures[1:]:
+        error.add_note(f"collecting {failure.job.argument.task.id} failed too: {failure.reason}")
+    return error
 
 
 def _jobs(collections: dict[str, Collection], policy: str | PolicyFactory | None) -> list[Job]:
@@ -250,8 +280,9 @@ def _jobs(collections: dict[str, Collection], policy: str | PolicyFactory | None
 
 
 def _expected_cost(collection: Collection) -> float:
-    task = collection.task
-    return collection.settings["episodes"] * min(task.horizon, 200) * STEP_COSTS.get(task.family, 1.0)
+    """Seconds, as far as the task's reference tells: what takes longest is started first."""
+    reference = collection.task.expert_reference
+    return collection.settings["episodes"] * (reference.seconds or 0.0 if reference else 0.0)
 
 
 def _summary(collection: Collection, seconds: float) -> CollectionSummary:
@@ -262,6 +293,7 @@ def _summary(collection: Collection, seconds: float) -> CollectionSummary:
         folder=collection.folder,
         episodes=len(demonstrations),
         steps=int(demonstrations.lengths.sum()),
+        bytes=sum(path.stat().st_size for path in collection.folder.iterdir()),
         kept=collection.kept,
         mean_return=float(demonstrations.returns.mean()),
         std_return=float(demonstrations.returns.std()),

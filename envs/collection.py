@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from generalist.envs.files import TEMPORARY, read_json, write_json
+from generalist.envs.journal import Journal, journal_path
 from generalist.envs.shards import remove_temporary_files, shard_path
 from generalist.envs.storage import (
     COLLECTION,
@@ -25,7 +26,17 @@ from generalist.envs.storage import (
 from generalist.envs.task import Task
 
 LOCK = ".lock"
-PACKAGES = ("gymnasium", "numpy", "minigrid", "metaworld", "mujoco")
+PACKAGES = (
+    "gymnasium",
+    "numpy",
+    "minigrid",
+    "metaworld",
+    "mujoco",
+    "dm-control",
+    "gymnasium-robotics",
+    "ale-py",
+    "box2d",
+)
 """Their versions are kept with the data, and an unfinished collection is not continued with others."""
 
 
@@ -112,7 +123,7 @@ def opened_collection(
         if not (folder / COLLECTION).exists():
             write_json(folder / COLLECTION, settings)
         shards = _read_shards(folder, settings)
-        kept = sum(len(shard) for shard in shards if shard is not None) if shards else settings["episodes"]
+        kept = _kept(folder, shards) if shards else settings["episodes"]
         try:
             yield Collection(task=task, folder=folder, settings=settings, shards=shards, kept=kept)
         finally:
@@ -126,6 +137,15 @@ def _read_shards(folder: Path, settings: dict[str, Any]) -> list[ShardIndex | No
         return []
     paths = [shard_path(folder, shard, settings["shards"]) for shard in range(settings["shards"])]
     return [read_shard_index(path) if path.exists() else None for path in paths]
+
+
+def _kept(folder: Path, shards: list[ShardIndex | None]) -> int:
+    """Episodes in finished shards, and in the journals of the others."""
+    paths = [shard_path(folder, number, len(shards)) for number in range(len(shards))]
+    return sum(
+        Journal(journal_path(path)).count if shard is None else len(shard)
+        for path, shard in zip(paths, shards, strict=True)
+    )
 
 
 def _holds_collection(folder: Path) -> bool:

@@ -18,8 +18,8 @@ import numpy as np
 from gymnasium import spaces
 
 from generalist.envs.episode import Episode, EpisodeMetadata
-from generalist.envs.rlds import is_text, stack_leaf
-from generalist.envs.spaces import Path, build_value, map_leaves, path_name, space_leaves, value_at
+from generalist.envs.rlds import stack_leaf
+from generalist.envs.spaces import Path, build_value, is_text, map_leaves, path_name, space_leaves, value_at
 from generalist.envs.task import ActionFunction, Task
 
 PolicyFactory = Callable[[gym.Env], ActionFunction]

@@ -19,7 +19,7 @@ from gymnasium import spaces
 from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
 from generalist.envs.episode import Episode, EpisodeMetadata
-from generalist.envs.spaces import Path, build_value, is_mission_space, space_leaves, value_at
+from generalist.envs.spaces import Path, build_value, is_text, space_leaves, value_at
 
 # Made by protobuf when the modules are imported, so type checkers cannot see them.
 Example: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
@@ -133,11 +133,6 @@ class Record:
         if name not in self._fields:
             raise ValueError(f"the record has no field {name!r}")
         return self._fields[name]
-
-
-def is_text(space: gym.Space) -> bool:
-    """Whether values of this leaf are strings."""
-    return isinstance(space, spaces.Text) or is_mission_space(space)
 
 
 def stack_leaf(space: gym.Space, rows: list[Any]) -> np.ndarray:

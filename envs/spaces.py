@@ -74,6 +74,11 @@ def is_mission_space(space: gym.Space) -> bool:
     return module is not None and isinstance(space, module.MissionSpace)
 
 
+def is_text(space: gym.Space) -> bool:
+    """Whether values of this leaf are strings."""
+    return isinstance(space, spaces.Text) or is_mission_space(space)
+
+
 def path_name(path: Path) -> str:
     """A path for messages: `['arm'][0]`; empty for the space itself."""
     return "".join(f"[{key!r}]" for key in path)

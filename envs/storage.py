@@ -23,9 +23,9 @@ from etils import epath
 
 from generalist.envs.episode import Episode, EpisodeMetadata, Steps
 from generalist.envs.files import read_json, write_json
-from generalist.envs.rlds import Record, is_text, rlds_features
+from generalist.envs.rlds import Record, rlds_features
 from generalist.envs.shards import SPLIT, open_shard, read_records, shard_path
-from generalist.envs.spaces import build_value, space_from_json, space_leaves, space_to_json
+from generalist.envs.spaces import build_value, is_text, space_from_json, space_leaves, space_to_json
 
 VERSION = "1.0.0"
 COLLECTION = "collection.json"

@@ -6,6 +6,7 @@ The rows are data in `generalist.envs.table`; an id "gym:<id>" names anything re
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,11 +24,20 @@ class UnknownTask(ValueError):  # noqa: N818 (a name, as in KeyError's relatives
     """No task of that id; the message lists the nearest ones."""
 
 
+LAST_PYTHON = {"dm_control": ((3, 12), "dm-control needs labmaze, which has no wheel for newer Python")}
+"""Extras that stop before the newest Python, and why."""
+
+
 class MissingExtra(ImportError):  # noqa: N818
     """The task needs packages of an optional extra; the message is the command that installs them."""
 
     def __init__(self, extra: str, cause: Exception):
-        super().__init__(f"{cause}. Install it with: pip install 'generalist[{extra}]'")
+        last, why = LAST_PYTHON.get(extra, (sys.version_info[:2], ""))
+        if sys.version_info[:2] > last:
+            todo = f"It cannot be installed here: {why}. Use Python {'.'.join(map(str, last))}"
+        else:
+            todo = f"Install it with: pip install 'generalist[{extra}]'"
+        super().__init__(f"{cause}. {todo}")
         self.extra = extra
 
 
@@ -35,8 +45,10 @@ class MissingExtra(ImportError):  # noqa: N818
 class Reference:
     """Measured scores of one policy: mean and population standard deviation over consecutive evaluation seeds.
 
-    `success` is the share of successful episodes, None where the task has no success. `versions` are those of the
-    packages the numbers were measured with.
+    `success` is the share of successful episodes, None where the task has no success. `length` is the mean number of
+    steps of an episode, `seconds` the mean time of one with its policy, on one core of the machine that measured it.
+    `versions` are those of the packages the numbers were measured with. `note` says why there are fewer than 100
+    episodes, where there are.
     """
 
     mean: float
@@ -44,7 +56,19 @@ class Reference:
     episodes: int
     first_seed: int
     success: float | None = None
+    length: float | None = None
+    seconds: float | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A score that was not measured here: mean return of a policy ("human", "random") and where it is printed."""
+
+    policy: str
+    mean: float
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +79,7 @@ class Task:
 
     Args:
         id: for example "CartPole-v1", "babyai/GoToObj", "metaworld/push-v3", "gym:SomeEnv-v1".
-        family: classic_control, toy_text, mujoco, babyai, metaworld or gym.
+        family: the module of `generalist.envs.families` that it comes from, or gym.
         make: `make(render_mode=None)` gives the environment; a module's function or a partial of one.
         expert: called once per episode right after `env.reset`; gives the action function of that episode.
         horizon: every episode has ended (terminated or truncated) at or before this many steps.
@@ -66,6 +90,8 @@ class Task:
         episodes: default number of demonstrations.
         random_reference: scores of uniformly random actions.
         expert_reference: scores of the expert.
+        published: scores from the literature.
+        note: why there is no expert, or why it fails; what else a reader of a score should know.
         extra: the pip extra that installs it; None if the base installation is enough.
         provenance: one line: where the environment and its expert come from.
     """
@@ -81,6 +107,8 @@ class Task:
     episodes: int = 100
     random_reference: Reference | None = None
     expert_reference: Reference | None = None
+    published: tuple[Published, ...] = ()
+    note: str = ""
     extra: str | None = None
     provenance: str = ""
 

@@ -56,18 +56,30 @@ class JobFailed(Exception):  # noqa: N818
         self.job, self.reason, self.detail, self.cause = job, reason, detail, cause
 
 
+OnReport = Callable[[Job, tuple], None]
+OnResult = Callable[[Job, Any], None]
+OnFailure = Callable[[JobFailed], None]
+
+
+def raise_failure(failure: JobFailed) -> None:
+    """The usual `on_failure`: one failure ends all."""
+    raise failure
+
+
 def run_jobs(
     jobs: Sequence[Job],
     workers: int,
-    on_report: Callable[[Job, tuple], None],
-    on_result: Callable[[Job, Any], None],
+    on_report: OnReport,
+    on_result: OnResult,
+    on_failure: OnFailure = raise_failure,
 ) -> None:
     """Run all jobs in at most `workers` processes; groups start in the order of their first jobs.
 
-    Workers are gone when this returns or raises, also on KeyboardInterrupt.
+    A group whose job failed is given up, once `on_failure` has returned: its other jobs do not start. Workers are gone
+    when this returns or raises, also on KeyboardInterrupt.
 
     Raises:
-        JobFailed: the first failure; jobs that run are stopped, the others never start.
+        JobFailed: (by default) the first failure; jobs that run are stopped, the others never start.
     """
     pending = _group(jobs)
     messages: queue.SimpleQueue[tuple[_Worker, str, Any]] = queue.SimpleQueue()
@@ -76,38 +88,49 @@ def run_jobs(
         for _ in range(min(workers, len(jobs))):
             team.append(_Worker(messages))
             team[-1].send(_next_job(pending, None, team))
-        remaining = len(jobs)
-        while remaining:
+        while any(worker.job for worker in team):
             worker, kind, content = messages.get()
             if worker.job is None:
                 continue
             job = worker.job
             if kind == "report":
                 on_report(job, content)
-            elif kind == "result":
-                remaining -= 1
-                worker.job = None
+                continue
+            worker.job = None
+            if kind == "result":
                 worker.send(_next_job(pending, job.group, team))
                 on_result(job, content)
-            elif kind == "error":
-                raise JobFailed(job, content["reason"], content["traceback"], content["cause"])
+                continue
+            if kind == "error":
+                on_failure(JobFailed(job, content["reason"], content["traceback"], content["cause"]))
             else:
-                raise JobFailed(job, f"its worker process died ({worker.exit_status()})", worker.last_output())
+                on_failure(JobFailed(job, f"its worker process died ({worker.exit_status()})", worker.last_output()))
+                worker.stop()
+                team[team.index(worker)] = worker = _Worker(messages)
+            pending.pop(job.group, None)
+            worker.send(_next_job(pending, None, team))
     finally:
         for worker in team:
             worker.stop()
 
 
 def run_jobs_here(
-    jobs: Sequence[Job], on_report: Callable[[Job, tuple], None], on_result: Callable[[Job, Any], None]
+    jobs: Sequence[Job], on_report: OnReport, on_result: OnResult, on_failure: OnFailure = raise_failure
 ) -> None:
     """The same in this process, one job after the other: for debuggers and tests."""
+    failed: set[Hashable] = set()
     for job in jobs:
+        if job.group in failed:
+            continue
         try:
             result = job.function(job.argument, lambda *amounts, job=job: on_report(job, amounts))
         except Exception as error:
-            raise JobFailed(job, _reason(error), traceback.format_exc(), type(error).__name__) from error
-        on_result(job, result)
+            failure = JobFailed(job, _reason(error), traceback.format_exc(), type(error).__name__)
+            failure.__cause__ = error
+            on_failure(failure)
+            failed.add(job.group)
+        else:
+            on_result(job, result)
 
 
 def _group(jobs: Sequence[Job]) -> dict[Hashable, deque[Job]]:

@@ -6,9 +6,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from generalist.envs.rlds import is_text
 from generalist.envs.seeds import selection_seed
-from generalist.envs.spaces import space_leaves
+from generalist.envs.spaces import is_text, space_leaves
 from generalist.envs.storage import Demonstrations
 from generalist.envs.task import find_task
 from generalist.eval.baselines import ExpertPolicy, RandomPolicy, best_constant, constant_candidates

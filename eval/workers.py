@@ -2,13 +2,12 @@
 
 import multiprocessing
 import os
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from generalist.envs.task import MissingExtra
+from generalist.envs.ray_jobs import RETRIES, ray_cluster
 from generalist.eval.measure import begin_worker
 
 
@@ -31,38 +30,12 @@ def local_pool(workers: int = 0) -> Iterator[Pool]:
 
 @contextmanager
 def ray_pool(address: str) -> Iterator[Pool]:
-    """The machines of a Ray cluster, one function per core.
+    """The machines of a Ray cluster, one function per core; see `generalist.envs.ray_jobs.ray_cluster`.
 
-    Each must have generalist installed, and see the run directory and the demonstrations under the same paths.
-
-    Args:
-        address: HOST:PORT of the cluster, "auto" for the one this machine belongs to, "local" for a new one of this
-            machine alone, which ends with the evaluation.
-
-    Raises:
-        MissingExtra: Ray is not installed. ConnectionError: no cluster there.
+    Each must see the run directory and the demonstrations under the same paths.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingExtra("ray", error) from error
-    if ":" in address:
-        _check_reachable(address)  # Ray itself tries for minutes
-    ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
-    try:
+    with ray_cluster(address) as ray:
         yield RayPool(ray)
-    finally:
-        ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise ConnectionError(
-            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or use auto or local"
-        ) from error
 
 
 class RayPool:
@@ -73,4 +46,4 @@ class RayPool:
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
         # A worker that is lost with its machine is tried again elsewhere.
-        return self.ray.remote(function).options(num_cpus=1, max_retries=2).remote(*args, **kwargs).future()
+        return self.ray.remote(function).options(num_cpus=1, max_retries=RETRIES).remote(*args, **kwargs).future()

@@ -19,8 +19,11 @@ def run(script: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+NAMES = ["training_step", "acting", "generation", "rollout", "growth", "scale", "collection", "noise"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["training_step", "acting", "generation", "rollout", "growth", "scale"])
+@pytest.mark.parametrize("name", NAMES)
 def test_it_runs_and_its_ratios_are_positive_numbers(name, tmp_path):
     run(BENCHMARKS / f"{name}.py", "--small", "--out", str(tmp_path))
     stored = json.loads((tmp_path / f"{name}.json").read_text())

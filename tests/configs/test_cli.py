@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 import types
@@ -8,8 +7,6 @@ from pathlib import Path
 import pytest
 
 from generalist.configs import cli
-from generalist.envs.storage import Demonstrations, dataset_folder
-from generalist.envs.task import all_tasks
 from generalist.train.start import Start
 
 
@@ -50,19 +47,6 @@ def launched(monkeypatch):
     return calls
 
 
-def test_tasks_as_json(capsys):
-    assert cli.main(["tasks", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["id"] for row in rows] == [task.id for task in all_tasks()]
-    assert all(row["family"] for row in rows)
-
-
-def test_tasks_as_a_table(capsys):
-    assert cli.main(["tasks"]) == 0
-    out = capsys.readouterr().out
-    assert all(task.id in out for task in all_tasks())
-
-
 def test_train_passes_the_overridden_config(launched):
     args = ["train", "dummy", "--model.width", "64", "--out", "there", "--task", "gym:A-v0", "--task", "B", "--resume"]
     assert cli.main(args) == 0
@@ -92,7 +76,7 @@ def test_the_other_commands_reach_the_launcher(launched):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "a command is missing: choose from tasks, collect"),
+        ([], "a command is missing: choose from tasks, reference, collect"),
         (["trian"], "unknown command 'trian': did you mean train?"),
         (["train"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
         (["train", "--out", "x"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
@@ -125,13 +109,6 @@ def test_help(args, launched, capsys):
     assert f"usage: generalist {' '.join(args)}".strip() in out
     assert err == ""
     assert launched == []
-
-
-def test_collect_leaves_a_data_set(tmp_path, capfd):
-    args = ["collect", "--task", "CliffWalking-v1", "--episodes", "2", "--out", str(tmp_path), "--workers", "0"]
-    assert cli.main(args) == 0
-    assert capfd.readouterr().out.splitlines()[-1].split()[:2] == ["CliffWalking-v1", "2"]
-    assert len(Demonstrations.open(dataset_folder(tmp_path, "CliffWalking-v1"))) == 2
 
 
 def test_help_of_a_preset_lists_the_fields_of_its_config(launched, capsys):

@@ -13,6 +13,7 @@ from gymnasium import spaces
 
 from generalist.envs import collect as module
 from generalist.envs.collect import CollectionError, collect
+from generalist.envs.journal import read_journal
 from generalist.envs.seeds import demonstration_seed
 from generalist.envs.storage import Demonstrations, dataset_folder
 from generalist.envs.task import Task
@@ -121,18 +122,35 @@ def test_an_error_names_the_task_and_keeps_finished_shards(tmp_path, monkeypatch
     assert "Traceback" in failure.value.detail
     names = sorted(files(tmp_path / "cut"))
     assert not [name for name in names if name.startswith(".part")]
-    assert len([name for name in names if "array_record" in name]) == 1
+    assert len([name for name in names if name.startswith("walk_v1-train")]) == 1
     with pytest.raises(ValueError, match="unfinished"):
         Demonstrations.open(dataset_folder(tmp_path / "cut", "Walk-v1"))
     monkeypatch.setattr(Walk, "fail_on", frozenset())
     (summary,) = record(tmp_path / "cut")
-    assert summary.kept == 5
+    assert summary.kept == 7, "the first shard, and two episodes of the second"
     assert_same_episodes(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_failed_task_does_not_keep_the_others_from_being_complete(tmp_path, monkeypatch):
+    monkeypatch.setattr(Walk, "fail_on", frozenset({demonstration_seed(5, 7)}))
+    tasks = walk(), walk(id="Short-v1", episodes=3), walk(id="Also-v1")
+    with pytest.raises(CollectionError, match="collecting Walk-v1 failed") as failure:
+        record(tmp_path, *tasks)
+    assert "collecting Also-v1 failed too: RuntimeError: the simulator exploded" in failure.value.__notes__
+    assert len(Demonstrations.open(dataset_folder(tmp_path, "Short-v1"))) == 3
+
+
+def test_a_folder_that_a_machine_does_not_see_is_named(tmp_path):
+    job = module.ShardJob(
+        task=walk(), policy=None, noise=0.0, seed=0, shard=0, episodes=range(2), path=tmp_path / "absent" / "shard"
+    )
+    with pytest.raises(OSError, match=r"does not see .*absent: choose a folder that all machines share"):
+        module.record_shard(job, lambda *amounts: None)
+
+
 def test_a_traceback_shows_what_happened_in_the_worker(tmp_path, monkeypatch):
-    def fails(jobs, *_):
-        raise JobFailed(jobs[0], "RuntimeError: exploded", "Traceback of the worker")
+    def fails(jobs, workers, on_report, on_result, on_failure):
+        on_failure(JobFailed(jobs[0], "RuntimeError: exploded", "Traceback of the worker"))
 
     monkeypatch.setattr(module, "run_jobs", fails)
     with pytest.raises(CollectionError, match="collecting Walk-v1 failed: RuntimeError: exploded") as failure:
@@ -149,7 +167,7 @@ def test_a_full_disk_damages_nothing(tmp_path):
             record(tmp_path / "full")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not [name for name in files(tmp_path / "full") if "array_record" in name]
+    assert not [name for name in files(tmp_path / "full") if name.startswith("walk_v1-train")]
     record(tmp_path / "full")
     assert_same_episodes(tmp_path / "whole", tmp_path / "full")
 
@@ -231,13 +249,16 @@ def test_after_kill_9_every_episode_is_there_exactly_once(tmp_path):
     Path("slow_policy.py").write_text(SLOW_POLICY)
     folder = dataset_folder("killed", "gym:CartPole-v1")
     with subprocess.Popen([sys.executable, "-c", RUN], env=os.environ | {"SLOW": "1"}) as process:
-        _until(lambda: list(folder.glob("gym*array_record*")))
+        # Two episodes of the second shard are there, and a third is being recorded.
+        _until(lambda: sum(len(list(read_journal(path))) for path in folder.glob(".journal*00001-of*")) == 2)
         process.kill()
     _until(lambda: not any(Path("/proc", pid.name).exists() for pid in Path("started").iterdir()))
     assert 0 < len(list(folder.glob("gym*array_record*"))) < 2
+    begun = sum(len(list(read_journal(path))) for path in folder.glob(".journal*"))
     settings = {"seed": 1, "episodes": 12, "policy": "slow_policy:factory", "workers": 0, "progress": False}
     (summary,) = collect(["gym:CartPole-v1"], "killed", **settings)
-    assert 0 < summary.kept < 12
+    assert summary.kept == 6 + begun
+    assert begun >= 2
     collect(["gym:CartPole-v1"], "whole", **settings)
     assert_same_episodes("killed", "whole", "gym:CartPole-v1")
     assert {n: d for n, d in files("killed", "gym:CartPole-v1").items() if "record" in n} == {
@@ -246,7 +267,7 @@ def test_after_kill_9_every_episode_is_there_exactly_once(tmp_path):
 
 
 def test_control_c_stops_the_workers_and_cleans_up(tmp_path, monkeypatch):
-    def interrupted(jobs, on_report, on_result):
+    def interrupted(jobs, on_report, on_result, on_failure):
         for job in jobs[:1]:
             on_result(job, job.function(job.argument, lambda *amounts: None))
         (jobs[0].argument.path.parent / ".part-x").write_text("half")

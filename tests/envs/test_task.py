@@ -2,6 +2,7 @@ import pickle
 
 import pytest
 
+from generalist.envs import task as task_module
 from generalist.envs.task import MissingExtra, Reference, Task, UnknownTask, all_tasks, find_task, needs_extra
 
 
@@ -32,7 +33,7 @@ def test_find_task_finds_every_row():
         ("GoToObj", "babyai/GoToObj"),
         ("push-v3", "metaworld/push-v3"),
         ("metaworld/pusch-v3", "metaworld/push-v3"),
-        ("FrozenLake-v1", "FrozenLake8x8-v1"),
+        ("FrozenLake8x8", "FrozenLake8x8-v1"),
     ],
 )
 def test_an_unknown_id_names_the_nearest(typo, meant):
@@ -68,6 +69,13 @@ def test_a_missing_package_is_an_error_with_the_command():
         import a_package_that_is_not_there  # noqa: F401
     assert isinstance(caught.value, ImportError)
     assert caught.value.extra == "metaworld"
+
+
+def test_an_extra_that_has_no_wheel_for_this_python_says_so(monkeypatch):
+    monkeypatch.setitem(task_module.LAST_PYTHON, "metaworld", ((3, 5), "nobody builds it"))
+    assert str(MissingExtra("metaworld", ImportError("no"))) == (
+        "no. It cannot be installed here: nobody builds it. Use Python 3.5"
+    )
 
 
 def test_other_errors_pass_through_needs_extra():

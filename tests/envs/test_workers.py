@@ -68,6 +68,21 @@ def test_a_workers_exception_and_its_death_are_one_clear_error(functions):
     assert "last words" in failure.value.detail
 
 
+@pytest.mark.parametrize("trouble", ["fail", "die"])
+def test_a_failed_group_is_given_up_and_the_others_go_on(functions, trouble):
+    bad = [Job("bad", getattr(functions, trouble), 7), Job("bad", functions.double, 1)]
+    good = [Job("good", functions.double, number) for number in range(3)]
+    failures, results = [], []
+    run_jobs([*bad, *good], 1, ignore, lambda job, result: results.append(job), failures.append)
+    assert [failure.job for failure in failures] == bad[:1]
+    assert results == good
+    if trouble == "fail":
+        failures.clear(), results.clear()
+        run_jobs_here([*bad, *good], ignore, lambda job, result: results.append(job), failures.append)
+        assert [failure.job for failure in failures] == bad[:1]
+        assert results == good
+
+
 def test_workers_end_when_their_parent_is_killed(functions, tmp_path):
     pids = tmp_path / "pids"
     pids.mkdir()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from minigrid.wrappers import RGBImgPartialObsWrapper
 
-from generalist.envs.babyai import TILE, make
-from generalist.envs.tiles import TileTable
+from generalist.envs.families.babyai import TILE, make
+from generalist.envs.families.tiles import TileTable
 
 
 @pytest.mark.parametrize("level", ["GoToLocalS5N2", "UnlockPickup", "PickupDist"])

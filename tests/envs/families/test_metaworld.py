@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from generalist.envs import metaworld
+from generalist.envs.families import metaworld
 
 NAMES = ["drawer-close-v3", "button-press-topdown-v3", "door-open-v3", "push-v3"]
 

@@ -5,13 +5,14 @@ are in the reference scores.
 """
 
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from generalist.envs.headless import prepare_pygame
 from generalist.envs.success import SuccessInfo, termination
-from generalist.envs.task import ActionFunction
+from generalist.envs.task import ActionFunction, Task
 
 
 def make(id: str, render_mode: str | None = None) -> gym.Env:
@@ -83,3 +84,56 @@ make_acrobot = partial(make, "Acrobot-v1")
 make_mountain_car = partial(make_with_goal, "MountainCar-v0")
 make_mountain_car_continuous = partial(make_with_goal, "MountainCarContinuous-v0")
 make_pendulum = partial(make, "Pendulum-v1")
+
+
+_ROW: dict[str, Any] = {"family": "classic_control", "score": "return", "extra": "classic"}
+
+TASKS = (
+    Task(
+        id="CartPole-v1",
+        make=make_cart_pole,
+        expert=cart_pole_expert,
+        horizon=500,
+        has_success=False,
+        episodes=30,
+        provenance="Gymnasium; linear law",
+        **_ROW,
+    ),
+    Task(
+        id="Acrobot-v1",
+        make=make_acrobot,
+        expert=acrobot_expert,
+        horizon=500,
+        has_success=False,
+        provenance="Gymnasium; energy pumping",
+        **_ROW,
+    ),
+    Task(
+        id="MountainCar-v0",
+        make=make_mountain_car,
+        expert=mountain_car_expert,
+        horizon=200,
+        has_success=True,
+        provenance="Gymnasium; velocity band",
+        **_ROW,
+    ),
+    Task(
+        id="MountainCarContinuous-v0",
+        make=make_mountain_car_continuous,
+        expert=mountain_car_continuous_expert,
+        horizon=999,
+        has_success=True,
+        provenance="Gymnasium; resonance at 0.6 of full power",
+        **_ROW,
+    ),
+    Task(
+        id="Pendulum-v1",
+        make=make_pendulum,
+        expert=pendulum_expert,
+        horizon=200,
+        has_success=False,
+        episodes=120,
+        provenance="Gymnasium; energy swing-up and linear law",
+        **_ROW,
+    ),
+)

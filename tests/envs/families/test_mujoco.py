@@ -2,10 +2,13 @@ import os
 import subprocess
 import sys
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from generalist.envs import mujoco
+from generalist.envs.families import mujoco
+from generalist.envs.record import record_episode
+from generalist.envs.seeds import selection_seed
 
 
 def test_the_linearisation_predicts_the_simulator():
@@ -83,3 +86,37 @@ def test_states_need_no_gl_and_the_same_seed_is_the_same_episode_in_another_proc
     here: dict = {}
     exec(DIGESTS, here)
     assert done.stdout.strip() == f"{here['digests']} False", done.stderr
+
+
+def test_the_rows_are_gymnasiums_eleven_with_its_time_limits():
+    limits = {task.id: task.horizon for task in mujoco.TASKS}
+    newest = {
+        id: spec.max_episode_steps
+        for id, spec in gym.registry.items()
+        if str(spec.entry_point).startswith("gymnasium.envs.mujoco") and id.endswith("-v5")
+    }
+    assert limits == newest
+    assert len(limits) == 11
+
+
+def test_the_double_pendulum_survives_the_noise_of_its_demonstrations():
+    task = next(task for task in mujoco.TASKS if task.id == "InvertedDoublePendulum-v5")
+    episode = record_episode(task.make(), task, task.expert, seed=selection_seed(0), noise=task.noise)
+    assert len(episode.rewards) == 1000
+    assert episode.metadata.episode_return > 9300
+
+
+def test_the_planner_repeats_itself_and_beats_idling():
+    task = next(task for task in mujoco.TASKS if task.id == "HalfCheetah-v5")
+    env = task.make()
+
+    def play(act) -> list[float]:
+        env.action_space.seed(0)
+        return [float(env.step(act(None))[1]) for _ in range(30)]
+
+    env.reset(seed=4)
+    first = play(task.expert(env))
+    env.reset(seed=4)
+    assert play(task.expert(env)) == first
+    env.reset(seed=4)
+    assert sum(first) > sum(play(lambda observation: env.action_space.sample())) + 5

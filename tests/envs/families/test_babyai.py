@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Text
 
-from generalist.envs import babyai
+from generalist.envs.families import babyai
 from generalist.envs.task import find_task
 
 LEVELS = ["GoToRedBallNoDists", "GoToObj", "OpenRedDoor", "GoToLocalS5N2"]

@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from generalist.envs import toy_text
+from generalist.envs.families import toy_text
 from generalist.envs.task import find_task
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from generalist.envs import classic_control
+from generalist.envs.families import classic_control
 from generalist.envs.task import find_task
 
 

@@ -1,0 +1,87 @@
+"""What recording costs: steps per second of `collect` over those of the bare environment with the same expert.
+
+The bare loop resets, asks the expert and steps, and keeps nothing. Ours plays the same episodes, checks and stacks all
+values, writes them, reads the shard back and indexes it. One process, in turn, the median of several pairs.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from common import parser, save
+
+from generalist.envs.collect import ShardJob, record_shard
+from generalist.envs.seeds import demonstration_seed
+from generalist.envs.task import Task, find_task
+
+TASKS = {
+    "CartPole-v1": 30,
+    "Taxi-v4": 400,
+    "LunarLander-v3": 20,
+    "Reacher-v5": 100,
+    "dm_control/cartpole-swingup": 4,
+    "dm_control_pixels/cartpole-swingup": 1,
+    "metaworld/push-v3": 30,
+    "FetchReach-v4": 20,
+    "babyai/GoToObj": 200,
+    "babyai_symbolic/GoToObj": 200,
+    "minigrid/DoorKey-8x8": 60,
+    "sokoban/8x8-2box": 100,
+    "atari/Freeway": 1,
+}
+"""One of each family, and episodes for about a second."""
+
+
+def bare(task: Task, episodes: int) -> tuple[float, int]:
+    """Seconds and steps of the loop without recording."""
+    assert task.expert is not None
+    env, steps = task.make(), 0
+    begun = time.perf_counter()
+    for number in range(episodes):
+        observation, _ = env.reset(seed=demonstration_seed(0, number))
+        act, over = task.expert(env), False
+        while not over:
+            observation, _, terminated, truncated, _ = env.step(act(observation))
+            over, steps = terminated or truncated, steps + 1
+    spent = time.perf_counter() - begun
+    env.close()
+    return spent, steps
+
+
+def recorded(task: Task, episodes: int) -> tuple[float, int]:
+    """The same of recording one shard, the environment's construction included."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shard-00000-of-00001"
+        job = ShardJob(task=task, policy=None, noise=0.0, seed=0, shard=0, episodes=range(episodes), path=path)
+        begun = time.perf_counter()
+        index = record_shard(job, lambda *amounts: None)
+        return time.perf_counter() - begun, sum(length for length, _ in index)
+
+
+def measure(task: Task, episodes: int, repeats: int) -> dict:
+    bare(task, min(episodes, 2))  # imports, tables and caches
+    pairs = []
+    for _ in range(repeats):
+        (theirs, steps), (ours, same) = bare(task, episodes), recorded(task, episodes)
+        assert steps == same, "not the same episodes"
+        pairs.append((steps / theirs, steps / ours))
+    rates = np.array(pairs)
+    return {
+        "task": task.id,
+        "steps": steps,
+        "bare steps/s": float(np.median(rates[:, 0])),
+        "collect steps/s": float(np.median(rates[:, 1])),
+        "of bare": float(np.median(rates[:, 1] / rates[:, 0])),
+    }
+
+
+def main() -> None:
+    options = parser(__doc__).parse_args()
+    chosen = {"CartPole-v1": 2, "babyai/GoToObj": 2} if options.small else TASKS
+    rows = [measure(find_task(id), episodes, 1 if options.small else 5) for id, episodes in chosen.items()]
+    save(options.out, "collection", rows)
+
+
+if __name__ == "__main__":
+    main()

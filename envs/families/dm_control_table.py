@@ -1,0 +1,147 @@
+"""The control suite's tasks, which of them are also drawn with other physics, and who solves which. Data only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+
+from generalist.envs.families import planner_costs as costs
+from generalist.envs.families.dm_control_experts import (
+    cartpole_expert,
+    lqr_expert,
+    pendulum_expert,
+    planner_expert,
+    point_mass_expert,
+    reacher_expert,
+)
+from generalist.envs.families.planner import Reward, Search
+from generalist.envs.task import ActionFunction
+
+SUITE: dict[str, tuple[str, ...]] = {
+    "acrobot": ("swingup", "swingup_sparse"),
+    "ball_in_cup": ("catch",),
+    "cartpole": ("balance", "balance_sparse", "swingup", "swingup_sparse", "two_poles", "three_poles"),
+    "cheetah": ("run",),
+    "dog": ("stand", "walk", "trot", "run", "fetch"),
+    "finger": ("spin", "turn_easy", "turn_hard"),
+    "fish": ("upright", "swim"),
+    "hopper": ("stand", "hop"),
+    "humanoid": ("stand", "walk", "run", "run_pure_state"),
+    "humanoid_CMU": ("stand", "walk", "run"),
+    "lqr": ("lqr_2_1", "lqr_6_2"),
+    "manipulator": ("bring_ball", "bring_peg", "insert_ball", "insert_peg"),
+    "pendulum": ("swingup",),
+    "point_mass": ("easy", "hard"),
+    "quadruped": ("walk", "run", "escape", "fetch"),
+    "reacher": ("easy", "hard"),
+    "stacker": ("stack_2", "stack_4"),
+    "swimmer": ("swimmer6", "swimmer15"),
+    "walker": ("stand", "walk", "run"),
+}
+"""All 51 tasks by domain, in the suite's order."""
+
+VARIED: tuple[tuple[str, str], ...] = (
+    *(("acrobot", task) for task in SUITE["acrobot"]),
+    ("ball_in_cup", "catch"),
+    *(("cartpole", task) for task in SUITE["cartpole"][:4]),
+    ("cheetah", "run"),
+    *(("finger", task) for task in SUITE["finger"]),
+    *(("fish", task) for task in SUITE["fish"]),
+    *(("hopper", task) for task in SUITE["hopper"]),
+    *(("humanoid", task) for task in SUITE["humanoid"][:3]),
+    ("manipulator", "bring_ball"),
+    ("pendulum", "swingup"),
+    ("point_mass", "easy"),
+    *(("reacher", task) for task in SUITE["reacher"]),
+    *(("walker", task) for task in SUITE["walker"]),
+)
+"""The suite's benchmarking tasks without the two swimmers (see `dm_control_variants`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expert:
+    """A policy with what its row of the table needs. `not_for`: the variants in which it is no expert."""
+
+    policy: Callable[[gym.Env], ActionFunction]
+    method: str
+    noise: float = 0.0
+    episodes: int = 20
+    note: str = ""
+    not_for: tuple[str, ...] = ()
+
+
+def _planned(reward: Reward, note: str = "", not_for: tuple[str, ...] = (), **search: Any) -> Expert:
+    policy = partial(planner_expert, reward=reward, search=Search(**search))
+    return Expert(policy=policy, method="MPPI planner", episodes=10, note=note, not_for=not_for)
+
+
+_CARTPOLE = Expert(policy=cartpole_expert, method="energy swing-up and LQR", noise=0.5)
+_REACHER = Expert(policy=reacher_expert, method="inverse kinematics and computed torque", noise=0.3)
+_LQR = Expert(
+    policy=lqr_expert,
+    method="LQR",
+    note="The stiffness is drawn at each reset and not observed; the expert knows it.",
+)
+_POINT_MASS_HARD = Expert(
+    policy=point_mass_expert,
+    method="PD law",
+    note="Where the actuators pull is drawn at each reset and not observed; the expert knows it.",
+)
+
+_TURN: dict[str, Any] = {"steps": 40, "knots": 6, "samples": 30, "every": 2, "noise": 0.7}
+_ACROBOT: dict[str, Any] = {"steps": 150, "knots": 15, "samples": 60, "every": 5, "noise": 1.0}
+_WALKER: dict[str, Any] = {"steps": 30, "knots": 6, "samples": 30, "every": 2, "noise": 0.7, "coarse": 5}
+_WALKER_RUN: dict[str, Any] = {"steps": 24, "knots": 6, "samples": 80, "noise": 1.0, "temperature": 0.1, "coarse": 5}
+_FINGER: dict[str, Any] = {"steps": 12, "knots": 6, "samples": 150, "noise": 1.0, "temperature": 0.03}
+_FISH: dict[str, Any] = {"steps": 30, "knots": 5, "samples": 20, "every": 2, "noise": 0.7, "coarse": 2}
+_CUP: dict[str, Any] = {"steps": 30, "knots": 6, "samples": 40, "every": 2, "noise": 0.7, "coarse": 2}
+
+EXPERTS: dict[tuple[str, str], Expert] = {
+    ("acrobot", "swingup"): _planned(costs.acrobot, **_ACROBOT),
+    ("acrobot", "swingup_sparse"): _planned(costs.acrobot, **_ACROBOT),
+    ("ball_in_cup", "catch"): _planned(costs.ball_in_cup, **_CUP),
+    ("cartpole", "balance"): _CARTPOLE,
+    ("cartpole", "balance_sparse"): _CARTPOLE,
+    ("cartpole", "swingup"): _CARTPOLE,
+    ("cartpole", "swingup_sparse"): _CARTPOLE,
+    ("cheetah", "run"): _planned(costs.cheetah, steps=50, knots=13, samples=40, every=2, temperature=0.1),
+    ("finger", "spin"): _planned(costs.finger_spin, **_FINGER),
+    ("finger", "turn_easy"): _planned(costs.finger_turn, **_TURN),
+    ("finger", "turn_hard"): _planned(costs.finger_turn, **_TURN),
+    ("fish", "upright"): _planned(costs.fish_upright, **_FISH, temperature=0.1),
+    ("lqr", "lqr_2_1"): _LQR,
+    ("lqr", "lqr_6_2"): _LQR,
+    ("pendulum", "swingup"): Expert(policy=pendulum_expert, method="energy swing-up and PD law"),
+    ("point_mass", "easy"): Expert(policy=point_mass_expert, method="PD law"),
+    ("point_mass", "hard"): _POINT_MASS_HARD,
+    ("reacher", "easy"): _REACHER,
+    ("reacher", "hard"): _REACHER,
+    ("walker", "stand"): _planned(partial(costs.walker, speed=0), **_WALKER),
+    ("walker", "walk"): _planned(partial(costs.walker, speed=1), **_WALKER),
+    ("walker", "run"): _planned(partial(costs.walker, speed=8), **_WALKER_RUN),
+}
+
+_UNTRIED = "No expert: the planner was not tried."
+
+WITHOUT_EXPERT: dict[tuple[str, str], str] = {
+    (
+        "cartpole",
+        "two_poles",
+    ): "No expert: the planner (80 samples of 100 steps) does not balance both poles: 101 in 400 steps.",
+    ("cartpole", "three_poles"): _UNTRIED,
+    **{("dog", task): _UNTRIED for task in SUITE["dog"]},
+    ("fish", "swim"): "No expert: the planner (30 samples of 60 steps) reaches 23 in 300 steps.",
+    ("hopper", "stand"): "No expert: the planner does not get up from sitting: return 0 in 300 steps.",
+    ("hopper", "hop"): "No expert: the planner does not get up from sitting: return 0 in 400 steps.",
+    **{("humanoid", task): _UNTRIED for task in SUITE["humanoid"]},
+    **{("humanoid_CMU", task): _UNTRIED for task in SUITE["humanoid_CMU"]},
+    **{("manipulator", task): _UNTRIED for task in SUITE["manipulator"]},
+    ("quadruped", "walk"): "No expert: the planner (24 samples of 20 steps) reaches 17 in 200 steps.",
+    **{("quadruped", task): _UNTRIED for task in ("run", "escape", "fetch")},
+    **{("stacker", task): _UNTRIED for task in SUITE["stacker"]},
+    ("swimmer", "swimmer6"): "No expert: the planner (20 samples of 60 steps) reaches 3 in 300 steps.",
+    ("swimmer", "swimmer15"): _UNTRIED,
+}
+"""Why a task has no expert, with what was seen of one episode."""

@@ -1,0 +1,127 @@
+"""Named sets of tasks: what a benchmark's name stands for, as lists of ids.
+
+A set is a function of the task table: nothing here makes an environment.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from generalist.envs import gato_control
+from generalist.envs.families.atari_scores import ATARI_57
+from generalist.envs.task import Task, UnknownTask, all_tasks, nearest_ids
+
+QUICKSTART = (
+    "CartPole-v1",
+    "Acrobot-v1",
+    "MountainCar-v0",
+    "MountainCarContinuous-v0",
+    "Pendulum-v1",
+    "Taxi-v4",
+    "FrozenLake8x8-v1",
+    "CliffWalking-v1",
+    "InvertedPendulum-v5",
+    "Reacher-v5",
+    "babyai/GoToRedBallNoDists",
+    "babyai/GoToObj",
+    "babyai/OpenRedDoor",
+    "babyai/GoToLocalS5N2",
+    "metaworld/drawer-close-v3",
+    "metaworld/button-press-topdown-v3",
+    "metaworld/door-open-v3",
+    "metaworld/push-v3",
+)
+
+_MT10 = "reach push pick-place door-open drawer-open drawer-close button-press-topdown peg-insert-side window-open"
+_ML10_TRAIN = "reach push pick-place door-open drawer-close button-press-topdown peg-insert-side window-open sweep"
+_ML10_TEST = "drawer-open door-close shelf-place sweep-into lever-pull"
+_ML45_TEST = "bin-picking box-close hand-insert door-lock door-unlock"
+"""Yu et al. 2020, Meta-World: which of the 50 tasks are in which benchmark. ML45 trains on all but its five."""
+
+CHEAP_SECONDS = 5.0
+"""An expert is cheap up to so much time for one episode."""
+
+OTHER_VIEWS = ("babyai_symbolic/", "dm_control_pixels/", "dm_control_small/", "dm_control_large/")
+"""Tasks that show or vary what another task of the table is."""
+
+GOOD_SUCCESS = 0.9
+"""Experts that succeed less often are marked in `Task.note` and left out of `local`."""
+
+
+def _metaworld(names: str) -> tuple[str, ...]:
+    return tuple(f"metaworld/{name}-v3" for name in names.split())
+
+
+def _under(prefix: str) -> Callable[[], tuple[str, ...]]:
+    return lambda: tuple(task.id for task in all_tasks() if task.id.startswith(f"{prefix}/"))
+
+
+def _ml45_train() -> tuple[str, ...]:
+    return tuple(id for id in _under("metaworld")() if id not in _metaworld(_ML45_TEST))
+
+
+@dataclass(frozen=True)
+class TaskSet:
+    """What it is, in a line, and the function that gives its ids."""
+
+    meaning: str
+    ids: Callable[[], tuple[str, ...]]
+
+
+def has_good_expert(task: Task) -> bool:
+    """Whether its measured expert is better than random play and, where success is defined, succeeds in nine of ten."""
+    expert, random = task.expert_reference, task.random_reference
+    if task.expert is None or expert is None or random is None:
+        return False
+    return expert.mean > random.mean and (expert.success is None or expert.success >= GOOD_SUCCESS)
+
+
+def _experts() -> tuple[str, ...]:
+    return tuple(task.id for task in all_tasks() if has_good_expert(task))
+
+
+def _local() -> tuple[str, ...]:
+    """One view of each environment (no pixels where there are states, no symbols where there are pixels)."""
+    tasks = (task for task in all_tasks() if not task.id.startswith(OTHER_VIEWS) and has_good_expert(task))
+    return tuple(
+        task.id for task in tasks if task.expert_reference and (task.expert_reference.seconds or 0) <= CHEAP_SECONDS
+    )
+
+
+SETS: dict[str, TaskSet] = {
+    "all": TaskSet("every task of the table", lambda: tuple(task.id for task in all_tasks())),
+    "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART),
+    "local": TaskSet("every task with a good expert that takes seconds, in one view", _local),
+    "experts": TaskSet(
+        "every task whose measured expert is good",
+        lambda: tuple(task.id for task in all_tasks() if has_good_expert(task)),
+    ),
+    "metaworld/mt10": TaskSet("Meta-World's MT10", lambda: _metaworld(f"{_MT10} window-close")),
+    "metaworld/mt50": TaskSet("Meta-World's MT50", _under("metaworld")),
+    "metaworld/ml10-train": TaskSet("Meta-World's ML10, for training", lambda: _metaworld(f"{_ML10_TRAIN} basketball")),
+    "metaworld/ml10-test": TaskSet("Meta-World's ML10, held out", lambda: _metaworld(_ML10_TEST)),
+    "metaworld/ml45-train": TaskSet("Meta-World's ML45, for training", _ml45_train),
+    "metaworld/ml45-test": TaskSet("Meta-World's ML45, held out", lambda: _metaworld(_ML45_TEST)),
+    "babyai/all": TaskSet("BabyAI's 96 levels from pixels", _under("babyai")),
+    "babyai/symbolic": TaskSet("BabyAI's 96 levels as symbols", _under("babyai_symbolic")),
+    "dmc/all": TaskSet("DM Control's suite from states", _under("dm_control")),
+    "dmc/pixels": TaskSet("DM Control's suite from pixels", _under("dm_control_pixels")),
+    "dmc/small": TaskSet("DM Control with physics drawn near the original", _under("dm_control_small")),
+    "dmc/large": TaskSet("DM Control with physics drawn far from the original", _under("dm_control_large")),
+    "atari/57": TaskSet("the 57 games of the literature", lambda: tuple(f"atari/{game}" for game in ATARI_57)),
+    "atari/all": TaskSet("every game of ale-py", _under("atari")),
+    "gato/control": TaskSet("what stands here for the paper's control tasks", gato_control.ids),
+}
+"""By name."""
+
+
+def task_set(name: str) -> tuple[Task, ...]:
+    """The tasks of a named set, in the order of the set.
+
+    Raises:
+        UnknownTask: no such set; lists the nearest ones.
+    """
+    if name not in SETS:
+        near = nearest_ids(name, list(SETS)) or list(SETS)
+        raise UnknownTask(f"unknown task set {name!r}: the nearest are {', '.join(near)}")
+    by_id = {task.id: task for task in all_tasks()}
+    return tuple(by_id[id] for id in SETS[name].ids())

@@ -1,0 +1,80 @@
+import pytest
+
+from generalist.configs import quickstart
+from generalist.envs import gato_control
+from generalist.envs.sets import SETS, has_good_expert, task_set
+from generalist.envs.task import UnknownTask, all_tasks
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("quickstart", 18),
+        ("metaworld/mt10", 10),
+        ("metaworld/mt50", 50),
+        ("metaworld/ml10-train", 10),
+        ("metaworld/ml10-test", 5),
+        ("metaworld/ml45-train", 45),
+        ("metaworld/ml45-test", 5),
+        ("babyai/all", 96),
+        ("babyai/symbolic", 96),
+        ("dmc/all", 51),
+        ("atari/57", 57),
+    ],
+)
+def test_a_set_has_as_many_tasks_as_its_name_promises(name, count):
+    ids = [task.id for task in task_set(name)]
+    assert len(set(ids)) == len(ids) == count
+
+
+def test_metaworlds_sets_are_those_of_metaworld():
+    from metaworld.env_dict import ML10_V3, ML45_V3, MT10_V3, MT50_V3
+
+    def names(name: str) -> set[str]:
+        return {task.id.removeprefix("metaworld/") for task in task_set(name)}
+
+    assert names("metaworld/mt10") == set(MT10_V3)
+    assert names("metaworld/mt50") == set(MT50_V3)
+    for number, theirs in (("10", ML10_V3), ("45", ML45_V3)):
+        for part in ("train", "test"):
+            assert names(f"metaworld/ml{number}-{part}") == set(theirs[part])
+
+
+def test_every_set_can_be_listed():
+    for name in SETS:
+        assert all(task in all_tasks() for task in task_set(name))
+
+
+def test_an_unknown_set_names_the_nearest():
+    with pytest.raises(UnknownTask, match=r"unknown task set 'metaworld/mt5': .*metaworld/mt50"):
+        task_set("metaworld/mt5")
+
+
+def test_the_quickstart_trains_on_its_set():
+    assert set(quickstart.WEIGHTS) == {task.id for task in task_set("quickstart")}
+
+
+def test_local_has_one_view_of_each_environment_and_good_experts_only():
+    local = task_set("local")
+    assert all(map(has_good_expert, local))
+    assert not [task.id for task in local if task.id.startswith(("babyai_symbolic", "dm_control_pixels"))]
+    assert {"classic_control", "toy_text", "metaworld", "babyai"} <= {task.family for task in local}
+
+
+def test_gatos_table_is_the_papers():
+    """596 tasks and 85.2% of the weight (the paper prints 85.3%), 16 data sets."""
+    rows = gato_control.GATO_CONTROL
+    assert len(rows) == 16
+    assert sum(row.tasks for row in rows) == 596
+    assert sum(row.weight for row in rows) == pytest.approx(85.21)
+
+
+def test_gatos_weights_are_spread_over_what_is_here():
+    weights = gato_control.sampling_weights()
+    assert sum(weights.values()) == pytest.approx(1)
+    assert set(weights) == {task.id for task in task_set("gato/control")}
+
+    def share(prefix: str) -> float:
+        return sum(weight for id, weight in weights.items() if id.startswith(prefix))
+
+    assert share("metaworld/") / share("babyai/") == pytest.approx(8.96 / 9.06)
