@@ -38,7 +38,7 @@ FAMILIES = (
 
 def _with_references(rows: tuple[Task, ...]) -> tuple[Task, ...]:
     references = load_references()
-    return tuple(replace(row, **references.get(row.id, {})) for row in rows)
+    return tuple(replace(row, **references.get(row.same_episodes_as or row.id, {})) for row in rows)
 
 
 TASKS: tuple[Task, ...] = _with_references(tuple(task for family in FAMILIES for task in family.TASKS))

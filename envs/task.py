@@ -90,6 +90,8 @@ class Task:
         episodes: default number of demonstrations.
         random_reference: scores of uniformly random actions.
         expert_reference: scores of the expert.
+        same_episodes_as: id of the task that plays the same episodes and shows them otherwise: its reference scores are
+            this one's.
         published: scores from the literature.
         note: why there is no expert, or why it fails; what else a reader of a score should know.
         extra: the pip extra that installs it; None if the base installation is enough.
@@ -107,6 +109,7 @@ class Task:
     episodes: int = 100
     random_reference: Reference | None = None
     expert_reference: Reference | None = None
+    same_episodes_as: str = ""
     published: tuple[Published, ...] = ()
     note: str = ""
     extra: str | None = None

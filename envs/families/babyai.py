@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Dict, MultiDiscrete, Text
 
-from generalist.envs.families.babyai_levels import HORIZONS, UNSOLVED, VERSIONS
+from generalist.envs.families.babyai_levels import HORIZONS, SEQUENCES, UNSOLVED, VERSIONS
 from generalist.envs.families.tiles import TileTable
 from generalist.envs.success import SuccessInfo, positive_reward
 from generalist.envs.task import ActionFunction, Task, needs_extra
@@ -27,7 +27,10 @@ _TILES = TileTable(TILE)
 VIEW = 7
 """Cells along a side of what the agent sees."""
 
-MISSION = Text(max_length=192, charset=frozenset("abcdefghijklmnopqrstuvwxyz ,"))
+_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz ,")
+MISSION = Text(max_length=128, charset=_LETTERS)
+LONG_MISSION = Text(max_length=384, charset=_LETTERS)
+"""Of levels that string up to four instructions together, each of at most 75 letters."""
 
 
 def make(level: str, render_mode: str | None = None) -> gym.Env:
@@ -36,7 +39,7 @@ def make(level: str, render_mode: str | None = None) -> gym.Env:
     Observations: {"image": uint8[56, 56, 3], "mission": text}. Actions: 7 (left, right, forward, pick up, drop,
     toggle, done). The reward is 1 - 0.9 * steps / horizon on success and 0 otherwise.
     """
-    return SuccessInfo(PixelsAndMission(_make_level(level, render_mode)), positive_reward)
+    return SuccessInfo(PixelsAndMission(_make_level(level, render_mode), _mission(level)), positive_reward)
 
 
 def make_symbolic(level: str, render_mode: str | None = None) -> gym.Env:
@@ -45,7 +48,11 @@ def make_symbolic(level: str, render_mode: str | None = None) -> gym.Env:
     Three symbols a cell (object type, colour, state of a door), x before y, in MiniGrid's numbering: what its own
     observation "image" holds.
     """
-    return SuccessInfo(SymbolsAndMission(_make_level(level, render_mode)), positive_reward)
+    return SuccessInfo(SymbolsAndMission(_make_level(level, render_mode), _mission(level)), positive_reward)
+
+
+def _mission(level: str) -> Text:
+    return LONG_MISSION if level in SEQUENCES else MISSION
 
 
 def _make_level(level: str, render_mode: str | None) -> gym.Env:
@@ -96,11 +103,11 @@ class AgentView(gym.Wrapper):
 class PixelsAndMission(AgentView):
     """The view as a picture of `TILE` pixels a cell."""
 
-    def __init__(self, env: gym.Env):
+    def __init__(self, env: gym.Env, mission: Text = MISSION):
         super().__init__(env)
         base: Any = env.unwrapped
         side = TILE * base.agent_view_size
-        self.observation_space = Dict({"image": Box(0, 255, (side, side, 3), np.uint8), "mission": MISSION})
+        self.observation_space = Dict({"image": Box(0, 255, (side, side, 3), np.uint8), "mission": mission})
 
     def shown(self, observation: dict[str, Any]) -> dict[str, Any]:
         return {"image": _TILES.picture(observation["image"]), "mission": observation["mission"]}
@@ -109,10 +116,10 @@ class PixelsAndMission(AgentView):
 class SymbolsAndMission(AgentView):
     """The view as integers: object type (11), colour (6) and state (3) of every cell."""
 
-    def __init__(self, env: gym.Env):
+    def __init__(self, env: gym.Env, mission: Text = MISSION):
         super().__init__(env)
         sizes = np.tile([11, 6, 3], VIEW * VIEW)
-        self.observation_space = Dict({"mission": MISSION, "symbols": MultiDiscrete(sizes)})
+        self.observation_space = Dict({"mission": mission, "symbols": MultiDiscrete(sizes)})
 
     def shown(self, observation: dict[str, Any]) -> dict[str, Any]:
         return {"mission": observation["mission"], "symbols": observation["image"].astype(np.int64).ravel()}
@@ -190,7 +197,7 @@ def _box_with_a_key(base: Any) -> Any:
 def _wrapper(env: gym.Env, kind: type[gym.Wrapper]) -> Any:
     while not isinstance(env, kind):
         if not isinstance(env, gym.Wrapper):
-            raise ValueError(f"the BabyAI expert needs an environment made by envs.babyai.make, got {env}")
+            raise ValueError(f"the BabyAI expert needs an environment made by envs.families.babyai.make, got {env}")
         env = env.env
     return env
 
@@ -218,6 +225,7 @@ TASKS = (
             id=f"babyai_symbolic/{level}",
             family="babyai_symbolic",
             make=partial(make_symbolic, level),
+            same_episodes_as=f"babyai/{level}",
             horizon=horizon,
             episodes=2000 if horizon <= 100 else 500,
             note=UNSOLVED.get(level, ""),

@@ -103,6 +103,9 @@ HORIZONS = {
 VERSIONS = {"GoToObjS6": 1}
 """Version of the registered id where it is not 0."""
 
+SEQUENCES = ("GoToSeq", "GoToSeqS5R2", "SynthSeq", "MiniBossLevel", "BossLevel", "BossLevelNoUnlock")
+"""Levels whose missions are up to four instructions in a row."""
+
 _UNSOLVABLE = "two missions of three ask for two doors in order: the first one counts as a wrong door for the second"
 
 UNSOLVED = {

@@ -172,6 +172,7 @@ def _row(prefix: str, domain: str, name: str, make: Callable[..., gym.Env], vari
         id=f"{prefix}/{domain}-{name}",
         family="dm_control",
         make=make,
+        same_episodes_as=f"dm_control/{domain}-{name}" if prefix == "dm_control_pixels" else "",
         expert=expert and expert.policy,
         horizon=HORIZON,
         score="return",

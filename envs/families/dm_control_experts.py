@@ -53,7 +53,7 @@ def cartpole_expert(env: gym.Env) -> ActionFunction:
     gear, pole = model.actuator_gear[0, 0], _swinging_body(model, 2)
     total = model.body_mass[1] + model.body_mass[2]
     center, limit = CENTER_GAIN / model.jnt_range[0, 1] ** 2, PUMP_SHARE * gear / total
-    gains = linear_quadratic_gains(base, state_costs=(1.0, 20.0, 0.1, 0.5), action_cost=0.1)
+    gains = linear_quadratic_gains(base, state_costs=(20.0, 20.0, 1.0, 0.5), action_cost=1.0)
 
     def act(observation: Any) -> np.ndarray:
         angle, (speed, spin) = _wrapped(data.qpos[1]), data.qvel

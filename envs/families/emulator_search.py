@@ -122,17 +122,13 @@ def _second_emulator(base: Any, seed: int) -> Any:
 
 
 SEARCHES = {
-    "Assault": Search(depth=20, life=300, limit=1500),
     "Boxing": Search(plans=20, depth=20),
     "Breakout": Search(plans=20, depth=40, commit=4, life=5, limit=1500),
-    "DoubleDunk": Search(plans=12),
-    "FishingDerby": Search(plans=12, commit=4),
     "Freeway": Search(plans=8, depth=60, commit=4, discount=0.99, usual="UP"),
     "RoadRunner": Search(life=1000, usual="LEFT"),
-    "SpaceInvaders": Search(depth=20, life=100, limit=1500),
     "Tennis": Search(plans=12, commit=4),
-    "VideoPinball": Search(plans=12),
 }
+"""The games where it beats a human's published score in a few minutes an episode, with the settings that do."""
 
 EXPERTS: dict[str, Callable[[gym.Env], ActionFunction]] = {
     game: partial(search_expert, search) for game, search in SEARCHES.items()

@@ -49,6 +49,7 @@ def test_filters_take_what_fits_all_of_them(capsys):
     text = {id.split("/")[0] for id in ids("--observation", "text", "--action", "discrete")}
     assert {"babyai", "babyai_symbolic"} <= text
     assert "Pendulum-v1" not in ids("--action", "discrete")
+    assert "CartPole-v1" not in ids("--observation", "text")
     good = ids("--expert", "--family", "babyai")
     assert "babyai/GoToObj" in good
     assert "babyai/UnlockToUnlock" not in good

@@ -38,6 +38,18 @@ def test_a_record_that_was_cut_is_written_again(tmp_path, cut):
     assert list(read_journal(path)) == [*RECORDS[:2], b"anew"]
 
 
+def test_what_follows_a_damaged_record_is_gone_once_another_is_written(tmp_path):
+    """A shorter record must not leave the end of the old one behind it."""
+    path = tmp_path / "j"
+    written(path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    journal = Journal(path)
+    journal.append(b"x")
+    assert path.stat().st_size == sum(12 + len(record) for record in (*RECORDS[:2], b"x"))
+
+
 def test_a_damaged_record_ends_what_counts(tmp_path):
     path = tmp_path / "j"
     written(path)

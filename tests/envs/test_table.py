@@ -249,6 +249,25 @@ def test_a_cheap_sample_of_the_references_is_measured_again(id, policy):
     assert Measurement(task, policy, stored, again).agrees
 
 
+@pytest.mark.parametrize("id", ["babyai_symbolic/GoToSeqS5R2", "dm_control_pixels/cartpole-swingup"])
+def test_another_view_plays_the_same_episode(id):
+    """So that the scores of one are those of the other."""
+    shown, other = find_task(id), find_task(find_task(id).same_episodes_as)
+    assert shown.expert_reference == other.expert_reference
+    rewards = []
+    for task in (shown, other):
+        env = task.make()
+        observation, _ = env.reset(seed=selection_seed(3))
+        act = task.expert(env)
+        rewards.append([])
+        for _ in range(40):
+            observation, reward, terminated, truncated, _ = env.step(act(observation))
+            rewards[-1].append((float(reward), terminated, truncated))
+            if terminated or truncated:
+                break
+    assert rewards[0] == rewards[1]
+
+
 def test_every_reference_says_what_it_was_measured_with():
     ids = {task.id for task in all_tasks()}
     for id, row in load_references().items():

@@ -49,6 +49,15 @@ def test_the_plan_is_a_function_of_the_seed():
     assert drive(cart(1), 10) == drive(cart(1), 10) != drive(cart(2), 10)
 
 
+def test_an_executed_plan_goes_on_where_it_was():
+    """Without noise a ramp stays the ramp, across two renewals of the plan."""
+    act = planner._Planner(
+        cart(), lambda rollouts: rollouts.qpos[..., 0], Search(steps=9, knots=3, samples=1, noise=0, every=2), ()
+    )
+    act._knots = np.array([[0.0], [0.4], [0.8]])
+    assert np.allclose([act.action()[0] for _ in range(5)], [0, 0.1, 0.2, 0.3, 0.4])
+
+
 def test_interpolation_is_linear_and_constant_outside():
     weights = planner.interpolation(np.array([0.0, 1.0, 5.0, 9.0]), np.array([0.0, 4.0, 8.0]))
     assert np.allclose(weights @ [0.0, 4.0, 0.0], [0, 1, 3, 0])

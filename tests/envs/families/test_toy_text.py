@@ -48,3 +48,36 @@ def test_success_is_the_step_that_reaches_the_goal(id, reward):
         if info["success"]:
             return
     pytest.fail("no success in 20 episodes")
+
+
+def test_basic_strategy_loses_little():
+    """A few percent of a bet without doubling and splitting; random play loses two fifths."""
+    task = find_task("Blackjack-v1")
+    env = task.make()
+    total = 0.0
+    for seed in range(3000):
+        observation, _ = env.reset(seed=seed)
+        act, over = task.expert(env), False
+        while not over:
+            observation, reward, terminated, truncated, _ = env.step(act(observation))
+            over = terminated or truncated
+        total += reward
+    assert -0.12 < total / 3000 < 0.03
+
+
+@pytest.mark.parametrize(
+    ("hand", "action"),
+    [
+        ((16, 10, 0), 1),
+        ((17, 10, 0), 0),
+        ((12, 2, 0), 1),
+        ((12, 4, 0), 0),
+        ((13, 2, 0), 0),
+        ((18, 9, 1), 1),
+        ((18, 7, 1), 0),
+        ((17, 6, 1), 1),
+        ((19, 10, 1), 0),
+    ],
+)
+def test_hands_of_the_strategys_table(hand, action):
+    assert toy_text.basic_strategy(None)(hand) == action
