@@ -19,11 +19,13 @@ from generalist.train.config import SourceConfig
 
 STEPS = 20_000
 CONTEXT = 8
+MISSION_TOKENS = 160
+"""Bytes of a mission: the longest of the boss levels are cut, all others fit."""
 
 
 def config() -> Experiment:
     base = quickstart()
-    layout = replace(LAYOUT, context=CONTEXT)
+    layout = replace(LAYOUT, context=CONTEXT, max_text_tokens=MISSION_TOKENS)
     levels = [task for task in task_set("babyai/all") if has_good_expert(task)]
     train = replace(
         base.train,
@@ -35,7 +37,7 @@ def config() -> Experiment:
             head_size=32,
             feedforward=768,
             window=512,
-            local_positions=64,
+            local_positions=192,
             source_embedding=True,
             unroll=4,
         ),

@@ -11,6 +11,7 @@ task the same share of its family. Not yet trained to a figure that could be giv
 from collections import Counter
 from dataclasses import replace
 
+from generalist.configs.babyai import MISSION_TOKENS
 from generalist.configs.experiment import Experiment
 from generalist.configs.mt50 import config as mt50
 from generalist.configs.quickstart import LAYOUT
@@ -22,7 +23,9 @@ def config() -> Experiment:
     base = mt50()
     tasks = task_set("local")
     sizes = Counter(task.family for task in tasks)
-    layout = replace(LAYOUT, actions="parallel")
+    layout = replace(LAYOUT, actions="parallel", max_text_tokens=MISSION_TOKENS)
     sources = tuple(SourceConfig(task=task.id, layout=layout, weight=1 / sizes[task.family]) for task in tasks)
     evaluation = replace(base.evaluation, sampled=("babyai", "minigrid", "sokoban"))
-    return Experiment(train=replace(base.train, sources=sources), evaluation=evaluation)
+    agent = replace(base.train.agent, local_positions=192, window=256)
+    train = replace(base.train, sources=sources, agent=agent, sequence_length=256, batch_size=16)
+    return Experiment(train=train, evaluation=evaluation)

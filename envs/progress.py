@@ -13,6 +13,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -53,7 +54,7 @@ class CollectionProgress:
         self._progress = Progress(*columns, console=console or Console(stderr=True), disable=not visible, expand=True)
         self._tasks = tasks
         self._finished = 0
-        self._lines: dict[str, int] = {}
+        self._lines: dict[str, TaskID] = {}
         total, kept = (sum(part) for part in zip(*tasks.values(), strict=True)) if tasks else (0, 0)
         self._whole = self._progress.add_task(self._title(), total=total, completed=kept, recorded=0, steps=0)
 
@@ -79,10 +80,10 @@ class CollectionProgress:
         self._finished += 1
         self._progress.update(self._whole, description=self._title())
         if task_id in self._lines and self._finished < len(self._tasks):
-            self._progress.remove_task(self._lines.pop(task_id))  # pyright: ignore[reportArgumentType]
+            self._progress.remove_task(self._lines.pop(task_id))
 
     def _title(self) -> str:
         return f"{WHOLE} ({self._finished} of {len(self._tasks)} done)"
 
-    def _fields(self, line: int) -> dict:
-        return self._progress.tasks[self._progress.task_ids.index(line)].fields  # pyright: ignore[reportArgumentType]
+    def _fields(self, line: TaskID) -> dict:
+        return self._progress.tasks[self._progress.task_ids.index(line)].fields

@@ -27,6 +27,9 @@ _TILES = TileTable(TILE)
 VIEW = 7
 """Cells along a side of what the agent sees."""
 
+PLACEMENTS = 1000
+"""Draws of the agent's place within one draft of a level."""
+
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz ,")
 MISSION = Text(max_length=128, charset=_LETTERS)
 LONG_MISSION = Text(max_length=384, charset=_LETTERS)
@@ -76,9 +79,13 @@ class AgentView(gym.Wrapper):
         self._view: tuple | None = None
         self._compute_view = base.gen_obs_grid
         base.gen_obs_grid = self._current_view
+        self._placements = 0
+        self._place = base.place_obj
+        base.place_obj = self._place_with_patience
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):
         self.last_action = self._view = None
+        self._placements = 0
         # The generator of missions prints every draft it rejects.
         with contextlib.redirect_stdout(io.StringIO()):
             observation, info = self.env.reset(seed=seed, options=options)
@@ -92,6 +99,17 @@ class AgentView(gym.Wrapper):
     def shown(self, observation: dict[str, Any]) -> dict[str, Any]:
         """What the agent is given of MiniGrid's own observation."""
         raise NotImplementedError
+
+    def _place_with_patience(self, obj: Any, *args: Any, **options: Any) -> Any:
+        """A level draws the agent's place until it faces no object, for ever where a small room is full of them.
+
+        Drafts of a level that do not work out are RecursionErrors in MiniGrid, which then draws another one.
+        """
+        self._placements = 0 if obj else self._placements + 1
+        if self._placements > PLACEMENTS:
+            self._placements = 0
+            raise RecursionError("there is no place for the agent")
+        return self._place(obj, *args, **options)
 
     def _current_view(self, agent_view_size: int | None = None) -> tuple:
         if agent_view_size is not None:

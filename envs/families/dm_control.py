@@ -54,7 +54,8 @@ class SuiteEnv(gym.Env):
         prepare_mujoco()  # read when dm_control is imported
         with needs_extra("dm_control"):
             from dm_control import suite
-        self.domain, self.task, self.variant, self.render_mode = domain, task, variant, render_mode
+        self.domain, self.task, self.render_mode = domain, task, render_mode
+        self.variant: Scale | None = variant
         self.environment: Any = suite.load(domain, task)
         self._pixels = pixels
         self._model = _ModelArrays(self.physics.model.ptr)

@@ -4,9 +4,16 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from generalist.configs import cli
+from generalist.envs.sets import task_set
+from generalist.envs.task import find_task
+from generalist.envs.task_spaces import stored_spaces
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.text import ByteTokenizer
+from generalist.train.sources import check_local_positions
 from generalist.train.start import Start
 
 
@@ -56,6 +63,37 @@ def test_train_passes_the_overridden_config(launched):
     assert given["out"] == Path("there")
     assert given["tasks"] == ("gym:A-v0", "B")
     assert given["start"] == Start(resume=True)
+
+
+@pytest.mark.parametrize("name", cli.PRESETS)
+def test_every_preset_names_tasks_that_there_are(name):
+    sources = cli.load_preset(name).train.sources
+    assert [find_task(source.task).id for source in sources] == [source.task for source in sources]
+
+
+@pytest.mark.parametrize("name", ["mt50", "babyai", "local"])
+def test_timesteps_of_a_set_fit_its_preset(name):
+    config = cli.load_preset(name).train
+    for source in config.sources:
+        layout = Layout.from_spaces(
+            *stored_spaces()[source.task], vocabulary=config.vocabulary, text=ByteTokenizer(), options=source.layout
+        )
+        check_local_positions(source.task, layout, config.agent)
+        assert layout.max_tokens <= config.sequence_length
+
+
+@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local")])
+def test_a_preset_trains_on_its_set(name, tasks):
+    sources = cli.load_preset(name).train.sources
+    assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
+
+
+def test_every_family_of_the_local_suite_has_the_same_share():
+    shares: dict[str, float] = {}
+    for source in cli.load_preset("local").train.sources:
+        family = find_task(source.task).family
+        shares[family] = shares.get(family, 0) + source.weight
+    assert set(np.round(list(shares.values()), 9)) == {1.0}
 
 
 def test_train_has_a_folder_for_each_preset(launched):
