@@ -12,35 +12,41 @@ import numpy as np
 from common import parser, save
 
 from generalist.envs.collect import ShardJob, record_shard
+from generalist.envs.record import find_policy
 from generalist.envs.seeds import demonstration_seed
 from generalist.envs.task import Task, find_task
 
 TASKS = {
     "CartPole-v1": 30,
-    "Taxi-v4": 400,
+    "Taxi-v4": 2000,
     "LunarLander-v3": 20,
     "Reacher-v5": 100,
     "dm_control/cartpole-swingup": 4,
     "dm_control_pixels/cartpole-swingup": 1,
     "metaworld/push-v3": 30,
-    "FetchReach-v4": 20,
+    "FetchReach-v4": 150,
     "babyai/GoToObj": 200,
     "babyai_symbolic/GoToObj": 200,
     "minigrid/DoorKey-8x8": 60,
     "sokoban/8x8-2box": 100,
-    "atari/Freeway": 1,
+    "atari/Pong": 1,
 }
-"""One of each family, and episodes for about a second."""
+"""One of each family, and episodes for about a second; without an expert the random policy plays."""
+
+
+def policy(task: Task) -> str | None:
+    return None if task.expert else "random"
 
 
 def bare(task: Task, episodes: int) -> tuple[float, int]:
     """Seconds and steps of the loop without recording."""
-    assert task.expert is not None
+    _, factory = find_policy(task, policy(task))
     env, steps = task.make(), 0
     begun = time.perf_counter()
     for number in range(episodes):
         observation, _ = env.reset(seed=demonstration_seed(0, number))
-        act, over = task.expert(env), False
+        env.action_space.seed(demonstration_seed(0, number))
+        act, over = factory(env), False
         while not over:
             observation, _, terminated, truncated, _ = env.step(act(observation))
             over, steps = terminated or truncated, steps + 1
@@ -53,7 +59,8 @@ def recorded(task: Task, episodes: int) -> tuple[float, int]:
     """The same of recording one shard, the environment's construction included."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shard-00000-of-00001"
-        job = ShardJob(task=task, policy=None, noise=0.0, seed=0, shard=0, episodes=range(episodes), path=path)
+        given = {"policy": policy(task), "noise": 0.0, "seed": 0}
+        job = ShardJob(task=task, shard=0, episodes=range(episodes), path=path, **given)
         begun = time.perf_counter()
         index = record_shard(job, lambda *amounts: None)
         return time.perf_counter() - begun, sum(length for length, _ in index)

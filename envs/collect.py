@@ -26,7 +26,7 @@ from generalist.envs.record import PolicyFactory, check_noise, find_policy, reco
 from generalist.envs.rlds import encode_episode
 from generalist.envs.seeds import demonstration_seed
 from generalist.envs.shards import shard_path, write_shard
-from generalist.envs.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces, read_shard_index
+from generalist.envs.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces, index_entry
 from generalist.envs.task import Task, find_task
 from generalist.envs.workers import Job, JobFailed, Report, run_jobs, run_jobs_here
 
@@ -143,6 +143,7 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
     env = job.task.make()  # a new one per shard: nothing can leak in from what was recorded before
     spaces = env.observation_space, env.action_space
     journal = Journal(journal_path(job.path))
+    index = [index_entry(record, journal.path) for record in journal.records()]
     try:
         check_noise(env.action_space, job.noise)
         ensure_spaces(folder, *spaces)
@@ -150,12 +151,14 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
             reset_seed = demonstration_seed(job.seed, number)
             episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
             journal.append(encode_episode(episode, *spaces))
+            index.append((len(episode), episode.metadata))
             report(1, len(episode))
         write_shard(job.path, journal.records())
+        journal.remove()
     finally:
+        journal.close()
         env.close()
-    journal.remove()
-    return read_shard_index(job.path)
+    return index
 
 
 def _find_tasks(tasks: Sequence[str | Task]) -> list[Task]:

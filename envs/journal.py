@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 PREFIX = ".journal-"
 _HEADER = struct.Struct("<QI")  # length of the record, crc32 of it
@@ -28,6 +29,7 @@ class Journal:
         self.path = path
         self.count = 0
         self._end = 0
+        self._file: Any = None
         for record in read_journal(path):
             self.count += 1
             self._end += _HEADER.size + len(record)
@@ -35,20 +37,35 @@ class Journal:
     def append(self, record: bytes) -> None:
         """Write one record. Raises OSError if it cannot be written whole; those before it stay."""
         try:
-            with open(self.path, "r+b" if self.path.exists() else "wb") as file:
-                file.truncate(self._end)  # what a kill or a full disk left of a record
-                file.seek(self._end)
-                file.write(_HEADER.pack(len(record), zlib.crc32(record)) + record)
+            file = self._opened()
+            file.write(_HEADER.pack(len(record), zlib.crc32(record)) + record)
         except OSError as cause:
+            self.close()
             raise OSError(f"cannot write {self.path.parent} (is the disk full?): {cause}") from cause
         self.count += 1
         self._end += _HEADER.size + len(record)
+
+    def _opened(self) -> BinaryIO:
+        """The file, unbuffered, at the end of its whole records."""
+        if self._file is None:
+            self._file = open(self.path, "r+b" if self.path.exists() else "wb", buffering=0)  # noqa: SIM115
+            self._file.truncate(self._end)  # what a kill or a full disk left of a record
+            self._file.seek(self._end)
+        return self._file
+
+    def close(self) -> None:
+        """Close the file; the next record opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def records(self) -> Iterator[bytes]:
         """All of them, one in memory at a time."""
         return read_journal(self.path)
 
     def remove(self) -> None:
+        """Delete the file."""
+        self.close()
         self.path.unlink(missing_ok=True)
 
 

@@ -163,10 +163,15 @@ def read_shard_index(path: Path) -> ShardIndex:
     index = []
     for start in range(0, reader.num_records(), READ_TOGETHER):
         for data in read_records(reader, path, list(range(start, min(start + READ_TOGETHER, reader.num_records())))):
-            with _naming(path):
-                record = Record(data)
-                index.append((len(record), record.metadata()))
+            index.append(index_entry(data, path))
     return index
+
+
+def index_entry(data: bytes, path: Path) -> tuple[int, EpisodeMetadata]:
+    """(length, metadata) of a serialised episode that stood in `path`. Raises ValueError naming it."""
+    with _naming(path):
+        record = Record(data)
+        return len(record), record.metadata()
 
 
 def finish_collection(folder: Path, shards: list[ShardIndex]) -> None:

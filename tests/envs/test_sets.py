@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from generalist.configs import quickstart
 from generalist.envs import gato_control
 from generalist.envs.sets import SETS, has_good_expert, task_set
-from generalist.envs.task import UnknownTask, all_tasks
+from generalist.envs.task import Reference, UnknownTask, all_tasks
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,28 @@ def test_local_has_one_view_of_each_environment_and_good_experts_only():
     assert all(map(has_good_expert, local))
     assert not [task.id for task in local if task.id.startswith(("babyai_symbolic", "dm_control_pixels"))]
     assert {"classic_control", "toy_text", "metaworld", "babyai"} <= {task.family for task in local}
+
+
+@pytest.mark.parametrize(
+    ("score", "expert", "good"),
+    [
+        ("return", {"mean": 2.0, "success": 0.95}, True),
+        ("return", {"mean": 0.5, "success": 0.95}, False),
+        ("return", {"mean": 2.0, "success": 0.85}, False),
+        ("success", {"mean": 0.5, "success": 0.95}, True),
+        ("success", {"mean": 2.0, "success": 0.1}, False),
+    ],
+)
+def test_a_good_expert_is_better_by_the_tasks_own_score(score, expert, good):
+    scores = {"std": 0.0, "episodes": 100, "first_seed": 0}
+    task = replace(
+        all_tasks()[0],
+        score=score,
+        has_success=True,
+        random_reference=Reference(mean=1.0, success=0.1, **scores),
+        expert_reference=Reference(**expert, **scores),
+    )
+    assert has_good_expert(task) is good
 
 
 def test_gatos_table_is_the_papers():
