@@ -17,19 +17,18 @@ from sklearn.preprocessing import StandardScaler
 
 from generalist.envs.collect import collect
 from generalist.envs.seeds import selection_seed
-from generalist.envs.sets import task_set
 from generalist.envs.storage import Demonstrations
 from generalist.envs.task import Task, find_task
 
 LEVELS = (0.0, 0.2, 0.4)
-EPISODES, PLAYED = 40, 20
-OTHERS = (
+EPISODES, PLAYED = 30, 20
+METAWORLD = "assembly basketball pick-place push peg-insert-side door-open hammer sweep-into reach drawer-open"
+TASKS = (
+    *(f"metaworld/{name}-v3" for name in METAWORLD.split()),
     "MountainCarContinuous-v0",
     "Pendulum-v1",
     "InvertedPendulum-v5",
     "InvertedDoublePendulum-v5",
-    "Reacher-v5",
-    "LunarLanderContinuous-v3",
 )
 
 
@@ -92,7 +91,7 @@ def main() -> None:
         rows = [measure(find_task("MountainCarContinuous-v0"), 0.2, 2, 1)]
     else:
         rows = []
-        for task in (*task_set("metaworld/mt50"), *map(find_task, OTHERS)):
+        for task in map(find_task, TASKS):
             rows += [measure(task, noise, EPISODES, PLAYED) for noise in LEVELS]
             print(rows[-3:], file=sys.stderr, flush=True)
     save(options.out, "noise", rows)

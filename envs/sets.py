@@ -72,11 +72,9 @@ def has_good_expert(task: Task) -> bool:
     expert, random = task.expert_reference, task.random_reference
     if task.expert is None or expert is None or random is None:
         return False
-    if task.score == "success":  # an episode that ends at its goal may well collect less than one that never does
-        better = (expert.success or 0) > (random.success or 0)
-    else:
-        better = expert.mean > random.mean
-    return better and (expert.success is None or expert.success >= GOOD_SUCCESS)
+    # An episode that ends at its goal may well collect less than one that never does.
+    scores = [(one.success or 0.0) if task.score == "success" else one.mean for one in (expert, random)]
+    return scores[0] > scores[1] and (expert.success is None or expert.success >= GOOD_SUCCESS)
 
 
 def _experts() -> tuple[str, ...]:
