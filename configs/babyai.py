@@ -10,7 +10,6 @@ level take about 7 GB of memory. Not yet trained to a figure that could be given
 
 from dataclasses import replace
 
-from generalist.agent.config import AgentConfig
 from generalist.configs.experiment import Experiment
 from generalist.configs.quickstart import LAYOUT
 from generalist.configs.quickstart import config as quickstart
@@ -30,15 +29,14 @@ def config() -> Experiment:
     train = replace(
         base.train,
         sources=tuple(SourceConfig(task=level.id, layout=layout) for level in levels),
-        agent=AgentConfig(
+        agent=replace(
+            base.train.agent,
             width=128,
             layers=4,
-            heads=4,
             head_size=32,
             feedforward=768,
             window=512,
             local_positions=192,
-            source_embedding=True,
             unroll=4,
         ),
         optimizer=replace(base.train.optimizer, learning_rate=1e-3, warmup_steps=400),

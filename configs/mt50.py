@@ -13,7 +13,6 @@ seed, 0.7M parameters. `docs/mt50.md` has every task.
 
 from dataclasses import replace
 
-from generalist.agent.config import AgentConfig
 from generalist.configs.experiment import Experiment
 from generalist.configs.quickstart import LAYOUT
 from generalist.configs.quickstart import config as quickstart
@@ -29,18 +28,7 @@ def config() -> Experiment:
     train = replace(
         base.train,
         sources=tuple(SourceConfig(task=task.id, layout=layout) for task in task_set("metaworld/mt50")),
-        agent=AgentConfig(
-            width=128,
-            layers=2,
-            heads=4,
-            head_size=32,
-            feedforward=768,
-            window=128,
-            local_positions=64,
-            vector_hidden=256,
-            source_embedding=True,
-            unroll=2,
-        ),
+        agent=replace(base.train.agent, width=128, head_size=32, feedforward=768, vector_hidden=256),
         optimizer=replace(base.train.optimizer, learning_rate=2e-3, warmup_steps=400),
         batch_size=32,
         steps=STEPS,

@@ -14,7 +14,6 @@ model: 2.18), digits 0.97, questions about scenes 0.80. `docs/language.md` has a
 
 from dataclasses import replace
 
-from generalist.agent.config import AgentConfig
 from generalist.configs.experiment import Experiment
 from generalist.configs.quickstart import config as quickstart
 from generalist.tokenizers.document import PictureOptions
@@ -46,17 +45,14 @@ def config() -> Experiment:
     train = replace(
         base.train,
         documents=tuple(_documents(corpus, weight) for corpus, weight in WEIGHTS.items()),
-        agent=AgentConfig(
+        agent=replace(
+            base.train.agent,
             width=128,
             layers=4,
-            heads=4,
             head_size=32,
             feedforward=768,
             window=256,
-            local_positions=64,
-            vector_hidden=128,
             patch_channels=8,
-            source_embedding=True,
             unroll=4,
         ),
         optimizer=replace(base.train.optimizer, learning_rate=2e-3, warmup_steps=200),
