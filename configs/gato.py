@@ -1,8 +1,11 @@
-"""The paper's setting at its three sizes, on the tasks of our table (Reed et al. 2022, app. C)."""
+"""The paper's setting at its three sizes (Reed et al. 2022, app. C), on the tasks that stand for its control data sets.
+
+Their shares of a batch are those of Table 1, see `generalist.envs.gato_control`.
+"""
 
 from generalist.agent.config import AgentConfig
 from generalist.configs.experiment import Experiment
-from generalist.envs.task import all_tasks
+from generalist.envs.gato_control import sampling_weights
 from generalist.eval.config import EvaluationConfig
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainConfig
@@ -24,7 +27,7 @@ def gato(
         remat=True,
     )
     train = TrainConfig(
-        sources=tuple(SourceConfig(task=task.id) for task in all_tasks()),
+        sources=tuple(SourceConfig(task=task, weight=weight) for task, weight in sampling_weights().items()),
         agent=agent,
         vocabulary=Vocabulary(text_size=32_000),
         optimizer=OptimizerConfig(learning_rate=learning_rate),

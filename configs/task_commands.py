@@ -22,6 +22,10 @@ Words = tyro.conf.Positional[tuple[str, ...]]
 Kind = Literal["image", "continuous", "discrete", "text"]
 
 
+LONGEST_ROW = 400
+"""Columns of a table of tasks that is piped: one line for each task, for `grep`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
     """List tasks: families and sets without arguments, else every task that fits all of them."""
@@ -47,7 +51,7 @@ class Tasks:
         from generalist.configs import task_list
 
         filters = (self.words, self.family, self.sets, self.observation, self.action, self.expert)
-        out = console()
+        out = console(piped_width=LONGEST_ROW)
         if self.gato:
             rows = task_list.gato_rows()
             print(json.dumps(rows, indent=2)) if self.json else out.print(table(rows))

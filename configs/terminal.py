@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-PIPED_WIDTH = 400
+PIPED_WIDTH = 200
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
     """The terminal, made at each call so that redirections are honoured; a pipe is not wrapped to 80 columns."""
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, width=PIPED_WIDTH if piped else None)
+    return Console(stderr=stderr, highlight=False, width=piped_width if piped else None)
 
 
 def print_error(message: str) -> None:

@@ -90,7 +90,9 @@ def _perform(number: int, job: Job, reports: Any) -> Any:
 
     result = job.function(job.argument, report)
     if amounts:
-        reports.add.remote(number, amounts)
+        import ray
+
+        ray.get(reports.add.remote(number, amounts))  # it must be there before the job counts as done
     return result
 
 
