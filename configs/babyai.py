@@ -4,8 +4,8 @@
     generalist train babyai
     generalist eval runs/babyai
 
-Mazes ask for a memory of what was seen: a position looks eight timesteps back. The demonstrations of 300 episodes a
-level take about 7 GB of memory. Not yet trained to a figure that could be given here.
+Mazes ask for a memory of what was seen: a position looks eight timesteps back. Every step is a picture of 9,408 bytes
+in memory: mind it when more episodes are collected. Not yet trained to a figure that could be given here.
 """
 
 from dataclasses import replace

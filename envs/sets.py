@@ -93,10 +93,7 @@ SETS: dict[str, TaskSet] = {
     "all": TaskSet("every task of the table", lambda: tuple(task.id for task in all_tasks())),
     "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART),
     "local": TaskSet("every task with a good expert that takes seconds, in one view", _local),
-    "experts": TaskSet(
-        "every task whose measured expert is good",
-        lambda: tuple(task.id for task in all_tasks() if has_good_expert(task)),
-    ),
+    "experts": TaskSet("every task whose measured expert is good", _experts),
     "metaworld/mt10": TaskSet("Meta-World's MT10", lambda: _metaworld(f"{_MT10} window-close")),
     "metaworld/mt50": TaskSet("Meta-World's MT50", _under("metaworld")),
     "metaworld/ml10-train": TaskSet("Meta-World's ML10, for training", lambda: _metaworld(f"{_ML10_TRAIN} basketball")),

@@ -6,6 +6,7 @@ The observation has no compass: what the agent sees is always drawn with itself 
 import contextlib
 import io
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -65,7 +66,7 @@ def _make_level(level: str, render_mode: str | None) -> gym.Env:
     return gym.make(id, render_mode=render_mode, disable_env_checker=True)
 
 
-class AgentView(gym.Wrapper):
+class AgentView(gym.Wrapper, ABC):
     """What MiniGrid gives but for the compass; remembers the last action for the expert.
 
     MiniGrid computes the agent's view anew for every reader of it, most of the time of a step; here it is kept until
@@ -96,9 +97,9 @@ class AgentView(gym.Wrapper):
         observation, reward, terminated, truncated, info = self.env.step(self.last_action)
         return self.shown(observation), float(reward), terminated, truncated, info
 
+    @abstractmethod
     def shown(self, observation: dict[str, Any]) -> dict[str, Any]:
         """What the agent is given of MiniGrid's own observation."""
-        raise NotImplementedError
 
     def _place_with_patience(self, obj: Any, *args: Any, **options: Any) -> Any:
         """A level draws the agent's place until it faces no object, for ever where a small room is full of them.

@@ -45,12 +45,6 @@ def ant(rollouts: Rollouts) -> np.ndarray:
     return until_fall(forward(rollouts) - 0.5 * effort(rollouts) + 1, (height > 0.2) & (height < 1.0))
 
 
-def humanoid(rollouts: Rollouts) -> np.ndarray:
-    """Humanoid-v5: healthy between 1 and 2 m."""
-    height = rollouts.qpos[..., 2]
-    return until_fall(1.25 * forward(rollouts) - 0.1 * effort(rollouts) + 5, (height > 1.0) & (height < 2.0))
-
-
 def humanoid_standup(rollouts: Rollouts) -> np.ndarray:
     """HumanoidStandup-v5: the torso's height over MuJoCo's 0.003 s."""
     return rollouts.qpos[..., 2] / 0.003 - 0.1 * effort(rollouts)

@@ -14,14 +14,7 @@ INFINITY = float("inf")
 
 SENSORS: dict[str, tuple[Sensor, ...]] = {
     "acrobot": (Sensor("tip", "FRAMEPOS", "SITE", "tip"),),
-    "fish": (
-        Sensor("upright", "FRAMEZAXIS", "XBODY", "torso"),
-        Sensor("mouth", "FRAMEPOS", "GEOM", "mouth"),
-        Sensor("goal", "FRAMEPOS", "GEOM", "target"),
-    ),
-    "hopper": (Sensor("height", "FRAMEPOS", "BODY", "torso"), Sensor("foot", "FRAMEPOS", "BODY", "foot")),
-    "humanoid": (Sensor("head", "FRAMEPOS", "XBODY", "head"), Sensor("upright", "FRAMEZAXIS", "XBODY", "torso")),
-    "quadruped": (Sensor("upright", "FRAMEZAXIS", "XBODY", "torso"),),
+    "fish": (Sensor("upright", "FRAMEZAXIS", "XBODY", "torso"),),
 }
 
 
@@ -46,17 +39,6 @@ def walker(rollouts: Rollouts, speed: float) -> np.ndarray:
 def cheetah(rollouts: Rollouts) -> np.ndarray:
     """cheetah-run, linear below zero too, with a little for not lying on the back."""
     return np.minimum(_speed(rollouts) / 10, 1) + 0.1 * np.cos(rollouts.qpos[..., 2])
-
-
-def hopper(rollouts: Rollouts, hop: bool) -> np.ndarray:
-    """hopper-stand and -hop; standing has a slope in place of the suite's step."""
-    height = rollouts.sensor("height")[..., 2] - rollouts.sensor("foot")[..., 2]
-    standing = tolerance(height, (0.6, 2))
-    shaped = np.minimum(height / 0.8, 1) + 0.5 * np.cos(rollouts.qpos[..., 2])
-    if hop:
-        forward = tolerance(_speed(rollouts), (2, INFINITY), margin=1, value_at_margin=0.5, sigmoid="linear")
-        return standing * (0.2 + forward + 0.2 * np.clip(_speed(rollouts) / 2, -1, 1)) + shaped
-    return standing * (_small_control(rollouts) + 4) / 5 + shaped
 
 
 def finger_spin(rollouts: Rollouts) -> np.ndarray:
@@ -94,64 +76,11 @@ def acrobot(rollouts: Rollouts) -> np.ndarray:
     return tolerance(distance, (0, 0.2), margin=1) - 0.3 * distance
 
 
-def cartpole(rollouts: Rollouts) -> np.ndarray:
-    """The smooth reward for any number of poles. Pole angles are relative to the pole below."""
-    cosines = np.cos(np.cumsum(rollouts.qpos[..., 1:], axis=-1))
-    centered = (1 + tolerance(rollouts.qpos[..., 0], margin=2)) / 2
-    calm = (1 + tolerance(rollouts.qvel[..., 1:], margin=5).min(axis=-1)) / 2
-    return ((1 + cosines) / 2).mean(axis=-1) * (4 + _small_control(rollouts)) / 5 * calm * centered
-
-
-def swimmer(rollouts: Rollouts) -> np.ndarray:
-    """swimmer6 and swimmer15, with the distance where the reward is flat."""
-    distance = np.linalg.norm(rollouts.sensor("nose_pos") - rollouts.sensor("target_pos"), axis=-1)
-    size = float(rollouts.model.geom("target").size[0])
-    return tolerance(distance, (0, size), margin=5 * size, sigmoid="long_tail") - distance
-
-
 def fish_upright(rollouts: Rollouts) -> np.ndarray:
     """fish-upright."""
     return tolerance(rollouts.sensor("upright")[..., 2], (1, 1), margin=1)
 
 
-def fish_swim(rollouts: Rollouts) -> np.ndarray:
-    """fish-swim, with the distance where the reward is flat."""
-    distance = np.linalg.norm(rollouts.sensor("mouth") - rollouts.sensor("goal"), axis=-1)
-    radii = float(rollouts.model.geom("mouth").size[0] + rollouts.model.geom("target").size[0])
-    near = tolerance(distance, (0, radii), margin=2 * radii)
-    return (7 * near + (rollouts.sensor("upright")[..., 2] + 1) / 2) / 8 - distance
-
-
-def humanoid(rollouts: Rollouts, speed: float) -> np.ndarray:
-    """humanoid-stand (speed 0, in m/s), -walk and -run, with the head's height where the reward is flat."""
-    height = rollouts.sensor("head")[..., 2]
-    standing = tolerance(height, (1.4, INFINITY), margin=0.35)
-    upright = rollouts.sensor("upright")[..., 2]
-    straight = tolerance(upright, (0.9, INFINITY), sigmoid="linear", margin=1.9, value_at_margin=0)
-    control = (4 + _small_control(rollouts)) / 5
-    velocity = rollouts.sensor("torso_subtreelinvel")[..., :2]
-    if speed == 0:
-        move = tolerance(velocity, margin=2).mean(axis=-1)
-    else:
-        forward = np.linalg.norm(velocity, axis=-1)
-        move = tolerance(forward, (speed, INFINITY), margin=speed, value_at_margin=0, sigmoid="linear")
-        move = (5 * move + 1) / 6
-    return control * standing * straight * move + 0.3 * np.minimum(height, 1.4) + 0.1 * upright
-
-
-def quadruped(rollouts: Rollouts, speed: float) -> np.ndarray:
-    """quadruped-walk and -run (m/s)."""
-    upright = rollouts.sensor("upright")[..., 2]
-    straight = tolerance(upright, (1, INFINITY), sigmoid="linear", margin=2, value_at_margin=0)
-    forward = rollouts.sensor("velocimeter")[..., 0]
-    move = tolerance(forward, (speed, INFINITY), margin=speed, value_at_margin=0.5, sigmoid="linear")
-    return straight * move + 0.2 * straight + 0.1 * np.clip(forward / speed, -1, 0)
-
-
 def _speed(rollouts: Rollouts) -> np.ndarray:
     """Horizontal velocity [N, T] of the centre of mass, m/s."""
     return rollouts.sensor("torso_subtreelinvel")[..., 0]
-
-
-def _small_control(rollouts: Rollouts) -> np.ndarray:
-    return tolerance(rollouts.actions, margin=1, value_at_margin=0, sigmoid="quadratic").mean(axis=-1)

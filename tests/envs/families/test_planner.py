@@ -89,8 +89,6 @@ def test_a_coarse_step_that_does_not_fit_is_refused():
 WALKER_SPEEDS = {"stand": 0, "walk": 1, "run": 8}
 SUITE_REWARDS = [
     *(("walker", task, partial(planner_costs.walker, speed=speed)) for task, speed in WALKER_SPEEDS.items()),
-    ("cartpole", "swingup", planner_costs.cartpole),
-    ("cartpole", "two_poles", planner_costs.cartpole),
     ("fish", "upright", planner_costs.fish_upright),
 ]
 
