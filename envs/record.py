@@ -18,13 +18,15 @@ import numpy as np
 from gymnasium import spaces
 
 from generalist.envs.episode import Episode, EpisodeMetadata
+from generalist.envs.learned import SUFFIX, file_policy
 from generalist.envs.rlds import stack_leaf
-from generalist.envs.spaces import Path, build_value, is_text, map_leaves, path_name, space_leaves, value_at
+from generalist.envs.spaces import Path, build_value, is_text, path_name, space_leaves, value_at
 from generalist.envs.task import ActionFunction, Task
 
 PolicyFactory = Callable[[gym.Env], ActionFunction]
 """Called once per episode right after `env.reset`; gives the function observation -> action of that episode."""
 
+POLICIES = f"'random' or 'module:function', or a learned expert's file, '<name>{SUFFIX}'"
 NOISE_STREAM = 1
 """Separates the random numbers of the action noise from other uses of an episode's seed."""
 
@@ -35,21 +37,24 @@ def random_policy(env: gym.Env) -> ActionFunction:
 
 
 def find_policy(task: Task, policy: str | PolicyFactory | None) -> tuple[str, PolicyFactory]:
-    """Name and factory of who acts: None is the task's expert, "random", or "module:function" of a `PolicyFactory`.
+    """Name and factory of who acts: None is the task's expert, "random", "module:function" of a `PolicyFactory`, or
+    "<name>.npz", a learned expert's file (`generalist.envs.learned`).
 
     A module is looked for as usual and then in the working directory.
 
     Raises:
-        ValueError: the task has no expert, or the function cannot be imported.
+        ValueError: the task has no expert, the function cannot be imported, or the file cannot be played.
     """
     if policy is None:
         if task.expert is None:
-            raise ValueError(f"{task.id} has no expert: give a policy, 'random' or 'module:function' (--policy)")
+            raise ValueError(f"{task.id} has no expert: give a policy (--policy): {POLICIES}")
         return "expert", task.expert
     if policy == "random":
         return "random", random_policy
     if callable(policy):
         return _function_name(policy), policy
+    if policy.endswith(SUFFIX):
+        return file_policy(policy)
     return policy, _import_policy(policy)
 
 
@@ -72,8 +77,8 @@ def record_episode(
     """
     observation, info = env.reset(seed=seed)
     env.action_space.seed(seed)
-    act = factory(env)
-    rng = np.random.default_rng([seed, NOISE_STREAM])
+    act, legal = factory(env), legal_actions(env.action_space)
+    noisy = action_noise(env.action_space, noise, np.random.default_rng([seed, NOISE_STREAM])) if noise else None
     observations, actions, rewards = _Rows(env.observation_space), _Rows(env.action_space), []
     success = False if task.has_success else None
     terminated = truncated = False
@@ -81,11 +86,9 @@ def record_episode(
     while not (terminated or truncated):
         if len(rewards) == task.horizon:
             raise ValueError(f"the episode of seed {seed} is longer than the task's horizon, {task.horizon} steps")
-        action = map_leaves(legal_action, env.action_space, act(observation))
+        action = legal(act(observation))
         actions.append(action)
-        if noise:
-            action = map_leaves(lambda leaf, value: noisy_action(leaf, value, noise, rng), env.action_space, action)
-        observation, reward, terminated, truncated, info = env.step(action)
+        observation, reward, terminated, truncated, info = env.step(noisy(action) if noisy else action)
         observations.append(observation)
         rewards.append(float(reward))
         success = success if success is None else success or _success(info)
@@ -103,22 +106,47 @@ def record_episode(
     )
 
 
-def legal_action(space: gym.Space, action: Any) -> Any:
-    """A leaf action as its space has it: Box values clipped, everything else checked. Raises ValueError."""
+def legal_actions(space: gym.Space) -> Callable[[Any], Any]:
+    """What turns a policy's action into one of `space`, or raises ValueError: Box values are clipped, others checked.
+
+    Made once an episode, because looking at the space takes longer than a step of a small environment.
+    """
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return _at_leaves(space, legal_actions)
     if isinstance(space, spaces.Box):
-        values = np.asarray(action)
-        if values.shape != space.shape or np.isnan(values).any():
-            raise ValueError(f"the policy gave the action {action!r}, need {space} without NaN")
-        return np.clip(values, space.low, space.high).astype(space.dtype)
-    if isinstance(space, spaces.Discrete):  # not by `contains`, which takes longer than a step of a small environment
+        return functools.partial(_clipped, space, space.low, space.high)
+    if isinstance(space, spaces.Discrete):
+        return functools.partial(_checked_integer, space, range(int(space.start), int(space.start + space.n)))
+    return functools.partial(_checked, space)
+
+
+def _at_leaves(space: gym.Space, of_leaf: Callable[[gym.Space], Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """A function of nested values that applies each leaf's own."""
+    functions = [(path, of_leaf(leaf)) for path, leaf in space_leaves(space)]
+    return lambda value: build_value(space, (function(value_at(value, path)) for path, function in functions))
+
+
+def _clipped(space: spaces.Box, low: np.ndarray, high: np.ndarray, action: Any) -> np.ndarray:
+    values = np.asarray(action)
+    if values.shape != low.shape or math.isnan(np.vdot(values, values)):  # squares: infinities do not cancel
+        raise ValueError(f"the policy gave the action {action!r}, need {space} without NaN")
+    return np.minimum(np.maximum(values, low), high).astype(low.dtype, copy=False)
+
+
+def _checked_integer(space: spaces.Discrete, allowed: range, action: Any) -> int:
+    if type(action) is not int:
         if np.ndim(action) or not isinstance(np.asarray(action).item(), int):
             raise ValueError(f"the policy gave the action {action!r}, need an integer in {space}")
         action = int(action)
-        if 0 <= action - int(space.start) < int(space.n):
-            return action
-    elif isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)):
+    if action not in allowed:
+        raise ValueError(f"the policy gave the action {action!r}, which is not in {space}")
+    return action
+
+
+def _checked(space: gym.Space, action: Any) -> Any:
+    if isinstance(space, (spaces.MultiDiscrete, spaces.MultiBinary)):
         action = np.array(action, space.dtype)
-    if isinstance(space, spaces.Discrete) or not space.contains(action):
+    if not space.contains(action):
         raise ValueError(f"the policy gave the action {action!r}, which is not in {space}")
     return action
 
@@ -139,13 +167,23 @@ def check_noise(space: gym.Space, noise: float) -> None:
             raise ValueError(f"noise for {leaf}{path_name(path)} is a probability, got {noise}")
 
 
-def noisy_action(space: gym.Space, action: Any, noise: float, rng: np.random.Generator) -> Any:
-    """A leaf action with noise (see `Task.noise`), inside its space."""
+def action_noise(space: gym.Space, noise: float, rng: np.random.Generator) -> Callable[[Any], Any]:
+    """What adds noise to an action of `space` (see `Task.noise`) and gives one inside it; drawn from `rng`."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return _at_leaves(space, lambda leaf: action_noise(leaf, noise, rng))
     if isinstance(space, spaces.Box):
-        half_range = (space.high.astype(np.float64) - space.low) / 2
-        values = action + noise * half_range * rng.standard_normal(space.shape)
-        values = values if space.dtype.kind == "f" else np.round(values)
-        return np.clip(values, space.low, space.high).astype(space.dtype)
+        deviation = noise * (space.high.astype(np.float64) - space.low) / 2
+        return functools.partial(_shaken, space, deviation, rng)
+    return functools.partial(_replaced, space, noise, rng)
+
+
+def _shaken(space: spaces.Box, deviation: np.ndarray, rng: np.random.Generator, action: np.ndarray) -> np.ndarray:
+    values = action + deviation * rng.standard_normal(space.shape)
+    values = values if space.dtype.kind == "f" else np.round(values)
+    return np.minimum(np.maximum(values, space.low), space.high).astype(space.dtype)
+
+
+def _replaced(space: gym.Space, noise: float, rng: np.random.Generator, action: Any) -> Any:
     replaced = rng.random(np.shape(action)) < noise
     if isinstance(space, spaces.Discrete):
         return int(space.start) + int(rng.integers(space.n)) if replaced else action
@@ -161,18 +199,15 @@ class _Rows:
 
     def __init__(self, space: gym.Space):
         self._space = space
-        self._leaves: list[tuple[Path, gym.Space, bool, list]] = [
-            (path, leaf, is_text(leaf), []) for path, leaf in space_leaves(space)
-        ]
+        self._leaves: list[tuple[Path, gym.Space, list]] = [(path, leaf, []) for path, leaf in space_leaves(space)]
 
     def append(self, value: Any) -> None:
-        for path, _, text, rows in self._leaves:
-            leaf_value = value_at(value, path)
-            rows.append(leaf_value if text else np.array(leaf_value))
+        for path, _, rows in self._leaves:
+            rows.append(_kept(value_at(value, path)))
 
     def stacked(self, part: str) -> Any:
         return build_value(
-            self._space, iter([self._stack(part, path, leaf, rows) for path, leaf, _, rows in self._leaves])
+            self._space, iter([self._stack(part, path, leaf, rows) for path, leaf, rows in self._leaves])
         )
 
     def _stack(self, part: str, path: Path, leaf: gym.Space, rows: list) -> np.ndarray:
@@ -180,6 +215,11 @@ class _Rows:
             return stack_leaf(leaf, rows)
         except ValueError as cause:
             raise ValueError(f"{part}{path_name(path)}: {cause}") from cause
+
+
+def _kept(value: Any) -> Any:
+    """The value as it is now: arrays and lists can change later."""
+    return np.array(value) if isinstance(value, (np.ndarray, list, tuple)) else value
 
 
 def _success(info: dict[str, Any]) -> bool:
@@ -198,7 +238,7 @@ def _function_name(policy: PolicyFactory) -> str:
 def _import_policy(policy: str) -> PolicyFactory:
     module, separator, function = policy.partition(":")
     if not (separator and module and function):
-        raise ValueError(f"policy must be 'random' or 'module:function', got {policy!r}")
+        raise ValueError(f"policy must be {POLICIES}, got {policy!r}")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     try:

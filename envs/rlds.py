@@ -16,17 +16,13 @@ import gymnasium as gym
 import numpy as np
 import tensorflow_datasets as tfds
 from gymnasium import spaces
-from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
+from tensorflow_datasets.proto import tf_example_pb2
 
 from generalist.envs.episode import Episode, EpisodeMetadata
 from generalist.envs.spaces import Path, build_value, is_text, space_leaves, value_at
 
-# Made by protobuf when the modules are imported, so type checkers cannot see them.
+# Made by protobuf when the module is imported, so type checkers cannot see it.
 Example: Any = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
-Features: Any = tf_feature_pb2.Features  # pyright: ignore[reportAttributeAccessIssue]
-Feature: Any = tf_feature_pb2.Feature  # pyright: ignore[reportAttributeAccessIssue]
-BytesList: Any = tf_feature_pb2.BytesList  # pyright: ignore[reportAttributeAccessIssue]
-Int64List: Any = tf_feature_pb2.Int64List  # pyright: ignore[reportAttributeAccessIssue]
 
 SUCCESS_CODES = {None: -1, False: 0, True: 1}
 
@@ -54,23 +50,21 @@ def rlds_features(observation_space: gym.Space, action_space: gym.Space) -> tfds
 def encode_episode(episode: Episode, observation_space: gym.Space, action_space: gym.Space) -> bytes:
     """The episode as a serialised `tf.train.Example`."""
     steps = len(episode)
-    fields = {"steps/reward": _rows(np.append(episode.rewards, np.float32(0)))}
+    fields: dict[str, list[Any]] = {"steps/reward": _rows(np.append(episode.rewards, np.float32(0)))}
     discount = np.ones(steps + 1, np.float32)
     discount[-1] = 0
     discount[-2] = 0 if episode.terminated else 1
     fields["steps/discount"] = _rows(discount)
-    position = np.arange(steps + 1)
-    fields["steps/is_first"] = _integers(position == 0)
-    fields["steps/is_last"] = _integers(position == steps)
-    fields["steps/is_terminal"] = _integers((position == steps) & episode.terminated)
+    fields["steps/is_first"] = [1] + [0] * steps
+    fields["steps/is_last"] = [0] * steps + [1]
+    fields["steps/is_terminal"] = [0] * steps + [int(episode.terminated)]
     for path, _ in space_leaves(observation_space):
         fields[_name("observation", path)] = _rows(value_at(episode.observations, path))
     for path, leaf in space_leaves(action_space):
         actions = value_at(episode.actions, path)
         final = np.array([""], object) if is_text(leaf) else np.zeros((1, *actions.shape[1:]), actions.dtype)
         fields[_name("action", path)] = _rows(np.concatenate([actions, final]))
-    fields |= _encode_metadata(episode)
-    return Example(features=Features(feature=fields)).SerializeToString(deterministic=True)
+    return _serialised(fields | _metadata_fields(episode))
 
 
 class Record:
@@ -186,30 +180,34 @@ def _escape(key: str) -> str:
     return key.replace("%", "%25").replace("/", "%2F")
 
 
-def _rows(values: np.ndarray) -> Any:
-    """One bytes entry per row."""
+def _rows(values: np.ndarray) -> list[bytes]:
+    """One entry per row."""
     if values.dtype == object:
-        return _byte_strings([text.encode() for text in values])
-    data, size = values.tobytes(), values.nbytes // len(values)
-    return _byte_strings([data[i * size : (i + 1) * size] for i in range(len(values))])
+        return [text.encode() for text in values]
+    if not values.nbytes:
+        return [b""] * len(values)
+    # As raw items of a row's size, whose list NumPy makes at once: ten times faster than a slice for each row.
+    row = np.dtype(f"V{values.nbytes // len(values)}")
+    return np.ascontiguousarray(values).reshape(len(values), -1).view(row).ravel().tolist()
 
 
-def _byte_strings(values: list[bytes]) -> Any:
-    return Feature(bytes_list=BytesList(value=values))
+def _serialised(fields: dict[str, list[Any]]) -> bytes:
+    example = Example()
+    features = example.features.feature
+    for name, values in fields.items():
+        feature = features[name]  # filled in place: a message that is given to another is copied
+        (feature.bytes_list if isinstance(values[0], bytes) else feature.int64_list).value.extend(values)
+    return example.SerializeToString(deterministic=True)
 
 
-def _integers(values: Any) -> Any:
-    return Feature(int64_list=Int64List(value=np.asarray(values, np.int64).tolist()))
-
-
-def _encode_metadata(episode: Episode) -> dict[str, Any]:
+def _metadata_fields(episode: Episode) -> dict[str, list[Any]]:
     metadata = episode.metadata
     return {
-        "task_id": _byte_strings([metadata.task_id.encode()]),
-        "seed": _integers([metadata.seed]),
-        "return": _byte_strings([np.float64(metadata.episode_return).tobytes()]),
-        "success": _integers([SUCCESS_CODES[metadata.success]]),
-        "expert": _byte_strings([metadata.expert.encode()]),
-        "noise": _byte_strings([np.float64(metadata.noise).tobytes()]),
-        "truncated": _integers([episode.truncated]),
+        "task_id": [metadata.task_id.encode()],
+        "seed": [metadata.seed],
+        "return": [np.float64(metadata.episode_return).tobytes()],
+        "success": [SUCCESS_CODES[metadata.success]],
+        "expert": [metadata.expert.encode()],
+        "noise": [np.float64(metadata.noise).tobytes()],
+        "truncated": [int(episode.truncated)],
     }

@@ -8,7 +8,14 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generalist.envs.record import check_noise, find_policy, legal_action, noisy_action, random_policy, record_episode
+from generalist.envs.record import (
+    action_noise,
+    check_noise,
+    find_policy,
+    legal_actions,
+    random_policy,
+    record_episode,
+)
 from generalist.envs.task import Task
 
 
@@ -59,6 +66,25 @@ def test_every_observation_is_kept_though_the_environment_reuses_its_array():
     assert episode.rewards.dtype == np.float32
     assert episode.metadata.episode_return == 5.0
     assert len(episode) == 5
+
+
+def test_lists_that_a_policy_or_environment_changes_later_are_kept_as_they_were():
+    env, given = Scripted(action_space=spaces.MultiBinary(2)), [0, 0]
+
+    def act(observation):
+        given[0] = len(env.executed) % 2
+        return given
+
+    env.observation_space, env._observation = spaces.Box(-9, 9, (1,)), lambda: given[1:]
+    assert record_episode(env, task(), lambda env: act, seed=0).actions[:, 0].tolist() == [0, 1, 0, 1, 0]
+    readings = [0.0]
+
+    def observe():
+        readings[0] += 1
+        return readings
+
+    env._observation = observe
+    assert record_episode(env, task(), lambda env: act, seed=0).observations[:, 0].tolist() == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("ending", ["terminated", "truncated", "terminated and truncated"])
@@ -143,6 +169,7 @@ ACTION_SPACES = st.sampled_from(
         spaces.Discrete(4, start=-2),
         spaces.MultiDiscrete([2, 3, 4], start=[1, 2, 3]),
         spaces.MultiBinary(5),
+        spaces.Dict({"arm": spaces.Box(-1, 1, (2, 2)), "hand": spaces.Tuple([spaces.Discrete(3)])}),
     ]
 )
 
@@ -151,19 +178,48 @@ ACTION_SPACES = st.sampled_from(
 @given(ACTION_SPACES, st.floats(0, 1), st.integers(0, 1000))
 def test_noisy_actions_stay_in_the_space(space, noise, seed):
     space.seed(seed)
-    action = legal_action(space, space.sample())
-    assert space.contains(noisy_action(space, action, noise, np.random.default_rng(seed)))
+    action = legal_actions(space)(space.sample())
+    assert space.contains(action_noise(space, noise, np.random.default_rng(seed))(action))
+
+
+def test_actions_as_policies_give_them_become_those_of_the_space():
+    box = legal_actions(spaces.Box(np.array([-1, 0], np.float32), np.array([1, np.inf], np.float32)))
+    clipped = box([-np.inf, np.inf])  # infinities of both signs are not NaN
+    assert clipped.dtype == np.float32
+    assert clipped.tolist() == [-1, np.inf]
+    integer = legal_actions(spaces.Discrete(3, start=5))
+    assert [integer(given) for given in (5, np.int64(6), np.array(7))] == [5, 6, 7]
+    assert type(integer(np.int64(6))) is int
+    nested = legal_actions(spaces.Dict({"arm": spaces.Box(-1, 1, (1,)), "bits": spaces.MultiBinary(2)}))
+    found = nested({"bits": [1, 0], "arm": [9.0]})
+    assert (found["arm"].tolist(), found["bits"].dtype, found["bits"].tolist()) == ([1.0], np.int8, [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("space", "action"),
+    [
+        (spaces.Discrete(3, start=5), 4),
+        (spaces.Discrete(3, start=5), 8),
+        (spaces.Discrete(3), 1.0),
+        (spaces.Discrete(3), [1]),
+        (spaces.MultiBinary(2), [1, 2]),
+        (spaces.Tuple([spaces.Box(-1, 1, (2,))]), [[0.0, np.nan]]),
+        (spaces.Text(2), "abc"),
+    ],
+)
+def test_an_action_outside_its_space_is_refused(space, action):
+    with pytest.raises(ValueError, match="the policy gave the action"):
+        legal_actions(space)(action)
 
 
 def test_size_of_the_noise():
     rng = np.random.default_rng(0)
     wide = spaces.Box(-100, 300, (2000,))
-    assert np.std(noisy_action(wide, np.full(2000, 100.0), 0.1, rng)) == pytest.approx(20, rel=0.1)
-    coin = spaces.Discrete(2)
-    changed = np.mean([noisy_action(coin, 0, 0.5, rng) for _ in range(4000)])
-    assert changed == pytest.approx(0.25, abs=0.03)
-    bits = spaces.MultiBinary(4000)
-    assert np.mean(noisy_action(bits, np.zeros(4000, np.int8), 0.5, rng)) == pytest.approx(0.25, abs=0.03)
+    assert np.std(action_noise(wide, 0.1, rng)(np.full(2000, 100.0))) == pytest.approx(20, rel=0.1)
+    coin = action_noise(spaces.Discrete(2), 0.5, rng)
+    assert np.mean([coin(0) for _ in range(4000)]) == pytest.approx(0.25, abs=0.03)
+    bits = action_noise(spaces.MultiBinary(4000), 0.5, rng)
+    assert np.mean(bits(np.zeros(4000, np.int8))) == pytest.approx(0.25, abs=0.03)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +249,8 @@ def test_policies_by_name():
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ("nocolon", "must be 'random' or 'module:function'"),
+        ("nocolon", "must be 'random' or 'module:function', or a learned expert's file"),
+        ("nowhere.npz", "cannot read the actor nowhere.npz"),
         ("no_such_module_here:f", "ModuleNotFoundError"),
         ("json:no_such_function", "AttributeError"),
         ("math:pi", "is not a function"),

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -77,6 +78,14 @@ def test_an_episode_comes_back_as_it_was(observation_space, action_space, length
     np.testing.assert_array_equal(episode.rewards, again.rewards)
     assert (again.terminated, again.truncated) == (terminated, not terminated)
     assert again.metadata == episode.metadata
+
+
+def test_arrays_with_gaps_are_written_as_their_values():
+    box, coin = spaces.Box(-9, 9, (2,)), spaces.Discrete(2)
+    episode = sample_episode(box, coin, 3)
+    with_gaps = np.repeat(episode.observations, 2, axis=1)[:, ::2]
+    record = Record(encode_episode(replace(episode, observations=with_gaps), box, coin))
+    np.testing.assert_array_equal(record.leaf("observation", (), box, 4), episode.observations)
 
 
 @settings(max_examples=25)
