@@ -1,6 +1,7 @@
 """Progress of a collection: one line for the whole, one for each task that is being recorded, with rates.
 
-Finished tasks leave the display, so that hundreds of them fit on a screen.
+Finished tasks leave the display, so that hundreds of them fit on a screen. Without a terminal a line is printed for
+every tenth of the whole instead.
 """
 
 from __future__ import annotations
@@ -49,14 +50,18 @@ class CollectionProgress:
     def __init__(self, tasks: dict[str, tuple[int, int]], *, visible: bool, console: Console | None = None):
         name = TextColumn("{task.description}", table_column=Column(no_wrap=True))
         times = TimeElapsedColumn(), TimeRemainingColumn(compact=True)
-        rates = _Rate("recorded", "ep/s"), _Rate("steps", "steps/s")
-        columns = name, BarColumn(bar_width=None), MofNCompleteColumn(), *times, *rates
-        self._progress = Progress(*columns, console=console or Console(stderr=True), disable=not visible, expand=True)
+        self._rates = _Rate("recorded", "ep/s"), _Rate("steps", "steps/s")
+        columns = name, BarColumn(bar_width=None), MofNCompleteColumn(), *times, *self._rates
+        console = console or Console(stderr=True)
+        bars = visible and console.is_terminal
+        self._progress = Progress(*columns, console=console, disable=not bars, expand=True)
+        self._lines_only = visible and not bars
         self._tasks = tasks
         self._finished = 0
         self._lines: dict[str, TaskID] = {}
         total, kept = (sum(part) for part in zip(*tasks.values(), strict=True)) if tasks else (0, 0)
         self._whole = self._progress.add_task(self._title(), total=total, completed=kept, recorded=0, steps=0)
+        self._printed = kept * 10 // max(total, 1)
 
     def __enter__(self) -> CollectionProgress:
         self._progress.start()
@@ -74,6 +79,7 @@ class CollectionProgress:
             fields = self._fields(line)
             recorded, walked = fields["recorded"] + episodes, fields["steps"] + steps
             self._progress.update(line, advance=episodes, recorded=recorded, steps=walked)
+        self._print_tenth()
 
     def finish(self, task_id: str) -> None:
         """The task is complete: its line makes room for others, and the last one stays."""
@@ -81,6 +87,15 @@ class CollectionProgress:
         self._progress.update(self._whole, description=self._title())
         if task_id in self._lines and self._finished < len(self._tasks):
             self._progress.remove_task(self._lines.pop(task_id))
+
+    def _print_tenth(self) -> None:
+        whole = self._progress.tasks[0]
+        tenth = int(whole.completed * 10 // (whole.total or 1))
+        if self._lines_only and tenth > self._printed:
+            self._printed = tenth
+            rates = " ".join(column.render(whole).plain for column in self._rates)
+            text = f"{whole.completed:,.0f}/{whole.total:,.0f} episodes  {whole.elapsed:.0f} s  {rates}"
+            self._progress.console.print(f"{self._title()}  {text}", highlight=False, soft_wrap=True)
 
     def _title(self) -> str:
         return f"{WHOLE} ({self._finished} of {len(self._tasks)} done)"

@@ -26,6 +26,7 @@ def test_a_line_for_the_whole_and_one_for_each_task_at_work():
     assert "steps/s" in "".join(last)
     assert "ep/s" in "".join(last)
     assert not [line for line in last if "CartPole-v1" in line]
+    assert "episodes" not in screen.file.getvalue(), "that is what is printed without a terminal"
 
 
 def test_nothing_is_printed_when_not_visible():
@@ -36,9 +37,20 @@ def test_nothing_is_printed_when_not_visible():
     assert screen.file.getvalue() == ""
 
 
-def test_bars_leave_stdout_to_results(capsys):
-    with CollectionProgress({"CartPole-v1": (8, 0)}, visible=True) as bars:
-        bars.add("CartPole-v1", 8, 4000)
+def test_without_a_terminal_a_line_for_every_tenth(capsys):
+    with CollectionProgress({"CartPole-v1": (20, 4), "Taxi-v4": (20, 0)}, visible=True) as bars:
+        bars.add("CartPole-v1", 3, 1500)  # 7 of 40
+        bars.add("CartPole-v1", 1, 500)
+        bars.add("CartPole-v1", 12, 6000)
+        bars.finish("CartPole-v1")
+        bars.add("Taxi-v4", 20, 250)
     out, err = capsys.readouterr()
-    assert out == ""
-    assert "8/8" in err
+    assert out == "", "stdout is for results"
+    lines = err.splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [
+        ["all tasks (0 of 2 done)", "8/40 episodes"],
+        ["all tasks (0 of 2 done)", "20/40 episodes"],
+        ["all tasks (1 of 2 done)", "40/40 episodes"],
+    ]
+    assert lines[-1].endswith("steps/s")
+    assert "ep/s" in lines[-1]
