@@ -56,7 +56,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def _unknown_option(given: str, flags: list[str], prog: str) -> str:
     if not given.startswith("-"):
-        return f"`{prog}` takes no argument {given!r}; see `{prog} --help`"
+        hint = f"a task is given as --task {given}" if "--task" in flags else f"see `{prog} --help`"
+        return f"`{prog}` takes no argument {given!r}; {hint}"
     name = given.split("=")[0]
     by_last_part = [flag for flag in flags if flag.rsplit(".", 1)[-1] == name.lstrip("-").replace("_", "-")]
     if by_last_part:

@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+import tyro
 
 from generalist.configs.arguments import nearest, parse
 
@@ -39,6 +40,18 @@ class Required:
 
 def read(*args, **given):
     return parse(Options, args, prog="thing", **given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfTasks:
+    task: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+
+
+def test_a_task_without_its_option_says_how_to_give_it():
+    with pytest.raises(ValueError, match="takes no argument 'Taxi-v4'; a task is given as --task Taxi-v4"):
+        parse(OfTasks, ["--task", "CartPole-v1", "Taxi-v4"], prog="thing")
+    with pytest.raises(ValueError, match="takes no argument 'more'; see `thing --help`"):
+        read("more")
 
 
 def test_every_nested_field_can_be_set():
