@@ -7,12 +7,15 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
+from wheels import needs_dm_control
 
 from generalist.envs.families import dm_control
 from generalist.envs.families.dm_control import SUITE, TASKS, VARIED, SuiteEnv
 from generalist.envs.families.dm_control_experts import linearise, two_link_angles
 from generalist.envs.families.dm_control_variants import FACTORS, draw_factors, model_spec, varied_model
 from generalist.envs.seeds import selection_seed
+
+pytestmark = needs_dm_control
 
 BY_ID = {task.id: task for task in TASKS}
 
