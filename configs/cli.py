@@ -16,6 +16,7 @@ import tyro
 
 from generalist.configs.arguments import nearest, parse
 from generalist.configs.errors import run
+from generalist.configs.expert_command import TrainExpert
 from generalist.configs.import_command import Export, Import
 from generalist.configs.language_commands import Caption, Chat, Generate
 from generalist.configs.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
@@ -165,6 +166,7 @@ COMMANDS: dict[str, Any] = {
     "tasks": Tasks,
     "reference": MeasureReference,
     "collect": Collect,
+    "expert": TrainExpert,
     "import": Import,
     "export": Export,
     "train": Train,

@@ -149,7 +149,8 @@ class Collect:
     noise: float | None = None
     """Noise on the executed action; the recorded one stays clean. Default: the task's own."""
     policy: str | None = None
-    """Who acts instead of the expert: random, or module:function; function(env) gives an episode's acting function."""
+    """Who acts instead of the expert: random; NAME.npz, which `generalist expert` trained; or module:function, where
+    function(env) gives an episode's acting function."""
     workers: int | None = None
     """Processes; default: one for each CPU core."""
     ray: str = ""

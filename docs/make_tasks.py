@@ -27,8 +27,8 @@ INTRO = """# Tasks
 {total} tasks, {measured} with an expert whose scores are measured, {good} of them good: better than random play and,
 where success is defined, successful in nine of ten episodes. Scores are mean returns over the evaluation seeds (100
 episodes unless the JSON says why fewer); `generalist reference TASK` measures them again. `CPU s` is the time of an
-episode of the expert on one core of an AMD EPYC. Tokens are the most of a timestep, in the paper's layout / in the
-shortest (one token per array and image).
+episode of the expert on one core of an AMD EPYC, `method` how it acts. Tokens are the most of a timestep, in the
+paper's layout / in the shortest (one token per array and image).
 """
 
 
@@ -66,8 +66,7 @@ def page() -> str:
 def section(family: str, tasks: list[Task]) -> str:
     picture = PICTURES / f"{family}.png"
     shown = f"![Tasks of {family}]({picture.relative_to(HERE)})\n\n" if picture.exists() else ""
-    sources = "; ".join(dict.fromkeys(task.provenance for task in tasks))
-    sources = sources if len(sources) < 400 else tasks[0].provenance
+    sources = "; ".join(dict.fromkeys(task.provenance.partition("; ")[0] for task in tasks))
     table = markdown([row(task) for task in tasks])
     return (
         f"## {family}\n\n{shown}{sources}.\n\n<details><summary>{len(tasks)} tasks</summary>\n\n{table}\n</details>\n"
@@ -85,6 +84,7 @@ def row(task: Task) -> dict[str, Any]:
         "expert": shown["expert"],
         "success": shown["success"],
         "CPU s": expert and expert.seconds,
+        "method": (task.provenance.partition("; ")[2] or "see above") if task.expert else None,
         "note": task.note,
     }
 

@@ -98,8 +98,9 @@ def collect(
         seed: chooses the block of reset seeds, see `generalist.envs.seeds.demonstration_seed`.
         episodes, noise: for all tasks, or by task id; tasks without one have their own default (`Task.episodes`,
             `Task.noise`; no noise for a given policy).
-        policy: None for the expert, "random", or "module:function" of a function that is called with the environment
-            right after each reset and gives that episode's function observation -> action.
+        policy: None for the expert, "random", a learned expert's file "<name>.npz", or "module:function" of a function
+            that is called with the environment right after each reset and gives that episode's function
+            observation -> action.
         workers: processes; None for one per available core, 0 for recording in this process.
         ray: address of a Ray cluster whose machines record instead, see `generalist.envs.ray_jobs`; all must see `out`
             under the same path.

@@ -17,7 +17,7 @@ class EpisodeMetadata:
         seed: reset seed of the environment; it fixes the episode (see `generalist.envs.task.Task`).
         episode_return: undiscounted sum of the rewards, in float64.
         success: whether the goal was reached; None if the task has no success.
-        expert: who acted: "expert", "random" or "module:function" of a given policy.
+        expert: who acted: "expert", "random", or a given policy: "module:function", "sac:<file>@<hash>".
         noise: action noise while recording (see `Task.noise`); the recorded actions are those without noise.
     """
 

@@ -111,16 +111,22 @@ def store_reference(measurement: Measurement, order: Sequence[str], path: Path =
     write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
-def measure(task: Task, policy: Policy, episodes: int, report: Report = lambda *amounts: None) -> Reference:
+def measure(
+    task: Task,
+    policy: Policy,
+    episodes: int,
+    report: Report = lambda *amounts: None,
+    seed_of: Callable[[int], int] = evaluation_seed,
+) -> Reference:
     """Scores of a policy over the first `episodes` evaluation seeds: returns, and successes where the task has them.
 
-    `report(1, steps)` is called after each episode.
+    `report(1, steps)` is called after each episode. `seed_of` gives other reset seeds by the episode's number.
     """
     env = task.make()
     returns, successes, lengths = [], [], []
     begun = time.process_time()
     for episode in range(episodes):
-        total, success, length = _play(env, task, policy, evaluation_seed(episode))
+        total, success, length = _play(env, task, policy, seed_of(episode))
         returns.append(total)
         successes.append(success)
         lengths.append(length)
@@ -132,7 +138,7 @@ def measure(task: Task, policy: Policy, episodes: int, report: Report = lambda *
         mean=float(np.mean(returns)),
         std=float(np.std(returns)),
         episodes=episodes,
-        first_seed=evaluation_seed(0),
+        first_seed=seed_of(0),
         success=float(np.mean(successes)) if task.has_success else None,
         length=float(np.mean(lengths)),
         seconds=round(seconds / episodes, 5),

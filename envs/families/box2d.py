@@ -1,6 +1,7 @@
-"""Box2D: Gymnasium's lander, walkers and racing car, with Gymnasium's own heuristic as the landers' expert.
+"""Box2D: Gymnasium's lander, walkers and racing car.
 
-The walkers and the car have no expert here: Gymnasium's walking heuristic falls in many episodes.
+Gymnasium's own heuristic is the landers' expert, a learned actor that of the walker on even ground. The others have
+none: Gymnasium's walking heuristic falls in many episodes.
 """
 
 import warnings
@@ -12,6 +13,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from generalist.envs.headless import prepare_pygame
+from generalist.envs.learned import shipped_expert, shipped_method
 from generalist.envs.task import ActionFunction, Task, needs_extra
 
 
@@ -69,7 +71,6 @@ def lander_expert(env: gym.Env) -> ActionFunction:
 
 
 _ROW: dict[str, Any] = {"family": "box2d", "score": "return", "has_success": False, "extra": "box2d"}
-_NO_WALKER = "no expert: Gymnasium's walking heuristic scores about 100 of 300 with a spread of 140"
 _LANDER = "Gymnasium Box2D; its heuristic"
 
 TASKS: tuple[Task, ...] = (
@@ -92,10 +93,9 @@ TASKS: tuple[Task, ...] = (
     Task(
         id="BipedalWalker-v3",
         make=partial(make, "BipedalWalker-v3"),
-        expert=None,
+        expert=partial(shipped_expert, "BipedalWalker-v3"),
         horizon=1600,
-        note=_NO_WALKER,
-        provenance="Gymnasium Box2D",
+        provenance=f"Gymnasium Box2D; {shipped_method(371_776)}",
         **_ROW,
     ),
     Task(
@@ -103,7 +103,7 @@ TASKS: tuple[Task, ...] = (
         make=partial(make, "BipedalWalkerHardcore-v3"),
         expert=None,
         horizon=2000,
-        note=_NO_WALKER,
+        note="no expert: Gymnasium's walking heuristic scores about 100 of 300 with a spread of 140 on even ground",
         provenance="Gymnasium Box2D",
         **_ROW,
     ),

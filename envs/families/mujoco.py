@@ -1,4 +1,4 @@
-"""Gymnasium's eleven MuJoCo environments: closed-form controllers for three, a planner for others.
+"""Gymnasium's eleven MuJoCo environments: closed-form controllers for three, a planner or learned actors for others.
 
 State observations need no OpenGL; frames do (see `generalist.envs.headless`).
 """
@@ -12,6 +12,7 @@ import numpy as np
 from generalist.envs.families import mujoco_costs as costs
 from generalist.envs.families.planner import Reward, Search, Sensor, Simulation, mujoco_module, plan_actions
 from generalist.envs.headless import prepare_mujoco
+from generalist.envs.learned import shipped_expert, shipped_method
 from generalist.envs.task import ActionFunction, Task, needs_extra
 
 
@@ -151,17 +152,26 @@ make_inverted_pendulum = partial(make, "InvertedPendulum-v5")
 make_reacher = partial(make, "Reacher-v5")
 
 
-def _planned(
-    id: str, reward: Reward, *, sensors: tuple[Sensor, ...] = (), horizon: int = 1000, note: str = "", **search: Any
-) -> Task:
+def _planned(id: str, reward: Reward, *, sensors: tuple[Sensor, ...] = (), horizon: int = 1000, **search: Any) -> Task:
     return Task(
         id=id,
         make=partial(make, id),
         expert=partial(planner_expert, reward=reward, search=Search(**search), sensors=sensors),
         horizon=horizon,
         episodes=10,
-        note=note,
         provenance="Gymnasium MuJoCo; MPPI planner",
+        **_ROW,
+    )
+
+
+def _learned(id: str, steps: int) -> Task:
+    return Task(
+        id=id,
+        make=partial(make, id),
+        expert=partial(shipped_expert, id),
+        horizon=1000,
+        episodes=20,
+        provenance=f"Gymnasium MuJoCo; {shipped_method(steps)}",
         **_ROW,
     )
 
@@ -201,29 +211,8 @@ TASKS = (
         **_ROW,
     ),
     _planned("HalfCheetah-v5", costs.half_cheetah, steps=16, knots=8, samples=50, noise=0.7, temperature=0.1),
-    _planned(
-        "Hopper-v5",
-        costs.hopper,
-        note="The planner falls before the horizon: return 530 after 300 steps in one episode.",
-        steps=120,
-        knots=12,
-        samples=40,
-        every=2,
-        coarse=2,
-        noise=0.4,
-        temperature=0.05,
-    ),
-    _planned(
-        "Walker2d-v5",
-        costs.walker,
-        note="The planner may fall before the horizon: return 1386 after 396 steps in one episode.",
-        steps=60,
-        knots=10,
-        samples=40,
-        every=4,
-        coarse=2,
-        temperature=0.1,
-    ),
+    _learned("Hopper-v5", steps=130_048),
+    _learned("Walker2d-v5", steps=200_704),
     _planned("Swimmer-v5", costs.swimmer, steps=80, knots=8, samples=40, every=5, noise=1.0, temperature=0.1),
     _planned("Ant-v5", costs.ant, steps=16, knots=5, samples=24, noise=0.7, temperature=0.1),
     Task(

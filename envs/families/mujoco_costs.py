@@ -21,19 +21,6 @@ def half_cheetah(rollouts: Rollouts) -> np.ndarray:
     return forward(rollouts) - 0.1 * effort(rollouts) + 0.5 * np.cos(rollouts.qpos[..., 2])
 
 
-def hopper(rollouts: Rollouts) -> np.ndarray:
-    """Hopper-v5: healthy above 0.7 m and within 0.2 rad."""
-    healthy = (rollouts.qpos[..., 1] > 0.7) & (np.abs(rollouts.qpos[..., 2]) < 0.2)
-    return until_fall(forward(rollouts) - 1e-3 * effort(rollouts) + 1, healthy)
-
-
-def walker(rollouts: Rollouts) -> np.ndarray:
-    """Walker2d-v5: healthy between 0.8 and 2 m and within 1 rad."""
-    height, tilt = rollouts.qpos[..., 1], np.abs(rollouts.qpos[..., 2])
-    healthy = (height > 0.8) & (height < 2.0) & (tilt < 1.0)
-    return until_fall(forward(rollouts) - 1e-3 * effort(rollouts) + 1, healthy)
-
-
 def swimmer(rollouts: Rollouts) -> np.ndarray:
     """Swimmer-v5."""
     return forward(rollouts) - 1e-4 * effort(rollouts)

@@ -27,6 +27,14 @@ def test_measuring_is_deterministic_and_agrees_with_the_file():
     assert again.success is None
 
 
+def test_other_seeds_are_other_episodes():
+    def measured(seed: int) -> Reference:
+        return reference.measure(find_task("Pendulum-v1"), "random", 1, seed_of=lambda episode: seed + episode)
+
+    assert measured(5).first_seed == 5
+    assert measured(5).mean == measured(5).mean != measured(6).mean
+
+
 def test_success_is_counted_by_episode():
     measured = reference.measure(find_task("CliffWalking-v1"), "expert", 2)
     assert (measured.mean, measured.std, measured.success) == (-13.0, 0.0, 1.0)
