@@ -46,8 +46,6 @@ TASKS = {f"metaworld/{name}-v3": 30 for name in METAWORLD.split()} | {
     "LunarLander-v3": 30,
     "Taxi-v4": 600,
     "babyai_symbolic/GoToLocal": 1000,
-    "minigrid/DoorKey-8x8": 400,
-    "sokoban/8x8-2box": 300,
 }
 """Some of every family with closed-form experts, and episodes of each that give about ten thousand steps."""
 

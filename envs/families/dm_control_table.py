@@ -114,7 +114,7 @@ EXPERTS: dict[tuple[str, str], Expert] = {
     ("fish", "upright"): _planned(costs.fish_upright, **_FISH, temperature=0.1),
     ("lqr", "lqr_2_1"): _LQR,
     ("lqr", "lqr_6_2"): _LQR,
-    ("pendulum", "swingup"): Expert(policy=pendulum_expert, method="energy swing-up and PD law"),
+    ("pendulum", "swingup"): Expert(policy=pendulum_expert, method="energy swing-up and PD law", noise=0.4),
     ("point_mass", "easy"): Expert(policy=point_mass_expert, method="PD law"),
     ("point_mass", "hard"): _POINT_MASS_HARD,
     ("reacher", "easy"): _REACHER,

@@ -128,7 +128,7 @@ SEARCHES = {
     "RoadRunner": Search(life=1000, usual="LEFT"),
     "Tennis": Search(plans=12, commit=4),
 }
-"""The games where it beats a human's published score in a few minutes an episode, with the settings that do."""
+"""The games where it beats a human's published score in a few minutes an episode (Freeway: is 0.6 below it)."""
 
 EXPERTS: dict[str, Callable[[gym.Env], ActionFunction]] = {
     game: partial(search_expert, search) for game, search in SEARCHES.items()
