@@ -78,7 +78,7 @@ def test_frames_are_the_newest_of_the_stack(tmp_path):
     pictures = []
     for stack in stacks:
         file = io.BytesIO()
-        Image.fromarray(stack, "RGBA").save(file, "PNG")
+        Image.fromarray(stack).save(file, "PNG")
         pictures.append({"bytes": file.getvalue(), "path": None})
     columns = {
         "image_observations": pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()})),
