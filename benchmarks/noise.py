@@ -47,7 +47,7 @@ TASKS = {f"metaworld/{name}-v3": 30 for name in METAWORLD.split()} | {
     "Taxi-v4": 600,
     "babyai_symbolic/GoToLocal": 1000,
 }
-"""Some of every family with closed-form experts, and episodes of each that give about ten thousand steps."""
+"""Tasks of eight families, and episodes of each that give one to ten thousand steps."""
 
 
 def measure(task: Task, noise: float, episodes: int, played: int) -> dict:
