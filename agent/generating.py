@@ -1,7 +1,7 @@
 """Generation of text: prompts are read all at once, then tokens are drawn one by one, each row for itself.
 
 Only ids of text and `Vocabulary.end` can be drawn. Everything here is compiled with fixed shapes; texts, stop strings
-and batches of prompts are `generalist.eval.writer`. Actions are drawn by `generalist.agent.acting`.
+and batches of prompts are `generalist.play.writer`. Actions are drawn by `generalist.agent.acting`.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The network: a batch of token sequences in, logits of the next token out. `generalist.eval.agent.Agent` plays it."""
+"""The network: a batch of token sequences in, logits of the next token out. `generalist.play.agent.Agent` plays it."""
 
 from functools import partial
 

@@ -19,8 +19,9 @@ from generalist.agent.network import Network, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.configs.gato_79m import config as gato_79m
 from generalist.configs.quickstart import config as quickstart
-from generalist.envs.task import Task, find_task
-from generalist.eval.policy import AgentPolicy, Player
+from generalist.envs.table import find_task
+from generalist.envs.task import Task
+from generalist.play.policy import AgentPolicy, Player
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from common import parser, save
 
-from generalist.envs.collect import ShardJob, record_shard
-from generalist.envs.record import find_policy
+from generalist.demonstrations.collect import ShardJob, record_shard
+from generalist.demonstrations.record import find_policy
 from generalist.envs.seeds import demonstration_seed
-from generalist.envs.task import Task, find_task
+from generalist.envs.table import find_task
+from generalist.envs.task import Task
 
 TASKS = {
     "CartPole-v1": 200,

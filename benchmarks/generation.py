@@ -20,7 +20,7 @@ from generalist.agent.network import Network, parameter_count, unstacked
 from generalist.agent.sampling import SamplingConfig
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.configs.quickstart import config as quickstart
-from generalist.eval.writer import Writer
+from generalist.play.writer import Writer
 from generalist.tokenizers.document import DocumentLayout, Words
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch
 from generalist.tokenizers.text import ByteTokenizer

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from common import parser, save
 
-from generalist.envs.collect import collect
-from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.demonstrations.collect import collect
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.tokenizers.layout import LayoutOptions
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.data import batches

@@ -17,8 +17,8 @@ from common import parser, save
 from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import make_mesh, split_cpu
 from generalist.configs.quickstart import config as quickstart
-from generalist.envs.collect import collect
-from generalist.envs.storage import dataset_folder
+from generalist.demonstrations.collect import collect
+from generalist.demonstrations.storage import dataset_folder
 from generalist.train.config import TrainConfig
 from generalist.train.data import batches
 from generalist.train.memory import keep_freed_memory

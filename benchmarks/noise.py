@@ -17,14 +17,15 @@ from common import parser, save
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from generalist.envs.collect import collect
+from generalist.demonstrations.collect import collect
+from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.seeds import selection_seed
-from generalist.envs.storage import Demonstrations
-from generalist.envs.task import Task, find_task
-from generalist.eval.actions import Columns, action_columns
-from generalist.eval.features import fit_features
-from generalist.eval.fitted import FittedPolicy
-from generalist.eval.rollout import rollout, scores
+from generalist.envs.table import find_task
+from generalist.envs.task import Task
+from generalist.eval.baselines.actions import Columns, action_columns
+from generalist.eval.baselines.features import fit_features
+from generalist.eval.baselines.fitted import FittedPolicy
+from generalist.play.rollout import rollout, scores
 
 LEVELS = (0.0, 0.2, 0.4)
 PLAYED = 20

@@ -12,9 +12,10 @@ from common import parser, save
 
 from generalist.configs.quickstart import config as quickstart
 from generalist.envs.seeds import evaluation_seed
-from generalist.envs.task import Task, find_task
-from generalist.eval.policy import AgentPolicy
-from generalist.eval.rollout import rollout
+from generalist.envs.table import find_task
+from generalist.envs.task import Task
+from generalist.play.policy import AgentPolicy
+from generalist.play.rollout import rollout
 from generalist.tokenizers.layout import Layout
 
 TASKS = ("CartPole-v1", "Reacher-v5", "metaworld/push-v3")

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from generalist.configs import task_list
+from generalist.configs.commands import task_list
 from generalist.envs.sets import has_good_expert
-from generalist.envs.task import MissingExtra, Task, all_tasks
+from generalist.envs.table import all_tasks
+from generalist.envs.task import MissingExtra, Task
 
 HERE = Path(__file__).parent
 PAGE, PICTURES = HERE / "tasks.md", HERE / "families"

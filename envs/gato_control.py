@@ -6,7 +6,8 @@ figures are the paper's (Reed et al. 2022, Table 1).
 
 from dataclasses import dataclass
 
-from generalist.envs.task import Task, all_tasks
+from generalist.envs.table import all_tasks
+from generalist.envs.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)

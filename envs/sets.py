@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from generalist.envs import gato_control
 from generalist.envs.families.atari_scores import ATARI_57
-from generalist.envs.task import Task, UnknownTask, all_tasks, nearest_ids
+from generalist.envs.table import all_tasks
+from generalist.envs.task import Task, UnknownTask, nearest_ids
 
 QUICKSTART = (
     "CartPole-v1",

@@ -1,4 +1,4 @@
-"""The task table: the rows of every family, with the reference scores of references.json."""
+"""The task table: the rows of every family, with the reference scores of references.json, and how to find a task."""
 
 from dataclasses import replace
 
@@ -16,8 +16,9 @@ from generalist.envs.families import (
     sokoban,
     toy_text,
 )
+from generalist.envs.gym_task import gym_task
 from generalist.envs.reference import load_references
-from generalist.envs.task import Task
+from generalist.envs.task import GYM_PREFIX, Task, UnknownTask, nearest_ids
 
 FAMILIES = (
     classic_control,
@@ -42,3 +43,29 @@ def _with_references(rows: tuple[Task, ...]) -> tuple[Task, ...]:
 
 
 TASKS: tuple[Task, ...] = _with_references(tuple(task for family in FAMILIES for task in family.TASKS))
+
+
+def all_tasks() -> tuple[Task, ...]:
+    """Every task of the table, in its order: family by family."""
+    return TASKS
+
+
+def find_task(id: str) -> Task:
+    """The task of that id: a row of the table, or any id registered with Gymnasium as "gym:<id>".
+
+    "gym:module:Id-v0" imports `module` first, as `gymnasium.make` does.
+
+    Raises:
+        UnknownTask: no such id; lists the nearest ones.
+        MissingExtra: (from `task.make`) a package of an optional extra is not installed.
+    """
+    if id.startswith(GYM_PREFIX):
+        return gym_task(id)
+    for task in TASKS:
+        if task.id == id:
+            return task
+    near = nearest_ids(id, [task.id for task in TASKS])
+    hint = f"the nearest are {', '.join(near)}" if near else "`generalist tasks` lists all"
+    raise UnknownTask(
+        f"unknown task {id!r}: {hint}; any Gymnasium id works as {GYM_PREFIX}<id> or {GYM_PREFIX}<module>:<id>"
+    )

@@ -126,36 +126,6 @@ class Task:
             raise ValueError(f"{self.id}: score 'success' needs has_success=True")
 
 
-def all_tasks() -> tuple[Task, ...]:
-    """Every task of the table, in its order: family by family."""
-    from generalist.envs.table import TASKS  # here, because the table is made of this module's Task
-
-    return TASKS
-
-
-def find_task(id: str) -> Task:
-    """The task of that id: a row of the table, or any id registered with Gymnasium as "gym:<id>".
-
-    "gym:module:Id-v0" imports `module` first, as `gymnasium.make` does.
-
-    Raises:
-        UnknownTask: no such id; lists the nearest ones.
-        MissingExtra: (from `task.make`) a package of an optional extra is not installed.
-    """
-    if id.startswith(GYM_PREFIX):
-        from generalist.envs.gym_task import gym_task
-
-        return gym_task(id)
-    for task in all_tasks():
-        if task.id == id:
-            return task
-    near = nearest_ids(id, [task.id for task in all_tasks()])
-    hint = f"the nearest are {', '.join(near)}" if near else "`generalist tasks` lists all"
-    raise UnknownTask(
-        f"unknown task {id!r}: {hint}; any Gymnasium id works as {GYM_PREFIX}<id> or {GYM_PREFIX}<module>:<id>"
-    )
-
-
 def nearest_ids(id: str, ids: list[str], count: int = 3) -> list[str]:
     """At most `count` ids like the given one, best first: by whole id, or by the part after a family's prefix."""
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from generalist.envs.task import Task
-from generalist.eval.baselines import ExpertPolicy
-from generalist.eval.policy import AgentPolicy, stack_observations
-from generalist.eval.rollout import Slot, rollout
+from generalist.eval.baselines.constant import ExpertPolicy
+from generalist.play.policy import AgentPolicy, stack_observations
+from generalist.play.rollout import Slot, rollout
 from generalist.tokenizers.layout import Layout
 
 TOLERANCE = 0.1

@@ -17,26 +17,27 @@ from typing import Any, Literal
 import cattrs
 
 from generalist.agent.config import DecodeConfig
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.storage import Demonstrations, dataset_folder
-from generalist.envs.task import GYM_PREFIX, Task, find_task
-from generalist.eval.agent import Agent
+from generalist.envs.table import find_task
+from generalist.envs.task import GYM_PREFIX, Task
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
+from generalist.eval.baselines.measure import measure_baselines
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.corpora import measure_corpora
-from generalist.eval.curves import summarize
-from generalist.eval.films import Film, film
-from generalist.eval.measure import measure_baselines
-from generalist.eval.page import write_page
+from generalist.eval.language.corpora import measure_corpora
 from generalist.eval.parts import Parts
-from generalist.eval.policy import AgentPolicy
 from generalist.eval.progress import EvaluationDisplay
-from generalist.eval.report import PolicyRecord, Report, TaskRecord
-from generalist.eval.report import write_report as write_json_report
-from generalist.eval.rollout import EpisodeResult, rollout
+from generalist.eval.report.curves import summarize
+from generalist.eval.report.page import write_page
+from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
+from generalist.eval.report.record import write_report as write_json_report
 from generalist.eval.workers import Pool, local_pool, ray_pool
+from generalist.play.agent import Agent
+from generalist.play.films import Film, film
+from generalist.play.policy import AgentPolicy
+from generalist.play.rollout import EpisodeResult, rollout
 from generalist.train.metrics import read_metrics
 
 PACKAGES = (

@@ -6,11 +6,11 @@ from typing import Any
 
 import cattrs
 
+from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import write_json
-from generalist.envs.storage import dataset_folder
 from generalist.envs.task import Task
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.report import TaskRecord, task_from_json, task_to_json
+from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
 
 
 class Parts:

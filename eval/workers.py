@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from generalist.envs.ray_jobs import RETRIES, ray_cluster
-from generalist.eval.measure import begin_worker
+from generalist.eval.baselines.measure import begin_worker
 
 
 class Pool(Protocol):

@@ -44,7 +44,7 @@ def make_policy(env):
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
     """A folder in which the quickstart, shrunk to the smoke experiment, has been run, and `my_package` lies."""
-    from generalist.configs.launch import quickstart
+    from generalist.configs.commands.launch import quickstart
     from generalist.configs.smoke import config
 
     folder = tmp_path_factory.mktemp("readme")
@@ -82,7 +82,7 @@ def test_examples(at_home, capsys):
 
 @pytest.mark.slow
 def test_commands(at_home):
-    from generalist.configs.cli import main
+    from generalist.configs.commands.cli import main
 
     done = []
     for command in COMMANDS:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,21 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+FLOORS = (
+    ("envs", "tokenizers"),
+    ("corpora", "demonstrations", "agent"),
+    ("train",),
+    ("play",),
+    ("eval",),
+    ("configs",),
+)
+"""From the ground up; a file imports only from floors below its own, and from its own folder."""
 BELOW = {
-    "envs": (),
-    "tokenizers": (),
-    "corpora": ("tokenizers", "envs"),
-    "agent": ("tokenizers", "envs"),
-    "train": ("agent", "corpora", "tokenizers", "envs"),
-    "eval": ("train", "agent", "corpora", "tokenizers", "envs"),
-    "configs": ("eval", "train", "agent", "corpora", "tokenizers", "envs"),
+    folder: tuple(below for floor in FLOORS[:height] for below in floor)
+    for height, floor in enumerate(FLOORS)
+    for folder in floor
 }
+FRONT_DOOR = Path("generalist/__init__.py")
 SOURCES = sorted(path.relative_to(ROOT) for folder in BELOW for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 
@@ -45,6 +53,50 @@ def test_imports_point_down_the_floors(path):
     floor = path.parts[0]
     names = [name.split(".") for name in imported(path) if name.split(".")[0] == "generalist"]
     assert {parts[1] for parts in names if len(parts) > 1} <= {floor, *BELOW[floor]}
+
+
+def module_name(path: Path) -> str:
+    return ".".join(("generalist", *path.with_suffix("").parts))
+
+
+def imports_among(files: Mapping[str, str]) -> dict[str, set[str]]:
+    """Which of these modules each imports, also inside functions and under TYPE_CHECKING; by name: the source."""
+    found = {}
+    for name, text in files.items():
+        nodes = list(ast.walk(ast.parse(text)))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        for node in nodes:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        found[name] = names & set(files)
+    return found
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle; empty if there is no circle."""
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_two_files_import_each_other_in_a_circle():
+    assert circle(imports_among({module_name(path): (ROOT / path).read_text() for path in SOURCES})) == []
+
+
+@pytest.mark.parametrize("late", ["    from generalist.one import g", "if TYPE_CHECKING:\n    import generalist.one"])
+def test_a_circle_is_seen_also_inside_functions_and_for_type_checkers(late):
+    before = "def f():\n" if late.startswith(" ") else ""
+    files = {"generalist.one": "from generalist import two", "generalist.two": before + late}
+    assert set(circle(imports_among(files))) == {"generalist.one", "generalist.two"}
+
+
+def test_experts_do_not_know_the_families_that_name_them():
+    graph = imports_among({module_name(path): (ROOT / path).read_text() for path in SOURCES})
+    experts = {name: used for name, used in graph.items() if name.startswith("generalist.envs.experts.")}
+    assert experts
+    assert {used for names in experts.values() for used in names if ".families." in used} == set()
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=str)
@@ -73,8 +125,8 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_every_source_folder_is_packaged_and_none_is_importable_from_the_checkout():
     mapped = PROJECT["tool"]["setuptools"]["package-dir"]
-    assert mapped == {f"generalist.{folder}": folder for folder in BELOW}
-    folders = {".".join(("generalist", *path.parts[:-1])) for path in SOURCES}
+    assert mapped == {"generalist": "generalist"} | {f"generalist.{folder}": folder for folder in BELOW}
+    folders = {"generalist"} | {".".join(("generalist", *path.parts[:-1])) for path in SOURCES}
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
     assert [path for path in SOURCES if path.name == "__init__.py"] == []
 
@@ -125,7 +177,7 @@ def test_constraints_pin_everything_that_is_required(python):
 def test_the_wheel_holds_our_files_and_only_those(tmp_path):
     pytest.importorskip("setuptools", minversion="77", reason="the wheel is built without a network")
     checkout = tmp_path / "checkout"
-    for name in (*BELOW, "tests"):
+    for name in (*BELOW, "generalist", "tests"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout / name)
@@ -134,6 +186,7 @@ def test_the_wheel_holds_our_files_and_only_those(tmp_path):
     (wheel,) = checkout.glob("generalist-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     ours = {f"generalist/{path.relative_to(ROOT)}" for folder in BELOW for path in (ROOT / folder).rglob("*.*")}
+    ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "generalist").glob("*.*")}
     expected = {name for name in ours if not name.endswith(".pyc")}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

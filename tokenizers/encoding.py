@@ -1,45 +1,78 @@
 """Timesteps to a token sequence: the arithmetic of `Layout.encode`, vectorised over timesteps.
 
-A timestep is its text (any length) and its body (one length for all). Not here: what stands in the body; see `Layout`.
+A timestep is its text (any length) and its body (one length for all). Not here: what stands in the body, which a
+`Form` says and `Layout` works out.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from generalist.tokenizers.continuous import ContinuousField, VectorField
 from generalist.tokenizers.discrete import DiscreteField
 from generalist.tokenizers.image import PatchField, WholeImageField
+from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, pick
-from generalist.tokenizers.text import TextField, encode_texts
-
-if TYPE_CHECKING:
-    from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.text import TextField, TextTokenizer, encode_texts
+from generalist.tokenizers.vocabulary import Vocabulary
 
 _FEATURES = {PatchField: "patches", WholeImageField: "images", VectorField: "vectors"}
 
+Span = tuple[Any, int, int]
+"""A field, and the half-open range of its tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """What stands in a timestep, as plain data.
+
+    Args:
+        text_leaves: texts of the observation, in order.
+        observation_spans: the other fields of the observation, in the body.
+        action_spans: fields of the action, among the action tokens.
+        body_kinds: int32[S], `Kind` of every body position, all action tokens included.
+        patch_values, vector_values, image_shape: size of one row of each kind of feature.
+    """
+
+    vocabulary: Vocabulary
+    text: TextTokenizer
+    options: LayoutOptions
+    text_leaves: tuple[Leaf, ...]
+    observation_spans: tuple[Span, ...]
+    action_spans: tuple[Span, ...]
+    body_kinds: np.ndarray
+    patch_values: int
+    vector_values: int
+    image_shape: tuple[int, int, int]
+
+    @property
+    def action_tokens(self) -> int:
+        """A: ids per action."""
+        return self.action_spans[-1][2] if self.action_spans else 0
+
 
 def encode_timesteps(
-    layout: "Layout", observations: Any, actions: Any, timesteps: np.ndarray, segments: np.ndarray, source: int
+    form: Form, observations: Any, actions: Any, timesteps: np.ndarray, segments: np.ndarray, source: int
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
-    n, kinds = len(timesteps), layout.body_kinds
+    n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
-    words, owner = _texts(layout, observations, n)
-    body, features = _body(layout, observations, n)
-    hidden = layout.options.past_actions == "hidden"
+    words, owner = _texts(form, observations, n)
+    body, features = _body(form, observations, n)
+    hidden = form.options.past_actions == "hidden"
     if actions is None:
         answers = np.zeros((n, 0), np.int32)
         kinds = kinds[: body.shape[1]]
     else:
-        answers = action_ids(layout, actions, n)
+        answers = action_ids(form, actions, n)
         # A hidden last action predicts nothing and nothing may attend to it.
         shown = answers[:, :-1] if hidden else answers
-        if layout.options.actions == "parallel":
-            shown = np.full_like(shown, layout.vocabulary.blank)
+        if form.options.actions == "parallel":
+            shown = np.full_like(shown, form.vocabulary.blank)
         body = np.concatenate([body, shown], axis=1)
         kinds = kinds[: body.shape[1]]
 
@@ -54,7 +87,7 @@ def encode_timesteps(
     ids, kind = np.empty(total, np.int32), np.empty(total, np.int32)
     ids[text_at], ids[body_at] = words, body
     kind[text_at], kind[body_at] = Kind.TEXT, kinds
-    targets, loss_mask = _targets(layout, total, (words, owner, text_at), (answers, body_at))
+    targets, loss_mask = _targets(form, total, (words, owner, text_at), (answers, body_at))
     index = np.arange(total)
     no_local = (kind == Kind.SEPARATOR) | (kind == Kind.ACTION)
     return TokenSequence(
@@ -67,19 +100,19 @@ def encode_timesteps(
         position=(index - start[_first_of_segment(segments)][step]).astype(np.int32),
         segment=segments[step],
         source=np.full(total, source, np.int32),
-        context=np.full(total, layout.options.context or UNLIMITED, np.int32),
+        context=np.full(total, form.options.context or UNLIMITED, np.int32),
         visible=(kind != Kind.ACTION) if hidden else np.ones(total, np.bool_),
-        **_feature_rows(layout, features, body_at, n),
+        **_feature_rows(form, features, body_at, n),
     )
 
 
-def _texts(layout: "Layout", observations: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _texts(form: Form, observations: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Text ids of all timesteps in order, and the timestep that owns each."""
     columns: list[list[np.ndarray]] = []
-    mark = [np.asarray([layout.vocabulary.end], np.int32)] * n
-    for leaf in layout.text_leaves:
+    mark = [np.asarray([form.vocabulary.end], np.int32)] * n
+    for leaf in form.text_leaves:
         strings = _strings(observations, leaf, n)
-        columns += [encode_texts(strings, layout.text, layout.options.max_text_tokens, leaf.path), mark]
+        columns += [encode_texts(strings, form.text, form.options.max_text_tokens, leaf.path), mark]
     # The end of the last text needs no mark.
     pieces = [column[i] for i in range(n) for column in columns[:-1]]
     if not pieces:
@@ -88,33 +121,33 @@ def _texts(layout: "Layout", observations: Any, n: int) -> tuple[np.ndarray, np.
     return np.concatenate(pieces), np.repeat(owners, [len(piece) for piece in pieces])
 
 
-def _body(layout: "Layout", observations: Any, n: int) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+def _body(form: Form, observations: Any, n: int) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
     """Ids of the body without the actions, int32[n, S - A], and the encoded features in order."""
     blocks = [np.zeros((n, 0), np.int32)]
     features: dict[str, list[np.ndarray]] = {"patches": [], "images": [], "vectors": []}
-    for part, start, stop in layout.observation_spans:
+    for part, start, stop in form.observation_spans:
         values = part.encode(_stacked(observations, part.leaf, n))
         if isinstance(part, ContinuousField | DiscreteField):
             blocks.append(values)
             continue
         if stop > start:
             features[_FEATURES[type(part)]].append(values)
-        blocks.append(np.full((n, stop - start), layout.vocabulary.feature, np.int32))
-    if layout.options.separator:
-        blocks.append(np.full((n, 1), layout.vocabulary.separator, np.int32))
+        blocks.append(np.full((n, stop - start), form.vocabulary.feature, np.int32))
+    if form.options.separator:
+        blocks.append(np.full((n, 1), form.vocabulary.separator, np.int32))
     return np.concatenate(blocks, axis=1), features
 
 
-def action_ids(layout: "Layout", actions: Any, n: int) -> np.ndarray:
+def action_ids(form: Form, actions: Any, n: int) -> np.ndarray:
     """Action ids, int32[n, A]."""
-    ids = np.zeros((n, layout.action_tokens), np.int32)
-    for part, start, stop in layout.action_spans:
+    ids = np.zeros((n, form.action_tokens), np.int32)
+    for part, start, stop in form.action_spans:
         is_text = isinstance(part, TextField)
         ids[:, start:stop] = part.encode((_strings if is_text else _stacked)(actions, part.leaf, n))
     return ids
 
 
-def _targets(layout: "Layout", total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray]:
+def _targets(form: Form, total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray]:
     """What each position predicts (sec. 2.3), stored at the position that predicts.
 
     The last token before the action predicts the first action token, every action token the next one, every text token
@@ -123,42 +156,42 @@ def _targets(layout: "Layout", total: int, text: tuple, action: tuple) -> tuple[
     targets, loss_mask = np.zeros(total, np.int32), np.zeros(total, np.bool_)
     answers, body_at = action
     if answers.shape[1]:
-        first = len(layout.body_kinds) - layout.action_tokens - 1
-        at = body_at[:, first : first + layout.action_tokens]
+        first = len(form.body_kinds) - form.action_tokens - 1
+        at = body_at[:, first : first + form.action_tokens]
         targets[at], loss_mask[at] = answers, True
     words, owner, text_at = text
-    if layout.options.predict_text and len(words):
+    if form.options.predict_text and len(words):
         same = np.flatnonzero(owner[1:] == owner[:-1])
         targets[text_at[same]], loss_mask[text_at[same]] = words[same + 1], True
     return targets, loss_mask
 
 
-def _feature_rows(layout: "Layout", features: dict[str, list[np.ndarray]], body_at: np.ndarray, n: int) -> dict:
+def _feature_rows(form: Form, features: dict[str, list[np.ndarray]], body_at: np.ndarray, n: int) -> dict:
     """Rows of patches, vectors and images, timestep by timestep, and the positions where they stand."""
-    intervals = [part.intervals for part in layout.image_fields if isinstance(part, PatchField)]
-    width = layout.vector_values
+    intervals = [part.intervals for part, *_ in form.observation_spans if isinstance(part, PatchField)]
+    width = form.vector_values
     vectors = [np.pad(v, ((0, 0), (0, width - v.shape[1])))[:, None] for v in features["vectors"]]
 
-    def rows(blocks: list[np.ndarray], count: int, *shape: int, dtype: type = np.float32) -> np.ndarray:
+    def rows(blocks: list[np.ndarray], *shape: int, dtype: type = np.float32) -> np.ndarray:
         if not blocks:
             return np.zeros((0, *shape), dtype)
         joined = blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1)
-        return joined.reshape(n * count, *shape)
+        return joined.reshape(-1, *shape)
 
     def at(kind: Kind) -> np.ndarray:
-        return body_at[:, np.flatnonzero(layout.body_kinds == kind)].reshape(-1).astype(np.int32)
+        return body_at[:, np.flatnonzero(form.body_kinds == kind)].reshape(-1).astype(np.int32)
 
     def edges(axis: int) -> np.ndarray:
         return np.tile(np.concatenate([np.zeros((0, 2), np.int32), *(pair[axis] for pair in intervals)]), (n, 1))
 
     return {
-        "patches": rows(features["patches"], layout.patch_count, layout.patch_values),
+        "patches": rows(features["patches"], form.patch_values),
         "patch_at": at(Kind.PATCH),
         "patch_rows": edges(0),
         "patch_cols": edges(1),
-        "vectors": rows(vectors, layout.vector_count, width),
+        "vectors": rows(vectors, width),
         "vector_at": at(Kind.VECTOR),
-        "images": rows(features["images"], layout.image_count, *layout.image_shape, dtype=np.uint8),
+        "images": rows(features["images"], *form.image_shape, dtype=np.uint8),
         "image_at": at(Kind.IMAGE),
     }
 

@@ -24,7 +24,7 @@ from generalist.tokenizers.continuous import (
     mean_and_std,
 )
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
-from generalist.tokenizers.encoding import action_ids, encode_timesteps
+from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.sequence import Kind, TokenSequence
@@ -144,12 +144,12 @@ class Layout:
         return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
 
     @cached_property
-    def observation_spans(self) -> tuple[tuple[Any, int, int], ...]:
+    def observation_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every observation field in the body."""
         return _spans(self.image_fields + self.tensor_fields)
 
     @cached_property
-    def action_spans(self) -> tuple[tuple[Any, int, int], ...]:
+    def action_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every action field among the action tokens."""
         return _spans(self.action_fields)
 
@@ -224,6 +224,22 @@ class Layout:
 
     # ---- encoding
 
+    @cached_property
+    def form(self) -> Form:
+        """What the arithmetic of encoding needs to know."""
+        return Form(
+            vocabulary=self.vocabulary,
+            text=self.text,
+            options=self.options,
+            text_leaves=self.text_leaves,
+            observation_spans=self.observation_spans,
+            action_spans=self.action_spans,
+            body_kinds=self.body_kinds,
+            patch_values=self.patch_values,
+            vector_values=self.vector_values,
+            image_shape=self.image_shape,
+        )
+
     def encode(
         self,
         observations: Any,
@@ -246,7 +262,7 @@ class Layout:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
         return encode_timesteps(
-            self, observations, actions, np.asarray(timesteps, np.int32), np.asarray(segments, np.int32), source
+            self.form, observations, actions, np.asarray(timesteps, np.int32), np.asarray(segments, np.int32), source
         )
 
     # ---- actions
@@ -269,7 +285,7 @@ class Layout:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
         n = len(pick(actions, self.action_fields[0].leaf)) if self.action_fields else 0
-        return action_ids(self, actions, n)
+        return action_ids(self.form, actions, n)
 
     def decode_actions(self, ids: np.ndarray, values: np.ndarray | None = None) -> list[Any]:
         """Ids -> n actions, each inside the action space whatever the ids (those outside the ranges are clipped).
@@ -339,7 +355,7 @@ def vector_statistics(observation_space: gym.Space, observations: Any) -> dict[s
     return found
 
 
-def _spans(parts: Sequence[Any]) -> tuple[tuple[Any, int, int], ...]:
+def _spans(parts: Sequence[Any]) -> tuple[Span, ...]:
     """Each field with the half-open range of its tokens; a vector is one token, or none if it is empty."""
     counts = [min(part.count, 1) if isinstance(part, VectorField) else part.count for part in parts]
     stops = np.cumsum(counts, dtype=np.int64).tolist()

@@ -13,8 +13,9 @@ from flax import nnx
 
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import AXES, abstract_mesh
-from generalist.envs.storage import dataset_folder
-from generalist.envs.task import MissingExtra, find_task
+from generalist.demonstrations.storage import dataset_folder
+from generalist.envs.table import find_task
+from generalist.envs.task import MissingExtra
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory, computed_in

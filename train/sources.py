@@ -9,10 +9,10 @@ import numpy as np
 
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.corpora.open import open_corpus
-from generalist.envs.filter import filter_by_return
+from generalist.demonstrations.filter import filter_by_return
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
-from generalist.envs.storage import Demonstrations, dataset_folder
-from generalist.envs.task import find_task
+from generalist.envs.table import find_task
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions, vector_statistics
 from generalist.tokenizers.sequence import Capacity

@@ -13,8 +13,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.experts.emulator_search import EXPERTS, SEARCHES
 from generalist.envs.families.atari_scores import published
-from generalist.envs.families.emulator_search import EXPERTS, SEARCHES
 from generalist.envs.task import Task, needs_extra
 
 SKIP = 4

@@ -12,8 +12,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box
 
+from generalist.envs.experts.learned import shipped_expert, shipped_method
 from generalist.envs.headless import prepare_pygame
-from generalist.envs.learned import shipped_expert, shipped_method
 from generalist.envs.task import ActionFunction, Task, needs_extra
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import gymnasium as gym
 
-from generalist.envs.families import planner_costs as costs
-from generalist.envs.families.dm_control_experts import (
+from generalist.envs.experts import planner_costs as costs
+from generalist.envs.experts.dm_control_experts import (
     cartpole_expert,
     lqr_expert,
     pendulum_expert,
@@ -16,7 +16,7 @@ from generalist.envs.families.dm_control_experts import (
     point_mass_expert,
     reacher_expert,
 )
-from generalist.envs.families.planner import Reward, Search
+from generalist.envs.experts.planner import Reward, Search
 from generalist.envs.task import ActionFunction
 
 SUITE: dict[str, tuple[str, ...]] = {

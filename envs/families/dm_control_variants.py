@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from generalist.envs.families.planner import mujoco_module
+from generalist.envs.mujoco_models import model_spec
 
 Scale = Literal["small", "large"]
 
@@ -57,21 +57,6 @@ def varied_model(domain: str, scale: Scale, rng: np.random.Generator) -> Any:
         geom.density *= density
         geom.mass *= density  # NaN where the file has none
     return spec.compile()
-
-
-def model_spec(domain: str, task: str = "") -> Any:
-    """The description (`mujoco.MjSpec`) of a domain's model; `task` only where a domain generates it from code."""
-    from dm_control import suite
-    from dm_control.suite import manipulator, quadruped
-
-    if domain == "manipulator":
-        xml, assets = manipulator.make_model(False, False)  # bring_ball
-    elif domain == "quadruped":
-        xml, assets = quadruped.make_model(floor_size=10), quadruped.common.ASSETS
-    else:
-        parts = {"two_poles": (2,), "three_poles": (3,), "swimmer6": (6,), "swimmer15": (15,)}.get(task, ())
-        xml, assets = suite._DOMAINS[domain].get_model_and_assets(*parts)
-    return mujoco_module().MjSpec.from_string(xml.decode() if isinstance(xml, bytes) else xml, include=assets)
 
 
 def _moving_bodies(spec: Any) -> set[str]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from generalist.envs.experts.grid_planner import DONE, DROP, LEFT, PICK_UP, STEPS, NoWay, Planner, at, facing
 from generalist.envs.families.babyai import PixelsAndMission
-from generalist.envs.families.grid_planner import DONE, DROP, LEFT, PICK_UP, STEPS, NoWay, Planner, at, facing
 from generalist.envs.success import SuccessInfo, positive_reward
 from generalist.envs.task import ActionFunction, Task, needs_extra
 

@@ -9,10 +9,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from generalist.envs.families import mujoco_costs as costs
-from generalist.envs.families.planner import Reward, Search, Sensor, Simulation, mujoco_module, plan_actions
+from generalist.envs.experts import mujoco_costs as costs
+from generalist.envs.experts.learned import shipped_expert, shipped_method
+from generalist.envs.experts.planner import Reward, Search, Sensor, Simulation, plan_actions
 from generalist.envs.headless import prepare_mujoco
-from generalist.envs.learned import shipped_expert, shipped_method
+from generalist.envs.mujoco_models import mujoco_module
 from generalist.envs.task import ActionFunction, Task, needs_extra
 
 

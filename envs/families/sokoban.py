@@ -13,8 +13,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import Box, Discrete
 
-from generalist.envs.families.sokoban_levels import Level, draw_level, read_boxoban
-from generalist.envs.families.sokoban_solver import State, solve
+from generalist.envs.experts.sokoban_solver import State, solve
+from generalist.envs.sokoban_levels import Level, draw_level, read_boxoban
 from generalist.envs.task import ActionFunction, Task
 
 HORIZON = 120

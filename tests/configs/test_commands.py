@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from tiny import metrics_of
 
-from generalist.configs import cli
+from generalist.configs.commands import cli
 from generalist.envs.files import read_json, write_json
-from generalist.eval.report import load_report
+from generalist.eval.report.record import load_report
 
-PROGRAM = [sys.executable, "-c", "import sys; from generalist.configs.cli import main; sys.exit(main())"]
+PROGRAM = [sys.executable, "-c", "import sys; from generalist.configs.commands.cli import main; sys.exit(main())"]
 TRAIN = ["train", "smoke", "--resume", "--train.checkpoint-every", "5"]
 WORLDS = '''
 import gymnasium as gym
@@ -172,7 +172,8 @@ def test_a_quickstart_stopped_by_sigterm_goes_on(tmp_path):
     """In each of its parts; the quickstart's own experiment is replaced by the smoke one."""
     code = (
         "import sys; from dataclasses import replace; from pathlib import Path\n"
-        "from generalist.configs.errors import run; from generalist.configs.launch import quickstart\n"
+        "from generalist.configs.commands.errors import run\n"
+        "from generalist.configs.commands.launch import quickstart\n"
         "from generalist.configs.smoke import config\n"
         "small = replace(config(), evaluation=replace(config().evaluation, episodes=2, workers=1))\n"
         "if __name__ == '__main__':\n"

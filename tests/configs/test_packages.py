@@ -7,11 +7,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from generalist.configs import cli
-from generalist.envs.storage import Demonstrations, dataset_folder
-from generalist.envs.task import find_task
-from generalist.eval.agent import Agent
-from generalist.eval.report import load_report
+from generalist.configs.commands import cli
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.table import find_task
+from generalist.eval.report.record import load_report
+from generalist.play.agent import Agent
 
 ROBOT = "gym:gymnasium_robotics:FetchReach-v4"
 SHIPS = "gym:popgym:popgym-BattleshipEasy-v0"

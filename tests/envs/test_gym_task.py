@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from generalist.envs.gym_task import DEFAULT_HORIZON, distributions
-from generalist.envs.task import UnknownTask, find_task
+from generalist.envs.table import find_task
+from generalist.envs.task import UnknownTask
 
 
 class Endless(gym.Env):

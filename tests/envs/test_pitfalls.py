@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
-from generalist.configs import cli
+from generalist.configs.commands import cli
+from generalist.demonstrations.record import record_episode
 from generalist.envs.families import babyai, metaworld
-from generalist.envs.record import record_episode
 from generalist.envs.seeds import selection_seed
-from generalist.envs.task import UnknownTask, find_task
+from generalist.envs.table import find_task
+from generalist.envs.task import UnknownTask
 
 
 class Counted(gym.Wrapper):

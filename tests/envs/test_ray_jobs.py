@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from generalist.envs.collect import collect
-from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.demonstrations.collect import collect
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 
 TASKS = ("CliffWalking-v1", "Taxi-v4")
 POLICY = """
 def dies(env):
     raise RuntimeError("the simulator exploded")
 """
-COMMAND = "from generalist.configs.cli import main; raise SystemExit(main())"
+COMMAND = "from generalist.configs.commands.cli import main; raise SystemExit(main())"
 
 
 def command(*args: str) -> subprocess.CompletedProcess:

@@ -5,7 +5,8 @@ import pytest
 import scipy.stats
 
 from generalist.envs import reference
-from generalist.envs.task import Reference, find_task
+from generalist.envs.table import find_task
+from generalist.envs.task import Reference
 
 
 def test_a_file_of_scores_becomes_fields_of_a_task(tmp_path):

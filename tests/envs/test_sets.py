@@ -5,7 +5,8 @@ import pytest
 from generalist.configs import quickstart
 from generalist.envs import gato_control
 from generalist.envs.sets import SETS, has_good_expert, task_set
-from generalist.envs.task import Reference, UnknownTask, all_tasks
+from generalist.envs.table import all_tasks
+from generalist.envs.task import Reference, UnknownTask
 
 
 @pytest.mark.parametrize(

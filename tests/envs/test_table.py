@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from wheels import marked
 
+from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.reference import EPISODES, Measurement, load_references, measure, random_policy
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.sets import GOOD_SUCCESS, task_set
-from generalist.envs.storage import dataset_folder
-from generalist.envs.task import Task, all_tasks, find_task
+from generalist.envs.table import all_tasks, find_task
+from generalist.envs.task import Task
 
 OTHERS = (
     "FrozenLake-v1",

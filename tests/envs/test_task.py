@@ -3,7 +3,8 @@ import pickle
 import pytest
 
 from generalist.envs import task as task_module
-from generalist.envs.task import MissingExtra, Reference, Task, UnknownTask, all_tasks, find_task, needs_extra
+from generalist.envs.table import all_tasks, find_task
+from generalist.envs.task import MissingExtra, Reference, Task, UnknownTask, needs_extra
 
 
 def row(**changes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from generalist.envs.task import all_tasks, find_task
+from generalist.envs.table import all_tasks, find_task
 from generalist.envs.task_spaces import kinds, store_spaces, stored_spaces, summary
 
 SAMPLE = ("CartPole-v1", "Taxi-v4", "Reacher-v5", "babyai/GoToObj", "babyai_symbolic/GoToObj", "metaworld/push-v3")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from generalist.envs.task import Task
-from generalist.eval.report import PolicyRecord, Report, TaskRecord
+from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 
 # id, family, random mean, expert mean, normalised: constant, linear, 1-NN, agent; spread; horizon
 ROWS = [

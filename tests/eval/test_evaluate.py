@@ -10,13 +10,13 @@ from tiny import TASKS, demonstrations, trained
 
 from generalist.agent.config import DecodeConfig
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.task import find_task
+from generalist.envs.table import find_task
 from generalist.eval import evaluate as module
-from generalist.eval.agent import Agent
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
 from generalist.eval.parts import Parts
-from generalist.eval.report import POLICIES, load_report, recompute
+from generalist.eval.report.record import POLICIES, load_report, recompute
+from generalist.play.agent import Agent
 from generalist.train.metrics import read_metrics
 
 CONFIG = EvaluationConfig(episodes=2, slots=2, prompts=1, films=False, selection_episodes=1, workers=1)

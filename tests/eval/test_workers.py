@@ -13,7 +13,7 @@ from tiny import trained
 from generalist.envs.task import MissingExtra
 from generalist.eval.workers import local_pool, ray_pool
 
-EVALUATE = "from generalist.configs.cli import main; raise SystemExit(main())"
+EVALUATE = "from generalist.configs.commands.cli import main; raise SystemExit(main())"
 
 
 def evaluated(run: Path, *options: str) -> dict:

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from generalist.agent.config import AgentConfig
-from generalist.envs.collect import collect
+from generalist.demonstrations.collect import collect
 from generalist.tokenizers.layout import LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import MeshConfig, OptimizerConfig, PromptConfig, SourceConfig, TrainConfig

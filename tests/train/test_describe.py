@@ -10,9 +10,10 @@ from generalist.agent.config import InputSizes
 from generalist.agent.network import parameter_count
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.configs import smoke
+from generalist.demonstrations.collect import collect
 from generalist.envs import task as tasks
-from generalist.envs.collect import collect
-from generalist.envs.task import MissingExtra, find_task
+from generalist.envs.table import find_task
+from generalist.envs.task import MissingExtra
 from generalist.train import describe as module
 from generalist.train.config import SourceConfig
 from generalist.train.data import batches

@@ -12,8 +12,8 @@ from tiny import CONFIG, TASKS, demonstrations, leaves_of, metrics_of, train_her
 
 from generalist.agent.config import AgentConfig
 from generalist.agent.sharding import make_mesh, use_mesh
-from generalist.envs.collect import collect
-from generalist.eval.agent import Agent
+from generalist.demonstrations.collect import collect
+from generalist.play.agent import Agent
 from generalist.train import loop
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import MeshConfig, OptimizerConfig

@@ -18,7 +18,7 @@ import pytest
 from tiny import demonstrations, metrics_of
 
 STEPS = 20
-COMMAND = "from generalist.configs.cli import main; raise SystemExit(main())"
+COMMAND = "from generalist.configs.commands.cli import main; raise SystemExit(main())"
 OPTIONS = {
     "mesh.data": 2,
     "mesh.fsdp": 2,

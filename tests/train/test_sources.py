@@ -8,7 +8,7 @@ import pytest
 from tiny import CONFIG, TASKS, demonstrations
 from token_examples import SPACES, layout, stacked, steps
 
-from generalist.envs.storage import Demonstrations, dataset_folder
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.train.config import TextConfig
 from generalist.train.data import take
 from generalist.train.sources import (

@@ -5,7 +5,7 @@ from gymnasium.spaces import Text
 
 from generalist.envs.families import babyai
 from generalist.envs.families.babyai_levels import HORIZONS, VERSIONS
-from generalist.envs.task import find_task
+from generalist.envs.table import find_task
 
 LEVELS = ["GoToRedBallNoDists", "GoToObj", "OpenRedDoor", "GoToLocalS5N2"]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from generalist.envs.families import classic_control
-from generalist.envs.task import find_task
+from generalist.envs.table import find_task
 
 
 @pytest.mark.parametrize("position", np.linspace(-0.6, -0.4, 9))

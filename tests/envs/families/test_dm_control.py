@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from wheels import needs_dm_control
 
+from generalist.envs.experts.dm_control_experts import linearise, two_link_angles
 from generalist.envs.families import dm_control
 from generalist.envs.families.dm_control import SUITE, TASKS, VARIED, SuiteEnv
-from generalist.envs.families.dm_control_experts import linearise, two_link_angles
-from generalist.envs.families.dm_control_variants import FACTORS, draw_factors, model_spec, varied_model
+from generalist.envs.families.dm_control_variants import FACTORS, draw_factors, varied_model
+from generalist.envs.mujoco_models import model_spec
 from generalist.envs.seeds import selection_seed
 
 pytestmark = needs_dm_control

@@ -6,8 +6,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from generalist.demonstrations.record import record_episode
 from generalist.envs.families import mujoco
-from generalist.envs.record import record_episode
 from generalist.envs.seeds import selection_seed
 
 
@@ -64,7 +64,7 @@ def test_the_reacher_stands_on_its_target_at_the_end():
 DIGESTS = """
 import hashlib
 import numpy as np
-from generalist.envs.task import find_task
+from generalist.envs.table import find_task
 
 def digest(id):
     env = find_task(id).make()

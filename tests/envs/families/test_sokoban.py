@@ -4,10 +4,10 @@ from functools import partial
 import numpy as np
 import pytest
 
+from generalist.envs.experts.sokoban_solver import solve
 from generalist.envs.families import sokoban
 from generalist.envs.families.sokoban import moved, picture, planner_expert
-from generalist.envs.families.sokoban_levels import Level, draw_level, parse_level, reachable, read_boxoban
-from generalist.envs.families.sokoban_solver import solve
+from generalist.envs.sokoban_levels import Level, draw_level, parse_level, reachable, read_boxoban
 
 UP, DOWN, LEFT, RIGHT = range(4)
 LEVEL = ["######", "#@ $.#", "#    #", "######"]

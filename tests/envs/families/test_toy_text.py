@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from generalist.envs.families import toy_text
-from generalist.envs.task import find_task
+from generalist.envs.table import find_task
 
 
 def test_value_iteration_solves_a_chain_by_hand():

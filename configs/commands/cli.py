@@ -1,0 +1,256 @@
+"""The console script `generalist`: names of commands and presets to what they do.
+
+Each command is a dataclass of its options that does the job when it is called; its docstrings are the help. Heavy
+packages are imported inside the commands, so that help and errors are quick.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import tyro
+
+from generalist.configs.commands.arguments import nearest, parse
+from generalist.configs.commands.errors import run
+from generalist.configs.commands.expert_command import TrainExpert
+from generalist.configs.commands.import_command import Export, Import
+from generalist.configs.commands.language_commands import Caption, Chat, Generate
+from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
+from generalist.configs.commands.terminal import console, table
+from generalist.configs.commands.tokenizer_command import TrainTokenizer
+
+Config = TypeVar("Config")
+Corpora = tyro.conf.UseAppendAction[tuple[str, ...]]
+Runs = tyro.conf.UseAppendAction[tuple[Path, ...]]
+
+PRESETS = (
+    "smoke",
+    "quickstart",
+    "mt50",
+    "babyai",
+    "local",
+    "multimodal",
+    "multimodal_ablation/control",
+    "multimodal_ablation/text",
+    "multimodal_ablation/pictures",
+    "gato_79m",
+    "gato_364m",
+    "gato_1_2b",
+)
+"""Modules of `generalist.configs` that have a function `config`, and after a slash what is given to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Generic[Config]):
+    """Train one transformer on the demonstrations of its tasks; then `generalist eval` measures it."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    out: Path | None = None
+    """Run directory; default: runs/CONFIG."""
+    data: Path = Path("data")
+    """Folder of the demonstrations."""
+    task: TaskIds = ()
+    """Train on these tasks instead of the config's; give it again for more. Ids as for `generalist collect`; tasks that
+    the config does not name take the layout of its first (--train.sources.0.layout...)."""
+    sets: Sets = ()
+    """Train on all tasks of this named set; give it again for more."""
+    corpus: Corpora = ()
+    """Train on these corpora instead of the config's; give it again for more: text:PATH, images:PATH, webdataset:PATH,
+    chat:PATH, tfds:NAME, or docstrings, digits, scenes/captions, scenes/questions, scenes/dialogue."""
+    resume: Flag = False
+    """Go on from the newest checkpoint of the run directory."""
+    overwrite: Flag = False
+    """Delete what the run directory holds."""
+    weights: Path | None = None
+    """Another run's directory, whose parameters to start from."""
+    profile: int = 0
+    """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where several processes train together and the cluster does not say who they are."""
+    processes: int | None = None
+    """Number of processes that train together; Slurm, Open MPI and GKE's TPU slices say it themselves."""
+    process: int | None = None
+    """Number of this process, from 0; with --coordinator and --processes."""
+
+    def __call__(self, preset: str) -> None:
+        from generalist.configs.commands import launch
+        from generalist.train.processes import Processes
+        from generalist.train.start import Start
+
+        processes = Processes(coordinator=self.coordinator, count=self.processes, index=self.process)
+        start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
+        out = self.out or Path("runs") / preset
+        tasks = with_sets(self.task, self.sets)
+        where = {"data": self.data, "out": out, "tasks": tasks, "corpora": self.corpus, "processes": processes}
+        launch.train(self.config, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe(Generic[Config]):
+    """Print parameters, tokens per timestep, padding and memory per device of a config, without allocating them."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    data: Path = Path("data")
+    """Folder of demonstrations; tasks that have some there are measured on them."""
+    mesh: tuple[int, int, int] | None = None
+    """Devices along data, fsdp and tensor, which need not be here; default: the config's mesh on this machine's."""
+    compile: Flag = False
+    """Compile the update for that mesh, of parts of the CPU if need be, and compare the memory the compiler gives."""
+    json: Flag = False
+    """Print JSON instead of tables."""
+
+    def __call__(self, preset: str) -> None:
+        from generalist.configs.commands import launch
+
+        options = {"data": self.data, "mesh": self.mesh, "compiled": self.compile, "json": self.json}
+        launch.describe(self.config, name=preset, **options)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eval(Generic[Config]):
+    """Roll a trained agent out on its tasks, beside the baselines, and write report.json and report.html."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    task: TaskIds = ()
+    """Evaluate these tasks instead of the run's; give it again for more."""
+    sets: Sets = ()
+    """Evaluate all tasks of this named set; give it again for more."""
+    data: Path | None = None
+    """Folder of the demonstrations, for prompts and fitted baselines; default: where training read them."""
+    out: Path | None = None
+    """Folder of the report; default: the run directory."""
+    step: int | Literal["best"] | None = None
+    """Evaluate the checkpoint of this update, or the one of lowest training loss; default: the newest."""
+    alone: Runs = ()
+    """A run on a part of this one's mixture, already evaluated, to stand beside it; give it again for more."""
+    ray: str = ""
+    """Play on a Ray cluster: its HOST:PORT, `auto` for the one of this machine, `local` to start one here."""
+
+    def __call__(self, run: str) -> None:
+        from generalist.configs.commands import launch
+
+        where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray, "alone": self.alone}
+        tasks = with_sets(self.task, self.sets)
+        launch.evaluate(Path(run), self.config, tasks=tasks, **where)  # pyright: ignore[reportArgumentType]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quickstart:
+    """Collect, train, evaluate and write the report. The same command again goes on where it was stopped."""
+
+    out: Path = Path("quickstart")
+    """Folder of the data, the run directory and the report."""
+    seed: int = 0
+    """Seed of the demonstrations and of the training."""
+
+    def __call__(self) -> None:
+        from generalist.configs.commands import launch
+
+        launch.quickstart(self.out, seed=self.seed)
+
+
+def with_sets(ids: tuple[str, ...], sets: tuple[str, ...]) -> tuple[str, ...]:
+    """These ids and those of the named sets, each once."""
+    if not sets:
+        return ids
+    from generalist.envs.sets import task_set  # here, so that help is quick
+
+    return tuple(dict.fromkeys((*ids, *(task.id for name in sets for task in task_set(name)))))
+
+
+COMMANDS: dict[str, Any] = {
+    "tasks": Tasks,
+    "reference": MeasureReference,
+    "collect": Collect,
+    "expert": TrainExpert,
+    "import": Import,
+    "export": Export,
+    "train": Train,
+    "eval": Eval,
+    "quickstart": Quickstart,
+    "describe": Describe,
+    "generate": Generate,
+    "caption": Caption,
+    "chat": Chat,
+    "tokenizer": TrainTokenizer,
+}
+HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; gives the exit code (see `generalist.configs.commands.errors.run`)."""
+    return run(dispatch, sys.argv[1:] if argv is None else argv)
+
+
+def dispatch(argv: list[str]) -> None:
+    """Find the command, read its options and run it.
+
+    Raises:
+        ValueError: no command, or an unknown command, preset or option, with the nearest names.
+    """
+    name = argv[0] if argv else ""
+    if name in HELP:
+        _print_overview()
+    elif name == "--version":
+        print(version("generalist"))
+    elif name not in COMMANDS:
+        said = f"unknown command {name!r}" if name else "a command is missing"
+        raise ValueError(f"{said}: {nearest(name, COMMANDS)}; see `generalist --help`")
+    elif name in STARTING_POINTS:
+        _run_from_its_starting_point(name, argv[1:])
+    else:
+        parse(COMMANDS[name], argv[1:], prog=f"generalist {name}")()
+
+
+def load_preset(name: str) -> Any:
+    """The config of a preset: a frozen dataclass.
+
+    Raises:
+        ValueError: no preset of that name, with the nearest ones.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown config {name!r}: {nearest(name, PRESETS)}")
+    module, *given = name.split("/")
+    return importlib.import_module(f"generalist.configs.{module}").config(*given)
+
+
+def load_evaluation(run: str) -> Any:
+    """The evaluation settings that a run directory holds."""
+    from generalist.configs import experiment
+
+    return experiment.evaluation_of(Path(run))
+
+
+STARTING_POINTS = {
+    "train": ("CONFIG", load_preset),
+    "describe": ("CONFIG", load_preset),
+    "eval": ("RUN", load_evaluation),
+}
+"""Commands whose first argument names the config that their options then override."""
+
+
+def _run_from_its_starting_point(name: str, args: list[str]) -> None:
+    command = COMMANDS[name]
+    metavar, load = STARTING_POINTS[name]
+    meaning = "CONFIG is one of " + ", ".join(PRESETS) if metavar == "CONFIG" else "RUN is what `generalist train` made"
+    if args[:1] and args[0] in HELP:
+        usage = f"usage: generalist {name} {metavar} [OPTIONS]\n\n{command.__doc__}\n\n{meaning}."
+        console().print(f"{usage} All options: generalist {name} {metavar} --help", markup=False)
+        return
+    if not args or args[0].startswith("-"):
+        raise ValueError(f"`generalist {name}` needs {metavar} as its first argument; {meaning}")
+    config = load(args[0])
+    prog = f"generalist {name} {args[0]}"
+    parse(command[type(config)], args[1:], prog=prog, default=command(config=config))(args[0])
+
+
+def _print_overview() -> None:
+    rows = [{"command": name, "what it does": command.__doc__.split("\n")[0]} for name, command in COMMANDS.items()]
+    out = console()
+    out.print("usage: generalist COMMAND [OPTIONS]\n", markup=False)
+    out.print(table(rows))
+    out.print("\n`generalist COMMAND --help` lists its options; --debug adds the traceback to an error.", markup=False)

@@ -1,0 +1,91 @@
+"""The commands `generalist import` and `generalist export`: public data sets to our demonstrations, and back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from generalist.configs.commands.arguments import nearest
+from generalist.configs.commands.terminal import console, print_notice, table
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+TARGETS = ("minari",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Import a public data set that is on this disk as demonstrations: rlds:, minari:, jat: or lerobot:.
+
+    The same command again goes on where an earlier one was stopped. Nothing is downloaded.
+    """
+
+    source: tyro.conf.Positional[str]
+    """rlds:PATH, minari:PATH_OR_ID, jat:PATH or lerobot:PATH; PATH is the folder of one data set."""
+    out: Path = Path("data")
+    """Folder of the data sets, one for each task."""
+    task: str | None = None
+    """Id of the task that the data is of; default: what the catalogue says, else the data set's name."""
+    episodes: int | None = None
+    """Import this many, from the beginning; default: all."""
+    split: str = "train"
+    """Split of an RLDS or JAT data set."""
+    actions: int = 0
+    """Number of discrete actions, where neither the catalogue nor the task says it."""
+    overwrite: Flag = False
+    """Delete the task's data set in that folder first."""
+
+    def __call__(self) -> None:
+        from generalist.demonstrations.public.convert import import_data, in_task_spaces, open_source, with_actions
+
+        source = open_source(self.source, task=self.task, split=self.split)
+        if self.actions:
+            source = with_actions(source, self.actions)
+        source, differs = in_task_spaces(source)
+        for notice in filter(None, (source.note, differs)):
+            print_notice(f"{source.name}: {notice}")
+        summary = import_data(source, self.out, episodes=self.episodes, overwrite=self.overwrite)
+        row = {
+            "task": summary.task_id,
+            "source": summary.source,
+            "episodes": summary.episodes,
+            "kept": summary.kept,
+            "steps": summary.steps,
+            "MB": summary.size / 1e6,
+            "return": summary.mean_return,
+            "std": summary.std_return,
+        }
+        console().print(table([row]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Export demonstrations as a Minari data set, without loss."""
+
+    task: tyro.conf.Positional[str]
+    """Id of the task."""
+    to: str
+    """minari:ID, such as minari:mine/babyai-go-to-obj-v0; it lands where Minari has its data sets."""
+    data: Path = Path("data")
+    """Folder of the demonstrations."""
+    format: str = "hdf5"
+    """hdf5, arrow or parquet."""
+
+    def __call__(self) -> None:
+        from generalist.demonstrations.public.minari import export_minari
+        from generalist.demonstrations.storage import Demonstrations, dataset_folder
+
+        scheme, separator, id = self.to.partition(":")
+        if not separator or scheme not in TARGETS or not id:
+            raise ValueError(f"--to needs minari:ID, got {self.to!r}: {nearest(scheme, TARGETS)}")
+        demonstrations = Demonstrations.open(dataset_folder(self.data, self.task))
+        folder = export_minari(demonstrations, id, data_format=self.format)
+        row = {
+            "task": demonstrations.task_id,
+            "data set": id,
+            "episodes": len(demonstrations),
+            "steps": int(demonstrations.lengths.sum()),
+            "MB": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
+            "return": float(demonstrations.returns.mean()),
+            "folder": str(folder),
+        }
+        console().print(table([row]))

@@ -1,0 +1,314 @@
+"""The commands that write: `generalist generate`, `caption` and `chat`. `generalist.play.writer` does the work.
+
+What is written goes to stdout, all else to stderr. Heavy packages are imported inside the commands.
+"""
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from generalist.agent.sampling import SamplingConfig
+from generalist.configs.commands.terminal import console, print_error, print_notice
+
+if TYPE_CHECKING:
+    from generalist.corpora.corpus import Measure
+    from generalist.play.writer import Writer
+    from generalist.tokenizers.document import Document, Picture
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+Texts = tyro.conf.UseAppendAction[tuple[str, ...]]
+
+DIALOGUE_HELP = """/image PATH  show a picture with the next message
+/reset       forget what was said
+/quit        end, as Ctrl-D does; Ctrl-C stops an answer
+A line that ends with a backslash goes on in the next one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """Options that the three commands share."""
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """What `generalist train` made."""
+    temperature: float = 0.0
+    """Divides the logits before a draw; 0 takes the likeliest token."""
+    top_k: int = 0
+    """Draw among so many of the likeliest tokens; 0: all."""
+    top_p: float = 1.0
+    """Draw among the fewest likeliest tokens that together have this probability."""
+    max_tokens: int = 128
+    """A text ends after so many tokens."""
+    seed: int = 0
+    """Of the draws."""
+    stop: Texts = ()
+    """A text ends before this string; give it again for more."""
+    source: str | None = None
+    """Write as this corpus of the run's; default: the first that fits."""
+    step: int | Literal["best"] | None = None
+    """Use the checkpoint of this update, or the one of lowest training loss; default: the newest."""
+
+    @property
+    def sampling(self) -> SamplingConfig:
+        """Raises ValueError where a number cannot be."""
+        return SamplingConfig(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            seed=self.seed,
+        )
+
+    def open(self, measures: "Sequence[Measure]") -> "tuple[Writer, Measure | None, str]":
+        """The writer as the chosen source, what is measured on that (None: unknown), and its name."""
+        from generalist.agent.compilation import keep_compilations
+        from generalist.play.agent import Agent
+        from generalist.play.writer import Writer, choose_source, measure_of
+        from generalist.train.run import read_run
+
+        config = read_run(self.run).config
+        number = choose_source(config, self.source, measures)  # before the weights are loaded, which takes longer
+        keep_compilations()
+        chosen = config.documents[number]
+        return Writer.of(Agent.load(self.run, step=self.step), number), measure_of(chosen), chosen.corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate(Writing):
+    """Go on from a text, or answer it; one text is shown as it is written."""
+
+    prompts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PROMPT ...")]
+    """Texts; `-` reads one from stdin, without its last line break. Several are written together."""
+    json: Flag = False
+    """Print a JSON list of objects with prompt and text."""
+
+    def __call__(self) -> None:
+        sampling = self.sampling
+        if not self.prompts:
+            raise ValueError("`generalist generate` needs a prompt after RUN; - reads it from stdin")
+        texts = [sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt for prompt in self.prompts]
+        writer, measure, _ = self.open(("text", "dialogue", "answer"))
+        prompts = [prompt_of(text, measure) for text in texts]
+        if len(prompts) == 1 and not self.json:
+            show(writer.stream(prompts[0], sampling, stop=self.stop))
+            return
+        written = writer.write(prompts, sampling, stop=self.stop)
+        rows = [{"prompt": prompt, "text": text} for prompt, text in zip(texts, written, strict=True)]
+        if self.json:
+            print(json.dumps(rows, indent=2))
+            return
+        for row in rows:
+            console().print(f"> {printable(row['prompt'])}", style="bold", markup=False, soft_wrap=True)
+            print(printable(row["text"]) + "\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption(Writing):
+    """Say what is in pictures, a line for each: its file and the caption."""
+
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGE ...")]
+    """Image files. One that cannot be read is named and the others go on; the exit code then is not 0."""
+    json: Flag = False
+    """Print a JSON list of objects with image and caption."""
+
+    def __call__(self) -> None:
+        sampling = self.sampling
+        if not self.images:
+            raise ValueError("`generalist caption` needs the path of an image after RUN")
+        pictures = {path: picture for path in self.images if (picture := _picture_or_error(path)) is not None}
+        if pictures:
+            writer, _, _ = self.open(("caption", "label"))
+            captions = writer.write([(picture,) for picture in pictures.values()], sampling, stop=self.stop)
+            rows = [{"image": str(path), "caption": text} for path, text in zip(pictures, captions, strict=True)]
+            if self.json:
+                print(json.dumps(rows, indent=2))
+            for row in () if self.json else rows:
+                print(f"{row['image']}\t{' '.join(printable(row['caption']).split())}")
+        if bad := len(set(self.images)) - len(pictures):
+            raise ValueError(f"{bad} of {len(set(self.images))} images could not be read")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chat(Writing):
+    """Talk with an agent that was trained on dialogues; /help lists what else can be typed."""
+
+    def __call__(self) -> None:
+        sampling = self.sampling
+        writer, _, corpus = self.open(("dialogue",))
+        talk = Talk(writer, sampling, tuple(self.stop), picture_first=picture_comes_first(corpus))
+        if sys.stdin.isatty():
+            print_notice("/help lists what can be typed besides messages, Ctrl-D ends.")
+        while (message := read_message(_ask)) is not None:
+            if not talk.hear(message):
+                break
+
+
+@dataclass
+class Talk:
+    """A dialogue as it goes on: what was said, and the pictures that go with the next message.
+
+    Args:
+        picture_first: pictures come before the user's mark and not after it, as in the corpus of training.
+    """
+
+    writer: "Writer"
+    sampling: SamplingConfig
+    stop: tuple[str, ...] = ()
+    picture_first: bool = False
+    turns: "list[Document]" = field(default_factory=list)
+    pictures: "list[Picture]" = field(default_factory=list)
+    answers: int = 0
+
+    def hear(self, message: str) -> bool:
+        """Answer a message or obey a command; False ends the dialogue."""
+        command, _, rest = message.strip().partition(" ")
+        if command == "/quit":
+            return False
+        if command == "/help":
+            print_notice(DIALOGUE_HELP)
+        elif command == "/reset":
+            self.turns, self.pictures = [], []
+            print_notice("forgot what was said")
+        elif command == "/image":
+            if (picture := _picture_or_error(Path(rest.strip()).expanduser())) is not None:
+                self.pictures.append(picture)
+                print_notice(f"{rest.strip()} goes with the next message")
+        elif command.startswith("/"):
+            print_notice(f"there is no {command}; /help lists what there is")
+        elif message.strip():
+            try:
+                self.answer(message)
+            except ValueError as error:
+                print_error(str(error))
+        return True
+
+    def answer(self, message: str) -> None:
+        """Show the answer as it is written; Ctrl-C ends it and what there is of it counts as said.
+
+        Raises:
+            ValueError: the message alone is longer than the window, or has pictures that the network does not read;
+                it is then forgotten with its pictures.
+        """
+        from generalist.tokenizers.document import Speaker, Words
+
+        user, words = Speaker("user"), Words(message, target=False)
+        pictures, self.pictures = self.pictures, []
+        said = (*pictures, user, words) if self.picture_first else (user, *pictures, words)
+        asked = (*said, Speaker("assistant"))
+        window = self.writer.config.window
+        turns = fitting(self.turns, asked, self.writer.length, window - min(self.sampling.max_tokens, window // 4))
+        pieces = self.writer.stream(_joined(turns, asked), self.sampling, stop=self.stop, seed=self.answers)
+        if forgotten := len(self.turns) - len(turns):
+            print_notice(f"the dialogue is longer than the agent can see: forgot the oldest {forgotten} of its turns")
+        text = show(pieces, stoppable=True)
+        self.turns = [*turns, (*asked, Words(text, target=False))]
+        self.answers += 1
+
+
+def fitting(
+    turns: "Sequence[Document]", asked: "Document", length: "Callable[[Document], int]", room: int
+) -> "list[Document]":
+    """The newest turns that, with what is asked, have at most `room` tokens; none where that alone has more."""
+    for start in range(len(turns)):
+        if length(_joined(turns[start:], asked)) <= room:
+            return list(turns[start:])
+    return []
+
+
+def _joined(turns: "Sequence[Document]", asked: "Document") -> "Document":
+    return (*(part for turn in turns for part in turn), *asked)
+
+
+def prompt_of(text: str, measure: "Measure | None") -> "Document":
+    """A text as a source of this measure shows it: one to go on from, a question, or the first turn of a dialogue."""
+    from generalist.tokenizers.document import Speaker, Words
+
+    if measure == "dialogue":
+        return Speaker("user"), Words(text, target=False), Speaker("assistant")
+    return (Words(text, target=False, whole=measure == "answer"),)
+
+
+def picture_comes_first(corpus: str) -> bool:
+    """Whether the first dialogue of a corpus begins with a picture; False where it cannot be read here."""
+    from generalist.corpora.open import open_corpus
+    from generalist.tokenizers.document import Picture
+
+    try:
+        return isinstance(open_corpus(corpus)[0][0], Picture)
+    except (ValueError, OSError, ImportError, IndexError):
+        return False
+
+
+def read_picture(path: Path) -> "Picture":
+    """The picture in a file. Raises ValueError, naming it, where there is none."""
+    from generalist.corpora.pictures import decode_image
+
+    try:
+        file = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    return decode_image(file, str(path))
+
+
+def _picture_or_error(path: Path) -> "Picture | None":
+    try:
+        return read_picture(path)
+    except ValueError as error:
+        print_error(str(error))
+        return None
+
+
+def read_message(ask: Callable[[str], str | None]) -> str | None:
+    """A message of one or more lines, None at the end of the input. `ask` gives a line without its end."""
+    lines: list[str] = []
+    while True:
+        line = ask("... " if lines else "you> ")
+        if line is None:
+            return "\n".join(lines) if lines else None
+        if not line.endswith("\\"):
+            return "\n".join([*lines, line])
+        lines.append(line[:-1])
+
+
+def _ask(prompt: str) -> str | None:
+    """The next line, None at the end; Ctrl-C at a terminal asks again."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline()
+        return line.rstrip("\r\n") if line else None
+    while True:
+        try:
+            return console(stderr=True).input(f"[bold]{prompt}[/]")
+        except EOFError:
+            console(stderr=True).print()
+            return None
+        except KeyboardInterrupt:
+            print_notice("\nCtrl-D or /quit ends")
+
+
+def show(pieces: Iterable[str], *, stoppable: bool = False) -> str:
+    """Print a text as it comes, with a line break after it, and give it; if `stoppable`, Ctrl-C ends only this."""
+    text = ""
+    try:
+        for piece in pieces:
+            text += piece
+            print(printable(piece), end="", flush=True)
+    except KeyboardInterrupt:
+        if not stoppable:
+            raise
+    print(flush=True)
+    return text
+
+
+def printable(text: str) -> str:
+    """What is written to a terminal holds no control characters, which could change it; a pipe gets all as it is."""
+    if not sys.stdout.isatty():
+        return text
+    return "".join(char if char in "\n\t" or unicodedata.category(char) != "Cc" else "\ufffd" for char in text)
+
+
+COMMANDS: dict[str, Any] = {"generate": Generate, "caption": Caption, "chat": Chat}

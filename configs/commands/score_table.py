@@ -1,0 +1,127 @@
+"""The scores of an evaluation as the tables that `generalist eval` prints: the report in short, computed elsewhere."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from generalist.eval.report.language_page import SPLITS, score_rows
+
+BASELINES = {"linear": "linear", "nearest_neighbour": "1-NN", "constant": "constant"}
+"""Policies beside the agent, with the heads of their columns."""
+
+LEFT = ("task", "unit", "corpus", "split", "measure")
+"""Columns of words."""
+
+
+def print_scores(report: Mapping[str, Any], out: Console) -> None:
+    """Print normalised scores of the tasks that have one, mean scores in their own unit of those that have none, and
+    the scores of language and vision where any were measured.
+    """
+    tasks = report["tasks"]
+    normalized = [task for task in tasks if task["normalized"] is not None]
+    others = [task for task in tasks if task["normalized"] is None]
+    if normalized:
+        out.print(_normalized_table(report, normalized))
+    if others:
+        out.print(_own_unit_table(others))
+    if corpora := report.get("corpora"):
+        out.print(_language_table(corpora))
+    for other in report.get("alone", ()):
+        ours, alone = report["overall"], other["overall"]
+        out.print(
+            f"control: {_number(ours['mean'])} ({_interval(ours['mean_ci95'])}); trained on control alone "
+            f"({other['run']}): {_number(alone['mean'])} ({_interval(alone['mean_ci95'])})",
+            highlight=False,
+        )
+
+
+def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]]) -> Table:
+    heads = ("task", "score", "95% interval", "success", *BASELINES.values(), "episodes")
+    rows = _table("expert-normalised scores (0 random, 1 expert)", heads)
+    for task in tasks:
+        rows.add_row(
+            task["id"],
+            _number(task["normalized"]),
+            _interval(task["normalized_ci95"]),
+            _number(task["success"]),
+            *(_number((task[name] or {}).get("normalized")) for name in BASELINES),
+            str(task["episodes"]),
+        )
+    rows.add_section()
+    baselines = report["baselines"]
+    groups = {**report["families"], "overall": report["overall"]}
+    for name, group in groups.items():
+        if group["mean"] is None:
+            continue
+        beside = [
+            baselines[key]["overall"] if name == "overall" else baselines[key]["families"][name] for key in BASELINES
+        ]
+        rows.add_row(
+            name,
+            _number(group["mean"]),
+            _interval(group["mean_ci95"]),
+            _number(group["success"]),
+            *(_number(other["mean"]) for other in beside),
+        )
+    return rows
+
+
+def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:
+    rows = _table(
+        "mean scores, not normalised: that needs an expert better than the random policy",
+        ("task", "unit", "agent", "95% interval", "random", *BASELINES.values(), "episodes"),
+    )
+    for task in tasks:
+        agent = task["agent"] or {}
+        rows.add_row(
+            task["id"],
+            task["score"],
+            _number(agent.get("mean")),
+            _interval(agent.get("ci95")),
+            *(_number((task[name] or {}).get("mean")) for name in ("random", *BASELINES)),
+            str(task["episodes"]),
+        )
+    return rows
+
+
+def _language_table(corpora: list[Mapping[str, Any]]) -> Table:
+    heads = ("corpus", "split", "measure", "agent", "95% interval", "baselines", "documents")
+    rows = _table("language and vision, beside plain baselines on the same documents", heads)
+    for entry in corpora:
+        for row in score_rows(entry):
+            agent = row["agent"] or {}
+            rows.add_row(
+                row["corpus"],
+                row["split"],
+                row["score"],
+                _number(agent.get("value")),
+                _interval(agent.get("ci95")),
+                "\n".join(f"{name} {_number(value)}" for name, value in _beside(row)) or "none",
+                str(row["documents"]),
+            )
+        if not entry["documents"]:
+            rows.add_row(entry["corpus"], SPLITS[entry["split"]], "no document could be measured", "", "", "", "0")
+    return rows
+
+
+def _beside(row: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """What stands beside the agent: baselines, and the same model trained on this part alone."""
+    alone = [("this part alone", row["alone"]["value"])] if row["alone"] else []
+    return [(one["name"], one["value"]) for one in row["baselines"]] + alone
+
+
+def _table(title: str, heads: tuple[str, ...]) -> Table:
+    rows = Table(title=title, title_justify="left")
+    for name in heads:
+        rows.add_column(name, justify="left" if name in LEFT else "right")
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.2f}"
+
+
+def _interval(ends: list[float] | None) -> str:
+    return f"{_number(ends[0])} to {_number(ends[1])}" if ends else ""

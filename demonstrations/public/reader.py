@@ -1,0 +1,305 @@
+"""What every format of public data gives: spaces, a count, and episodes one after another; and what readers share.
+
+Readers never load more than one episode, or one group of rows, at a time. They unpickle nothing, make no environment
+and run no code that a data set names. Whatever is damaged is a ValueError with the file's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import math
+import string
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from generalist.demonstrations.episode import Episode, EpisodeMetadata
+from generalist.demonstrations.rlds import is_text, stack_leaf
+from generalist.envs.spaces import build_value, path_name, space_leaves, value_at
+
+UNKNOWN_SEED = -1
+REPAIR = "download or make this data set again"
+PICTURES = ("PNG", "JPEG")
+"""What Pillow may take the bytes of a picture for; some of its other formats start programs."""
+
+
+class BadDataError(ValueError):
+    """A file of a data set that is missing, damaged or of another kind; the message has its name and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicData:
+    """A data set on disk, opened.
+
+    Args:
+        name: "minari:D4RL/door/human-v2", for messages and as the `expert` of its episodes.
+        task_id: the task that the episodes were recorded in, see `generalist.demonstrations.public.catalogue`.
+        observation_space, action_space: of the values as the format has them; unbounded where it gives no bounds.
+        episodes_total: number of episodes.
+        read: see `episodes`.
+        note: what a user of the data should know.
+    """
+
+    name: str
+    task_id: str
+    observation_space: gym.Space
+    action_space: gym.Space
+    episodes_total: int
+    read: Callable[[int], Iterator[Episode]]
+    note: str = ""
+
+    def __len__(self) -> int:
+        return self.episodes_total
+
+    def episodes(self, start: int = 0) -> Iterator[Episode]:
+        """Episodes from number `start` on, read as they are asked for; earlier files are not opened.
+
+        Every episode has N + 1 observations; where the format has no final one, the last is repeated. The seed is -1
+        where it is not known, the noise 0.
+
+        Raises:
+            ValueError: (while it runs) a file that is missing, damaged or holds something else, by its name.
+        """
+        return self.read(start)
+
+
+def make_episode(
+    name: str,
+    task_id: str,
+    spaces_of_parts: tuple[gym.Space, gym.Space],
+    *,
+    observations: Any,
+    actions: Any,
+    rewards: Any,
+    terminated: bool,
+    truncated: bool,
+    seed: int = UNKNOWN_SEED,
+    success: bool | None = None,
+) -> Episode:
+    """An episode from nested arrays, checked against its spaces; a missing final observation repeats the last one.
+
+    Args:
+        observations, actions: as in the spaces, every leaf with a leading axis N + 1 or N, and N.
+
+    Raises:
+        ValueError: lengths, shapes or types that do not fit, no steps, or rewards that are not finite.
+    """
+    rewards = np.asarray(rewards, np.float64).reshape(-1)
+    if not len(rewards):
+        raise ValueError("the episode has no steps")
+    if not np.isfinite(rewards).all():
+        raise ValueError("the episode has a reward that is not finite")
+    leaves = [len(value_at(observations, path)) for path, _ in space_leaves(spaces_of_parts[0])]
+    if leaves and set(leaves) == {len(rewards)}:
+        observations = _map(spaces_of_parts[0], observations, _with_last_again)
+    metadata = EpisodeMetadata(
+        task_id=task_id,
+        seed=seed,
+        episode_return=math.fsum(rewards),
+        success=success,
+        expert=name,
+        noise=0.0,
+    )
+    return Episode(
+        observations=fit_values(spaces_of_parts[0], observations, len(rewards) + 1, "observation"),
+        actions=fit_values(spaces_of_parts[1], actions, len(rewards), "action"),
+        rewards=rewards.astype(np.float32),
+        terminated=bool(terminated),
+        truncated=bool(truncated),
+        metadata=metadata,
+    )
+
+
+def _with_last_again(_: gym.Space, rows: Any) -> Any:
+    return np.concatenate([rows, rows[-1:]]) if isinstance(rows, np.ndarray) else [*rows, rows[-1]]
+
+
+def fit_values(space: gym.Space, values: Any, count: int, part: str) -> Any:
+    """Nested rows as arrays of the space's shapes and dtypes. Raises ValueError where that would change a value."""
+
+    def fit(leaf: gym.Space, rows: Any) -> np.ndarray:
+        if len(rows) != count:
+            raise ValueError(f"has {len(rows)} rows, need {count}")
+        if is_text(leaf):
+            return stack_leaf(leaf, [row.decode() if isinstance(row, bytes) else row for row in rows])
+        given, shape = np.asarray(rows), (count, *(leaf.shape or ()))
+        if given.dtype == object:
+            raise ValueError("has rows of different shapes or without a value")
+        if given.size != math.prod(shape) or (given.shape != shape and given.ndim > 2):
+            raise ValueError(f"has values of shape {given.shape[1:]}, need {shape[1:]}")
+        fitted = given.reshape(shape).astype(leaf.dtype, copy=False)
+        if fitted.dtype.kind != "f" and not np.array_equal(fitted, given.reshape(shape)):
+            raise ValueError(f"has values of {given.dtype} that do not fit {fitted.dtype}")
+        _check_range(leaf, fitted)
+        return fitted
+
+    return _map(space, values, fit, part)
+
+
+def nest(leaves: dict[str, Any]) -> Any:
+    """Values by path "a/b" as nested dicts; a single one with an empty path as itself."""
+    if list(leaves) == [""]:
+        return leaves[""]
+    result: dict[str, Any] = {}
+    for path, value in leaves.items():
+        *parents, key = path.split("/")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[key] = value
+    return result
+
+
+def nest_spaces(leaves: dict[str, gym.Space]) -> gym.Space:
+    """The same for spaces: a leaf, or a Dict."""
+
+    def build(value: Any) -> gym.Space:
+        return (
+            value if isinstance(value, gym.Space) else spaces.Dict({key: build(child) for key, child in value.items()})
+        )
+
+    return build(nest(leaves))
+
+
+def array_space(shape: tuple[int, ...], dtype: Any) -> gym.Space:
+    """The space of arrays whose bounds nobody gave: bytes are 0 to 255, numbers unbounded, booleans binary."""
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return spaces.MultiBinary(shape) if shape else spaces.Discrete(2)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        return spaces.Box(limits.min, limits.max, shape, kind.type)
+    return spaces.Box(-np.inf, np.inf, shape, kind.type)
+
+
+def discrete_space(space: gym.Space, count: int) -> gym.Space:
+    """A single integer as one of `count` actions; as it is where their number is not known (0)."""
+    if count and isinstance(space, spaces.Box) and space.shape == () and space.dtype.kind in "iu":
+        return spaces.Discrete(count, dtype=space.dtype.type)
+    return space
+
+
+def with_action_codes(source: PublicData, codes: tuple[int, ...], count: int) -> PublicData:
+    """The same data with action i of its single discrete action written as `codes[i]` of `count`."""
+    action_space = spaces.Discrete(count, dtype=source.action_space.dtype.type)  # pyright: ignore[reportOptionalMemberAccess]
+    table = np.array(codes, action_space.dtype)
+
+    def read(start: int) -> Iterator[Episode]:
+        for number, episode in enumerate(source.read(start), start):
+            if not ((episode.actions >= 0) & (episode.actions < len(codes))).all():
+                found = f"{episode.actions.min()} to {episode.actions.max()}"
+                raise ValueError(
+                    f"{source.name}, episode {number}: actions {found}, the game has {len(codes)}; {REPAIR}"
+                )
+            yield replace(episode, actions=table[episode.actions])
+
+    return replace(source, action_space=action_space, read=read)
+
+
+def text_space(length: int = 1024) -> spaces.Text:
+    return spaces.Text(length, min_length=0, charset=string.printable)
+
+
+def decode_picture(data: bytes) -> np.ndarray:
+    """uint8[height, width, channels] of a PNG or JPEG. Raises ValueError."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=PICTURES) as picture:
+            pixels = np.array(picture)
+    except Exception as cause:  # Pillow raises what it likes
+        raise ValueError(f"a picture is neither PNG nor JPEG or is damaged ({cause})") from None
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+@contextlib.contextmanager
+def naming(path: str | Path, detail: str = "") -> Iterator[None]:
+    """Whatever a library raises while it reads `path` becomes a `BadDataError`."""
+    try:
+        yield
+    except (BadDataError, ImportError, MemoryError):  # said better already, or no fault of the file
+        raise
+    except Exception as cause:
+        where = f"{path}{f', {detail}' if detail else ''}"
+        raise BadDataError(f"{where} cannot be read: {' '.join(str(cause).split())}; {REPAIR}") from cause
+
+
+def check_columns(wanted: Iterable[str], present: Iterable[str], where: str | Path) -> None:
+    """Raises BadDataError for a column that is not there, with the nearest that are."""
+    present = list(present)
+    for name in wanted:
+        if name not in present:
+            near = difflib.get_close_matches(name, present, n=3, cutoff=0.4) or present
+            raise BadDataError(f"{where} has no column {name!r}: the nearest are {', '.join(near)}")
+
+
+def with_spaces(source: PublicData, observation_space: gym.Space, action_space: gym.Space) -> PublicData:
+    """The same data in other spaces with the same leaves: their bounds and dtypes. Float actions are clipped to them.
+
+    Raises:
+        ValueError: the spaces have other leaves or shapes, by path.
+    """
+    parts = {
+        "observation": (source.observation_space, observation_space),
+        "action": (source.action_space, action_space),
+    }
+    for part, pair in parts.items():
+        _check_same_leaves(part, *pair)
+
+    def read(start: int) -> Iterator[Episode]:
+        for number, episode in enumerate(source.read(start), start):
+            with naming(source.name, f"episode {number}"):
+                actions = _map(action_space, episode.actions, _clip)
+                yield replace(
+                    episode,
+                    observations=fit_values(observation_space, episode.observations, len(episode) + 1, "observation"),
+                    actions=fit_values(action_space, actions, len(episode), "action"),
+                )
+
+    return replace(source, observation_space=observation_space, action_space=action_space, read=read)
+
+
+def _check_same_leaves(part: str, given: gym.Space, wanted: gym.Space) -> None:
+    here, there = dict(space_leaves(given)), dict(space_leaves(wanted))
+    if set(here) != set(there):
+        names = [", ".join(sorted(path_name(path) or "one value" for path in leaves)) for leaves in (here, there)]
+        raise ValueError(f"{part}: the data has {names[0]}, the task {names[1]}")
+    for path, leaf in here.items():
+        one, other = (("text",) if is_text(space) else space.shape for space in (leaf, there[path]))
+        floats = [not is_text(space) and np.dtype(space.dtype).kind == "f" for space in (leaf, there[path])]
+        if one != other or floats[0] != floats[1]:
+            raise ValueError(f"{part}{path_name(path)}: the data has {leaf}, the task {there[path]}")
+
+
+def _check_range(space: gym.Space, values: np.ndarray) -> None:
+    if isinstance(space, spaces.Discrete):
+        low, high = int(space.start), int(space.start) + int(space.n) - 1
+    elif isinstance(space, spaces.MultiDiscrete):
+        low, high = space.start, space.start + space.nvec - 1
+    else:
+        return
+    if ((values < low) | (values > high)).any():
+        raise ValueError(f"has values from {values.min()} to {values.max()}, outside {space}")
+
+
+def _clip(space: gym.Space, values: Any) -> Any:
+    if isinstance(space, spaces.Box) and space.dtype.kind == "f":
+        return np.clip(values, space.low, space.high)
+    return values
+
+
+def _map(space: gym.Space, values: Any, function: Callable[[gym.Space, Any], Any], part: str = "") -> Any:
+    results = []
+    for path, leaf in space_leaves(space):
+        try:
+            results.append(function(leaf, value_at(values, path)))
+        except ValueError as cause:
+            raise ValueError(f"{part}{path_name(path)} {cause}") from cause
+    return build_value(space, iter(results))

@@ -1,0 +1,245 @@
+"""Demonstrations on disk: one folder per task in RLDS form, that TensorFlow Datasets reads too.
+
+DATA/<name>/1.0.0/collection.json                           what was asked for: task, seed, episodes, noise, ...
+                 /spaces.json                               observation and action space (see `generalist.envs.spaces`)
+                 /<name>-train.array_record-00000-of-00004  the episodes (see `generalist.demonstrations.rlds`)
+                 /dataset_info.json, features.json          for `tfds.builder_from_directory`
+                 /index.json                                length, return and success of each; written last
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
+
+from generalist.demonstrations.episode import Episode, EpisodeMetadata, Steps
+from generalist.demonstrations.rlds import Record, rlds_features
+from generalist.demonstrations.shards import SPLIT, open_shard, read_records, shard_path
+from generalist.envs.files import read_json, write_json
+from generalist.envs.spaces import build_value, is_text, space_from_json, space_leaves, space_to_json
+
+VERSION = "1.0.0"
+COLLECTION = "collection.json"
+SPACES = "spaces.json"
+INDEX = "index.json"
+ShardIndex = list[tuple[int, EpisodeMetadata]]
+"""(length, metadata) of every episode of a shard, in its order."""
+
+READ_TOGETHER = 32
+"""Episodes in memory at a time while all are read."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Demonstrations:
+    """The episodes of one task, opened for reading; every shard was checked. Can be sent to other processes.
+
+    Args:
+        folder: DATA/<name>/1.0.0.
+        task_id, observation_space, action_space: of the environment they were recorded in.
+        lengths: int64[E], steps per episode.
+        returns: float64[E], undiscounted sums of rewards.
+        successes: whether each episode reached the goal; None if the task has no success.
+        settings: contents of collection.json: seed, noise, policy, package versions and the like.
+    """
+
+    folder: Path
+    task_id: str
+    observation_space: gym.Space
+    action_space: gym.Space
+    lengths: np.ndarray
+    returns: np.ndarray
+    successes: tuple[bool | None, ...]
+    settings: dict[str, Any]
+    _shard_starts: np.ndarray = field(repr=False)
+    _readers: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> Demonstrations:
+        """Open DATA/<name>/1.0.0 or DATA/<name>; see `dataset_folder` for the name of a task.
+
+        Raises:
+            ValueError: not a collection, an unfinished one, or a shard that is missing, truncated or corrupt (named).
+        """
+        folder = Path(path).absolute()
+        if not (folder / COLLECTION).exists() and (folder / VERSION).is_dir():
+            folder = folder / VERSION
+        settings = read_json(folder / COLLECTION, "`generalist collect` makes one")
+        index = read_json(folder / INDEX, "the collection is unfinished: run the same collection again to finish it")
+        spaces = read_spaces(folder)
+        shard_lengths = index["shard_lengths"]
+        readers = {
+            (os.getpid(), shard): open_shard(shard_path(folder, shard, len(shard_lengths)), length)
+            for shard, length in enumerate(shard_lengths)
+        }
+        return cls(
+            folder=folder,
+            task_id=settings["task"],
+            observation_space=spaces[0],
+            action_space=spaces[1],
+            lengths=np.array(index["lengths"], np.int64),
+            returns=np.array(index["returns"], np.float64),
+            successes=tuple(index["successes"]),
+            settings=settings,
+            _shard_starts=np.cumsum([0, *shard_lengths]),
+            _readers=readers,
+        )
+
+    def __reduce__(self):
+        return Demonstrations.open, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def episode(self, index: int) -> Episode:
+        """Episode `index` in [0, len). Raises IndexError beyond that, ValueError for a damaged shard (named)."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"episode {index} of {len(self)} in {self.folder}")
+        ((_, path, record),) = self._records([index])
+        with _naming(path):
+            return record.episode(self.observation_space, self.action_space)
+
+    def load_steps(self, episodes: Sequence[int] | np.ndarray | None = None) -> Steps:
+        """All steps of these episodes (None: all), in the order given, as arrays in memory.
+
+        Repeated strings of text leaves share one object. Raises as `episode` does.
+        """
+        chosen = np.arange(len(self)) if episodes is None else np.asarray(episodes, np.int64)
+        starts = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
+        parts = {"observation": self.observation_space, "action": self.action_space}
+        leaves = [(part, path, leaf) for part, space in parts.items() for path, leaf in space_leaves(space)]
+        arrays = [_empty(leaf, starts[-1]) for _, _, leaf in leaves]
+        strings: dict[str, str] = {}
+        for position, path, record in self._records(chosen):
+            begin, end = starts[position], starts[position + 1]
+            with _naming(path):
+                for (part, where, leaf), array in zip(leaves, arrays, strict=True):
+                    rows = record.leaf(part, where, leaf, end - begin)
+                    array[begin:end] = [strings.setdefault(row, row) for row in rows] if is_text(leaf) else rows
+        values = iter(arrays)
+        observations, actions = (build_value(space, values) for space in parts.values())
+        return Steps(observations=observations, actions=actions, episode_starts=starts)
+
+    def _records(self, episodes: Sequence[int] | np.ndarray) -> Iterator[tuple[int, Path, Record]]:
+        """(position in `episodes`, shard file, record) of each, shard by shard."""
+        episodes = np.asarray(episodes, np.int64)
+        shards = np.searchsorted(self._shard_starts, episodes, side="right") - 1
+        for shard in np.unique(shards):
+            path = shard_path(self.folder, shard, len(self._shard_starts) - 1)
+            positions = np.flatnonzero(shards == shard)
+            for start in range(0, len(positions), READ_TOGETHER):
+                together = positions[start : start + READ_TOGETHER]
+                local = (episodes[together] - self._shard_starts[shard]).tolist()
+                for position, data in zip(together, read_records(self._reader(shard), path, local), strict=True):
+                    with _naming(path):
+                        record = Record(data)
+                    yield int(position), path, record
+
+    def _reader(self, shard: int) -> Any:
+        key = (os.getpid(), int(shard))  # readers hold threads and do not survive a fork
+        if key not in self._readers:
+            self._readers[key] = open_shard(shard_path(self.folder, key[1], len(self._shard_starts) - 1))
+        return self._readers[key]
+
+
+def dataset_folder(data: str | os.PathLike, task_id: str) -> Path:
+    """DATA/<name>/1.0.0 of a task; the name is the id in snake case: "CartPole-v1" is `cart_pole_v1`."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", task_id)
+    name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return Path(data).absolute() / (name if name[:1].isalpha() else f"task_{name}") / VERSION
+
+
+def read_shard_index(path: Path) -> ShardIndex:
+    """(length, metadata) of every episode of a shard. Raises ValueError naming the file if it is damaged."""
+    reader = open_shard(path)
+    index = []
+    for start in range(0, reader.num_records(), READ_TOGETHER):
+        for data in read_records(reader, path, list(range(start, min(start + READ_TOGETHER, reader.num_records())))):
+            index.append(index_entry(data, path))
+    return index
+
+
+def index_entry(data: bytes, path: Path) -> tuple[int, EpisodeMetadata]:
+    """(length, metadata) of a serialised episode that stood in `path`. Raises ValueError naming it."""
+    with _naming(path):
+        record = Record(data)
+        return len(record), record.metadata()
+
+
+def finish_collection(folder: Path, shards: list[ShardIndex]) -> None:
+    """Write the TFDS metadata and the index of a folder whose shards are all there.
+
+    Args:
+        shards: what `read_shard_index` gives for each shard.
+    """
+    settings = read_json(folder / COLLECTION, "write it first")
+    features = rlds_features(*read_spaces(folder))
+    _write_tfds_metadata(folder, [len(shard) for shard in shards], features, settings["task"])
+    episodes = [episode for shard in shards for episode in shard]
+    index = {
+        "shard_lengths": [len(shard) for shard in shards],
+        "lengths": [length for length, _ in episodes],
+        "returns": [metadata.episode_return for _, metadata in episodes],
+        "successes": [metadata.success for _, metadata in episodes],
+    }
+    write_json(folder / INDEX, index)
+
+
+def read_spaces(folder: Path) -> tuple[gym.Space, gym.Space]:
+    """Observation and action space of the data set in `folder`. Raises ValueError if they are missing or damaged."""
+    data = read_json(folder / SPACES, "collect this task again with overwrite")
+    return space_from_json(data["observation_space"]), space_from_json(data["action_space"])
+
+
+def ensure_spaces(folder: Path, observation_space: gym.Space, action_space: gym.Space) -> None:
+    """Write the spaces, or compare with those that are there. Raises ValueError if they differ."""
+    spaces = {"observation_space": space_to_json(observation_space), "action_space": space_to_json(action_space)}
+    if not (folder / SPACES).exists():
+        write_json(folder / SPACES, spaces)
+    elif read_json(folder / SPACES, "") != spaces:
+        raise ValueError(f"the environment's spaces differ from those in {folder}: collect again with overwrite")
+
+
+def _write_tfds_metadata(folder: Path, shard_lengths: list[int], features: Any, task_id: str) -> None:
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=epath.Path(folder), dataset_name=folder.parent.name, split=SPLIT, filetype_suffix="array_record"
+    )
+    size = sum(shard_path(folder, i, len(shard_lengths)).stat().st_size for i in range(len(shard_lengths)))
+    split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=shard_lengths, num_bytes=size, filename_template=template)
+    tfds.folder_dataset.write_metadata(
+        data_dir=folder,
+        features=features,
+        split_infos=[split],
+        version=VERSION,
+        filename_template=template,
+        check_data=False,  # its check needs TensorFlow; ours is `Demonstrations.open`
+        description=f"Demonstrations of {task_id}, collected by generalist.",
+    )
+
+
+def _empty(space: gym.Space, count: int) -> np.ndarray:
+    if is_text(space):
+        return np.empty(count, object)
+    return np.empty((count, *(space.shape or ())), space.dtype)
+
+
+class _naming:  # noqa: N801 (used as a context)
+    """Adds the file's name to a ValueError."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        if isinstance(error, ValueError):
+            raise ValueError(f"shard {self._path} does not hold what the collection says: {error}") from error

@@ -1,0 +1,158 @@
+"""Two plain baselines, fitted on the agent's own demonstrations by scikit-learn: linear and 1-nearest-neighbour.
+
+Whether a large model beats them is the first thing to ask. Nothing is tuned per task, and both see the current
+observation alone.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KDTree
+
+from generalist.eval.baselines.actions import ActionColumns, Columns, action_columns
+from generalist.eval.baselines.features import Features, fit_features
+
+FIT_STEPS = 20_000
+FIT_VALUES = 50_000_000
+"""A fit uses at most so many steps, drawn uniformly without replacement, and so many values (steps x features): images
+of 56 x 56 x 3 leave about 5,300 steps, 200 MB. Such a fit takes three seconds on one core, the others at most one."""
+
+ITERATIONS = 100
+"""Of L-BFGS for the logistic regression; stopping there acts as regularisation and is no error."""
+
+TREE_FEATURES = 40
+"""Up to so many features neighbours are looked up in a k-d tree, above by one matrix product; both are exact."""
+
+
+@dataclass(frozen=True)
+class FittedPolicy:
+    """A fitted predictor as a policy. `steps` and `features` say what it was fitted on."""
+
+    encode: Features
+    columns: ActionColumns
+    predict: Callable[[np.ndarray], Columns]
+    steps: int
+    features: int
+
+    def reset(self, index: int) -> None: ...
+
+    def act(self, observations: list[Any], active: list[int]) -> list[Any]:
+        return self.columns.decode(self.predict(self.encode.listed(observations)))
+
+
+def _fit(
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    observations: Any,
+    actions: Any,
+    seed: int,
+    fit: Callable[[np.ndarray, np.ndarray, Columns, ActionColumns], Callable[[np.ndarray], Columns]],
+) -> FittedPolicy:
+    columns = action_columns(action_space)
+    shown = columns.encode(actions)
+    encode = fit_features(observation_space, observations)
+    total = len(shown.numbers)
+    width = encode.listed([_row(observations, 0)]).shape[1]
+    steps = min(total, FIT_STEPS, max(1, FIT_VALUES // width))
+    rows = np.sort(np.random.default_rng(seed).choice(total, steps, replace=False))
+    x = encode.stacked(_row(observations, rows))
+    distinct, repeats = _distinct_features(x)
+    inside = fit(x[:, distinct], repeats, shown[rows], columns)
+    return FittedPolicy(encode, columns, lambda given: inside(given[:, distinct]), steps, width)
+
+
+def _distinct_features(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first of each set of equal columns of `x`, and how many there are of it.
+
+    Drawn images repeat the same few tiles: of 9,408 values in a BabyAI image some 1,500 differ, and a fit on these is
+    as much faster. Where the repeats of an image not seen before differ, the first of them counts.
+    """
+    found: dict[bytes, list[int]] = {}
+    for index, column in enumerate(np.ascontiguousarray(x.T)):
+        found.setdefault(hashlib.blake2b(column, digest_size=16).digest(), []).append(index)
+    return np.array([same[0] for same in found.values()]), np.array([len(same) for same in found.values()])
+
+
+def _row(tree: Any, rows: Any) -> Any:
+    """Row or rows of every leaf of a tree."""
+    if isinstance(tree, dict):
+        return {key: _row(value, rows) for key, value in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(_row(value, rows) for value in tree)
+    if isinstance(tree, list):
+        return [tree[row] for row in rows] if isinstance(rows, np.ndarray) else tree[rows]
+    return tree[rows]
+
+
+def fit_linear(
+    observation_space: gym.Space, action_space: gym.Space, observations: Any, actions: Any, *, seed: int = 0
+) -> FittedPolicy:
+    """A linear policy: ridge regression for numbers, multinomial logistic regression for every class column.
+
+    Args:
+        observations, actions: trees of arrays with a leading axis N: the demonstrations' steps.
+        seed: draws the steps that are used (`FIT_STEPS`, `FIT_VALUES`).
+    """
+    return _fit(observation_space, action_space, observations, actions, seed, _linear)
+
+
+def _linear(
+    x: np.ndarray, repeats: np.ndarray, shown: Columns, columns: ActionColumns
+) -> Callable[[np.ndarray], Columns]:
+    mean, std = x.mean(axis=0), x.std(axis=0)
+    std[std < 1e-6] = 1
+    x = (x - mean) / std  # without this L-BFGS is far from done after ITERATIONS on pixels
+    heads = [_logistic(x, shown.classes[:, index]) for index in range(len(columns.sizes))]
+    if len(columns.low):
+        # With more features than steps a Gram matrix is solved, in which float32 loses the regularisation of pixels.
+        ridge = Ridge(alpha=1.0).fit(x if len(x) >= x.shape[1] else x.astype(np.float64), shown.numbers)
+        slope, offset = np.asarray(ridge.coef_).reshape(len(columns.low), -1).T, np.asarray(ridge.intercept_)
+    else:
+        slope, offset = np.zeros((x.shape[1], 0)), np.zeros(0)
+
+    def predict(rows: np.ndarray) -> Columns:
+        rows = (rows - mean) / std
+        classes = [known[(rows @ weights + bias).argmax(axis=1)] for known, weights, bias in heads]
+        return Columns(rows @ slope + offset, np.stack(classes, 1) if classes else np.zeros((len(rows), 0), np.int64))
+
+    return predict
+
+
+def _logistic(x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Classes seen [k], weights [F, k] and biases [k] of a multinomial logistic regression."""
+    known = np.unique(classes)
+    if len(known) == 1:
+        return known, np.zeros((x.shape[1], 1), np.float32), np.zeros(1, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # see ITERATIONS
+        fitted = LogisticRegression(max_iter=ITERATIONS).fit(x, classes)
+    weights, bias = fitted.coef_.T, fitted.intercept_
+    if len(known) == 2:  # scikit-learn keeps one column, that of the second class
+        weights, bias = np.concatenate([-weights, weights], axis=1), np.concatenate([-bias, bias])
+    return known, weights, bias
+
+
+def fit_nearest_neighbour(
+    observation_space: gym.Space, action_space: gym.Space, observations: Any, actions: Any, *, seed: int = 0
+) -> FittedPolicy:
+    """The action of the demonstrated step whose features are nearest (Euclidean); arguments as for `fit_linear`."""
+    return _fit(observation_space, action_space, observations, actions, seed, _nearest)
+
+
+def _nearest(
+    x: np.ndarray, repeats: np.ndarray, shown: Columns, columns: ActionColumns
+) -> Callable[[np.ndarray], Columns]:
+    weight = np.sqrt(repeats).astype(np.float32)  # a repeated feature counts as often as it was there
+    x = x * weight
+    if x.shape[1] <= TREE_FEATURES:
+        tree = KDTree(x)
+        return lambda rows: shown[tree.query(rows * weight, return_distance=False)[:, 0]]
+    half = (x * x).sum(axis=1) / 2
+    return lambda rows: shown[((rows * weight) @ x.T - half).argmax(axis=1)]

@@ -1,0 +1,68 @@
+"""Every baseline of one task, measured in a worker process that imports no JAX."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from generalist.demonstrations.storage import Demonstrations
+from generalist.envs.seeds import selection_seed
+from generalist.envs.spaces import is_text, space_leaves
+from generalist.envs.table import find_task
+from generalist.eval.baselines.constant import ExpertPolicy, RandomPolicy, best_constant, constant_candidates
+from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour
+from generalist.eval.report.record import PolicyRecord
+from generalist.play.rollout import rollout
+
+SLOTS = 16
+"""Environments at once; results do not depend on it."""
+
+
+def begin_worker() -> None:
+    """Keep linear algebra of this process to one thread, because the others are busy, and end when the parent does.
+
+    A pool's worker waits for its next job forever if its parent is killed.
+    """
+    from threadpoolctl import threadpool_limits
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
+
+
+def measure_baselines(
+    task_id: str, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
+) -> dict[str, PolicyRecord]:
+    """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
+
+    The expert is left out where the task has none; what needs demonstrations, where there are none, or where an action
+    is text, for which there is no linear policy.
+    """
+    task = find_task(task_id)
+    records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
+    if task.expert is not None:
+        records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
+    if not demonstrations.exists():
+        return records
+    opened = Demonstrations.open(demonstrations)
+    if any(is_text(leaf) for _, leaf in space_leaves(opened.action_space)):
+        return records
+    steps = opened.load_steps()
+    spaces = opened.observation_space, opened.action_space
+    chosen = best_constant(
+        task,
+        constant_candidates(opened.action_space, steps.actions),
+        [selection_seed(episode) for episode in range(selection_episodes)],
+        slots=SLOTS,
+    )
+    records["constant"] = PolicyRecord.of(
+        rollout(task, chosen, seeds, slots=SLOTS), action=chosen.action, choice=chosen.name
+    )
+    for name, fit in (("linear", fit_linear), ("nearest_neighbour", fit_nearest_neighbour)):
+        policy = fit(*spaces, steps.observations, steps.actions)
+        records[name] = PolicyRecord.of(rollout(task, policy, seeds, slots=SLOTS), fitted_on=policy.steps)
+    return records

@@ -1,0 +1,71 @@
+"""The corpora part of an evaluation: every corpus that a run was trained on, each of its splits, measured or kept."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from generalist.agent.sampling import SamplingConfig
+from generalist.corpora.open import open_corpus, splits
+from generalist.envs.files import write_json
+from generalist.eval.config import EvaluationConfig
+from generalist.eval.language.corpus_record import corpus_to_json
+from generalist.eval.language.measure import measure_corpus
+from generalist.eval.progress import EvaluationDisplay
+from generalist.play.agent import Agent
+from generalist.play.writer import Writer
+
+ANSWER_TOKENS = 96
+"""An answer or caption that is longer is cut."""
+
+
+def measure_corpora(
+    agent: Agent, config: EvaluationConfig, folder: Path, display: EvaluationDisplay
+) -> list[dict[str, Any]]:
+    """One JSON entry per corpus and split, for `corpora` of report.json; finished ones are kept in `folder`."""
+    return [
+        _entry(agent, number, each.corpus, split, config, folder, display)
+        for number, each in enumerate(agent.run.config.documents if config.documents else ())
+        for split in splits(each.corpus)
+    ]
+
+
+def _entry(
+    agent: Agent,
+    number: int,
+    corpus: str,
+    split: Any,
+    config: EvaluationConfig,
+    folder: Path,
+    display: EvaluationDisplay,
+) -> dict[str, Any]:
+    path = folder / f"corpus-{number}.{split}.json"
+    fingerprint = {"corpus": corpus, "split": split, "step": agent.step, "documents": config.documents}
+    known = _kept(path, fingerprint)
+    if known is None:
+        writer = Writer.of(agent, number)
+        window = agent.run.config.agent.window
+        record = measure_corpus(
+            writer,
+            open_corpus(corpus),
+            open_corpus(corpus, split),
+            name=corpus,
+            split=split,
+            limit=config.documents,
+            sampling=SamplingConfig(max_tokens=ANSWER_TOKENS),
+            tokens=lambda text: len(writer.layout.text.encode(text)),
+            fits=lambda document: writer.length(document) < window,  # likelihoods add an `end` to a piece of a text
+        )
+        known = corpus_to_json(record)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"fingerprint": fingerprint, "entry": known})
+    display.corpus_done(f"{corpus}, {split}")
+    return known
+
+
+def _kept(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    try:
+        stored = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    return stored["entry"] if stored.get("fingerprint") == fingerprint else None

@@ -1,0 +1,324 @@
+"""What was measured on one corpus, and the numbers that follow from it; JSON of both for report.json.
+
+As with the tasks of `report.py`, a `CorpusRecord` holds only what was measured, document by document: `to_json` adds
+scores with intervals, `from_json` drops them again. Every score stands beside the same score of plain baselines on the
+same documents.
+
+One entry of `corpora` in report.json holds the fields of `CorpusRecord`, beside them `documents` (how many were
+measured), `scores[i]` (name, better: "higher" or "lower", agent and baselines[name]: value and ci95, signature) and
+`confusion` (labels only: of the agent, [truth][said], otherwise null).
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import binomtest
+
+from generalist.corpora.corpus import Measure
+from generalist.envs.task import MissingExtra
+from generalist.eval.report.statistics import RESAMPLES, Interval, bootstrap_mean_ci
+
+AGENT = "agent"
+BASELINES: dict[Measure, tuple[str, ...]] = {
+    "text": ("unigram", "five_gram"),
+    "label": ("majority_class", "pixels"),
+    "answer": ("commonest_answer",),
+    "caption": ("commonest_caption", "nearest_picture"),
+    "dialogue": ("unigram", "five_gram", "commonest_answer"),
+}
+"""Of each measure, the simplest first."""
+
+DERIVED = ("documents", "scores", "confusion")
+
+AGREEING = 3
+"""So many people with the same answer make it wholly right (Antol et al. 2015, sec. 3)."""
+
+BOOTSTRAPS = 1000
+"""Resamples of BLEU and chrF."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the agent or a baseline did, one value per document.
+
+    nats: -log p of the target texts. texts: what it said. Either is None where it was not asked for.
+    """
+
+    nats: tuple[float, ...] | None = None
+    texts: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if self.nats is not None and not np.isfinite(self.nats).all():
+            raise ValueError("a text has no finite likelihood: NaN weights, or a model that rules its bytes out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One document for people: words of the prompt, its last picture (PNG in base64), the truth, and who said what."""
+
+    prompt: str
+    truth: str
+    said: Mapping[str, str]
+    png: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusRecord:
+    """One split of one corpus, measured.
+
+    Args:
+        numbers: which documents were measured, in the order of everything below.
+        truths: of each document the texts that count as right; none for measure "text".
+        sizes: bytes of UTF-8 of each document's target texts.
+        tokens: of each document's target texts, each `end` included; None if they were not counted.
+        damaged: messages of training and test documents that could not be read.
+        too_long: test documents that were left out because the agent's window is shorter.
+        learnt_from: training documents that the baselines were fitted on.
+    """
+
+    corpus: str
+    split: Literal["test", "heldout"]
+    measure: Measure
+    labels: tuple[str, ...] = ()
+    numbers: tuple[int, ...]
+    truths: tuple[tuple[str, ...], ...] = ()
+    sizes: tuple[int, ...] = ()
+    tokens: tuple[int, ...] | None = None
+    outcomes: Mapping[str, Outcome]
+    examples: tuple[Example, ...] = ()
+    damaged: tuple[str, ...] = ()
+    too_long: int = 0
+    learnt_from: int
+    seconds: float
+
+    def __post_init__(self):
+        if unknown := {*self.outcomes} - {AGENT, *BASELINES[self.measure]}:
+            known = ", ".join((AGENT, *BASELINES[self.measure]))
+            raise ValueError(f"{self.corpus}: unknown outcomes {sorted(unknown)}; {self.measure} knows {known}")
+        columns = {"truths": self.truths, "sizes": self.sizes, "tokens": self.tokens or ()}
+        columns |= {f"texts of {name}": outcome.texts or () for name, outcome in self.outcomes.items()}
+        columns |= {f"nats of {name}": outcome.nats or () for name, outcome in self.outcomes.items()}
+        for name, values in columns.items():
+            if len(values) not in (0, len(self.numbers)):
+                raise ValueError(
+                    f"{self.corpus}: {len(values)} {name} for {len(self.numbers)} documents; give one each"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One number of the agent and of every baseline that has it, with 95% intervals."""
+
+    name: str
+    better: Literal["higher", "lower"]
+    values: Mapping[str, Interval]
+    signature: str = field(default="")
+    """How it was computed, in the words of the library that did."""
+
+
+def scores(record: CorpusRecord) -> list[Score]:
+    """The scores of a record's measure, none where no document could be measured."""
+    return SCORES[record.measure](record) if record.numbers else []
+
+
+def text_scores(record: CorpusRecord) -> list[Score]:
+    """Bits per byte, which compares across tokenizers, and perplexity per token, which does not.
+
+    Bits per byte are nats / (ln 2 x bytes of UTF-8), all documents together. The nats of the `end` after a whole text
+    are counted, it has no bytes. Perplexity of a baseline is per token of the agent's tokenizer too. Intervals are
+    bootstraps over documents.
+    """
+    found = [_ratios(record, "bits per byte", record.sizes, lambda nats: nats / math.log(2))]
+    if record.tokens is not None:
+        found.append(_ratios(record, "perplexity per token", record.tokens, np.exp))
+    return found
+
+
+def label_scores(record: CorpusRecord) -> list[Score]:
+    """Share of documents whose likeliest label is the right one."""
+    return [_exact(record, "accuracy")]
+
+
+def answer_scores(record: CorpusRecord) -> list[Score]:
+    """Exact match with one of the right answers and, where a question has several, VQA accuracy.
+
+    VQA accuracy of an answer is min(matches / min(3, right answers), 1), averaged, without the official averaging over
+    all but one of the people (Antol et al. 2015). With one right answer it is exact match and not shown again.
+    """
+    exact = _exact(record, "exact match")
+    if all(len(truths) < 2 for truths in record.truths):
+        return [exact]
+
+    def measured(texts: Sequence[str]) -> Interval:
+        return bootstrap_mean_ci([vqa_accuracy(said, right) for said, right in zip(texts, record.truths, strict=True)])
+
+    return [exact, Score(name="VQA accuracy", better="higher", values=_of_texts(record, measured))]
+
+
+def caption_scores(record: CorpusRecord) -> list[Score]:
+    """Corpus BLEU and chrF of sacrebleu (0 to 100), and exact match.
+
+    BLEU stops at the longest n-gram that any caption has (`effective_order`), so that captions of three words have one.
+
+    Raises:
+        MissingExtra: sacrebleu is not installed.
+    """
+    metrics = sacrebleu().metrics
+    found = []
+    for name, metric in (("BLEU", metrics.BLEU(effective_order=True)), ("chrF", metrics.CHRF())):
+
+        def measured(texts: Sequence[str], metric: Any = metric) -> Interval:
+            return _corpus_score(metric, texts, record.truths)
+
+        values = _of_texts(record, measured)
+        found.append(Score(name=name, better="higher", values=values, signature=metric.get_signature().format()))
+    return [*found, _exact(record, "exact match")]
+
+
+def dialogue_scores(record: CorpusRecord) -> list[Score]:
+    """Bits per byte of what the assistant says given all before it, and exact match of the last thing it says."""
+    bits = _ratios(record, "bits per byte", record.sizes, lambda nats: nats / math.log(2))
+    return [bits, _exact(record, "exact match of the last answer")]
+
+
+SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
+    "text": text_scores,
+    "label": label_scores,
+    "answer": answer_scores,
+    "caption": caption_scores,
+    "dialogue": dialogue_scores,
+}
+
+
+def confusion(record: CorpusRecord) -> list[list[int]]:
+    """How often the agent said each label [truth][said], both in the order of `labels`."""
+    counts = np.zeros((len(record.labels), len(record.labels)), np.int64)
+    at = {label: index for index, label in enumerate(record.labels)}
+    for (truth,), said in zip(record.truths, record.outcomes[AGENT].texts or (), strict=True):
+        counts[at[truth], at[said]] += 1
+    return counts.tolist()
+
+
+def normal_form(text: str) -> str:
+    """Lower case, single spaces, none at the ends: differences that are no mistakes."""
+    return " ".join(text.lower().split())
+
+
+def vqa_accuracy(said: str, right: Sequence[str]) -> float:
+    """Of one answer; see `answer_scores`."""
+    matches = sum(normal_form(said) == normal_form(each) for each in right)
+    return min(matches / min(AGREEING, len(right)), 1.0)
+
+
+def sacrebleu() -> ModuleType:
+    """The library. Raises MissingExtra where it is not installed."""
+    try:
+        import sacrebleu as library
+        import sacrebleu.metrics
+    except ImportError as cause:
+        raise MissingExtra("language", cause) from None
+    return library
+
+
+def wilson(right: int, total: int) -> Interval:
+    """A share with its 95% Wilson interval, which has a width even where all or none are right."""
+    ends = binomtest(right, total).proportion_ci(confidence_level=0.95, method="wilson")
+    return Interval(value=right / total, low=float(ends.low), high=float(ends.high))
+
+
+def ratio_interval(above: Sequence[float], below: Sequence[float], *, seed: int = 0) -> Interval:
+    """sum(above) / sum(below) over documents [n], with its 95% percentile bootstrap interval over documents.
+
+    Raises:
+        ValueError: `below` sums to zero.
+    """
+    top, bottom = np.asarray(above, np.float64), np.asarray(below, np.float64)
+    if bottom.sum() <= 0:
+        raise ValueError(f"{len(bottom)} documents without a byte have no bits per byte; give documents with text")
+    drawn = np.random.default_rng(seed).integers(0, len(top), (RESAMPLES, len(top)))
+    sums = bottom[drawn].sum(axis=1)
+    low, high = np.quantile(top[drawn].sum(axis=1)[sums > 0] / sums[sums > 0], [0.025, 0.975])
+    value = float(top.sum() / bottom.sum())
+    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def _ratios(
+    record: CorpusRecord, name: str, sizes: Sequence[int], scale: Callable[[float], float | np.floating]
+) -> Score:
+    """A score of nats per size, scaled by an increasing function."""
+    values = {}
+    for who, outcome in record.outcomes.items():
+        if outcome.nats is not None:
+            found = asdict(ratio_interval(outcome.nats, sizes))
+            values[who] = Interval(**{end: float(scale(value)) for end, value in found.items()})
+    return Score(name=name, better="lower", values=values)
+
+
+def _exact(record: CorpusRecord, name: str) -> Score:
+    right = [{normal_form(each) for each in truths} for truths in record.truths]
+
+    def measured(texts: Sequence[str]) -> Interval:
+        return wilson(sum(normal_form(said) in known for said, known in zip(texts, right, strict=True)), len(texts))
+
+    return Score(name=name, better="higher", values=_of_texts(record, measured))
+
+
+def _of_texts(record: CorpusRecord, measured: Callable[[Sequence[str]], Interval]) -> dict[str, Interval]:
+    return {name: measured(each.texts) for name, each in record.outcomes.items() if each.texts is not None}
+
+
+def _corpus_score(metric: Any, texts: Sequence[str], truths: Sequence[Sequence[str]], seed: int = 0) -> Interval:
+    """A metric of sacrebleu with its 95% percentile bootstrap interval over documents, from its counts per document.
+
+    Not sacrebleu's own bootstrap: that of 2.6.0 fails with a TypeError where some resamples have a BLEU of zero.
+    """
+    most = max(len(right) for right in truths)
+    # Columns of references, None where a document has fewer.
+    columns = [[right[i] if i < len(right) else None for right in truths] for i in range(most)]
+    value = float(metric.corpus_score(list(texts), columns).score)
+    counts = np.asarray(metric._extract_corpus_statistics(list(texts), columns))
+    drawn = np.random.default_rng(seed).integers(0, len(texts), (BOOTSTRAPS, len(texts)))
+    sums = [counts[rows].sum(axis=0).tolist() for rows in drawn]
+    low, high = np.quantile([float(metric._compute_score_from_stats(each).score) for each in sums], [0.025, 0.975])
+    return Interval(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def corpus_to_json(record: CorpusRecord) -> dict[str, Any]:
+    """One entry of `corpora` in report.json; alone it serves to keep a finished part of an evaluation."""
+    labelled = record.measure == "label" and record.numbers
+    return {
+        **json.loads(json.dumps(asdict(record), allow_nan=False)),
+        "documents": len(record.numbers),
+        "scores": [_score_to_json(score) for score in scores(record)],
+        "confusion": confusion(record) if labelled else None,
+    }
+
+
+def corpus_from_json(entry: Mapping[str, Any]) -> CorpusRecord:
+    """The record inside one entry of `corpora`."""
+    kept: dict[str, Any] = {name: value for name, value in entry.items() if name not in DERIVED}
+    kept |= {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+    kept["truths"] = tuple(tuple(each) for each in entry["truths"])
+    kept["outcomes"] = {name: _outcome_from_json(each) for name, each in entry["outcomes"].items()}
+    kept["examples"] = tuple(Example(**each) for each in entry["examples"])
+    return CorpusRecord(**kept)
+
+
+def _outcome_from_json(entry: Mapping[str, Any]) -> Outcome:
+    return Outcome(**{name: None if values is None else tuple(values) for name, values in entry.items()})
+
+
+def _score_to_json(score: Score) -> dict[str, Any]:
+    values = {name: {"value": each.value, "ci95": [each.low, each.high]} for name, each in score.values.items()}
+    return {
+        "name": score.name,
+        "better": score.better,
+        "agent": values.pop(AGENT, None),
+        "baselines": values,
+        "signature": score.signature,
+    }

@@ -1,0 +1,199 @@
+"""A trained agent for notebooks and evaluation: load it from a run directory, play it in any environment.
+
+agent = Agent.load("runs/quickstart/run")
+env = gymnasium.make("CartPole-v1")
+policy = agent.policy(env)
+observation, _ = env.reset(seed=0)
+action = policy(observation)
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from flax import nnx
+
+from generalist.agent.acting import make_act, make_prefill
+from generalist.agent.config import DecodeConfig, InputSizes
+from generalist.agent.network import Network, unstacked
+from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.demonstrations.episode import Episode
+from generalist.envs.task import GYM_PREFIX, Task
+from generalist.play.policy import AgentPolicy, Player
+from generalist.tokenizers.layout import Layout
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.run import Run, read_run
+from generalist.train.sources import check_local_positions, input_sizes
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One set of weights and the layouts of the tasks that it was trained on.
+
+    Args:
+        run: configuration and layouts.
+        sizes: what the network reads.
+        graphdef, state: the network's structure and parameters.
+        step: the update whose checkpoint this is.
+        decode: how actions are chosen.
+    """
+
+    run: Run
+    sizes: InputSizes
+    graphdef: nnx.GraphDef
+    state: Any
+    step: int
+    decode: DecodeConfig = DecodeConfig()
+
+    @classmethod
+    def load(
+        cls, run: str | Path, *, step: int | Literal["best"] | None = None, decode: DecodeConfig | None = None
+    ) -> "Agent":
+        """Load the newest checkpoint of a run directory, the one of update `step`, or the one of lowest training loss.
+
+        Raises:
+            FileNotFoundError: no run there. CheckpointError: no checkpoint, a damaged one, or another vocabulary.
+        """
+        found = read_run(Path(run))
+        sizes = input_sizes(found.config, list(found.layouts.values()))
+        with use_mesh(make_mesh(1)):
+            abstract = nnx.as_abstract(nnx.eval_shape(lambda: Network(found.config.agent, sizes, rngs=nnx.Rngs(0))))
+        graphdef, state = nnx.split(abstract)
+        with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
+            chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
+            if chosen is None:
+                what = "checkpoint with a training loss" if step == "best" else "checkpoint"
+                raise CheckpointError(f"{run} has no {what} yet; wait for the first one, or train it with --resume")
+            state = checkpoints.restore_agent(chosen, state)
+        graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
+        return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Ids of the tasks that it was trained on."""
+        return tuple(self.run.layouts)
+
+    @cached_property
+    def player(self) -> Player:
+        return Player(
+            self.run.config.agent,
+            self.sizes,
+            self.state,
+            make_act(self.graphdef, self.run.config.vocabulary, self.decode),
+            make_prefill(self.graphdef),
+        )
+
+    def with_decode(self, decode: DecodeConfig) -> "Agent":
+        return replace(self, decode=decode)
+
+    def layout(self, what: str | Task | gym.Env | gym.vector.VectorEnv) -> tuple[Layout, int]:
+        """The layout for a task or environment and its index among the trained tasks, -1 if it is none of them.
+
+        An environment is recognised by its registered id, else by its spaces if they are those of one task alone. Any
+        other gets a layout from its own spaces, with the options of the first task.
+
+        Raises:
+            ValueError: the network has no embedder for what this environment shows.
+        """
+        layouts, names = list(self.run.layouts.values()), list(self.run.layouts)
+        if isinstance(what, str | Task):
+            name = what if isinstance(what, str) else what.id
+            if name in names:
+                return layouts[names.index(name)], names.index(name)
+            if isinstance(what, str):
+                raise ValueError(
+                    f"the agent was not trained on {name!r}; it knows {', '.join(names)}. Pass an environment"
+                )
+            with closing(what.make()) as env:
+                return self.layout(env)
+        if isinstance(what, gym.vector.VectorEnv):
+            observation, action = what.single_observation_space, what.single_action_space
+        else:
+            observation, action = what.observation_space, what.action_space
+        identity = what.spec.id if what.spec else None
+        for index, name in enumerate(names):
+            registered = name.removeprefix(GYM_PREFIX).rpartition(":")[2]
+            if registered == identity and _same(layouts[index], observation, action):
+                return layouts[index], index
+        same = [index for index, layout in enumerate(layouts) if _same(layout, observation, action)]
+        if len(same) == 1:
+            return layouts[same[0]], same[0]
+        return self._new_layout(observation, action), -1
+
+    def _new_layout(self, observation: gym.Space, action: gym.Space) -> Layout:
+        first = next(iter(self.run.layouts.values()))
+        layout = Layout.from_spaces(
+            observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options
+        )
+        sizes, config = self.sizes, self.run.config.agent
+        patch = (layout.options.patch_size, layout.options.channels)
+        vector, tokens = layout.vector_values, layout.max_tokens
+        for what, needed, readable, fits in (
+            ("vectors of length", vector, sizes.vector_values, vector <= sizes.vector_values),
+            ("patches of", patch, (sizes.patch_size, sizes.patch_channels), not layout.patch_count),
+            ("whole images of", layout.image_shape, sizes.image_shape, not layout.image_count),
+            ("timesteps of tokens", tokens, config.window, tokens <= config.window),
+        ):
+            if not fits and needed != readable:
+                raise ValueError(
+                    f"the environment shows {what} {needed}, this agent reads {readable}; "
+                    "train one with this environment among its sources"
+                )
+        check_local_positions("this environment", layout, config)
+        return layout
+
+    def policy(
+        self,
+        what: str | Task | gym.Env | gym.vector.VectorEnv,
+        *,
+        slots: int | None = None,
+        prompts: Sequence[Episode] = (),
+    ) -> "EnvironmentPolicy":
+        """A policy for an environment or task; for a vector environment it acts on whole batches of observations."""
+        layout, source = self.layout(what)
+        vector = isinstance(what, gym.vector.VectorEnv)
+        count = slots or (what.num_envs if vector else 1)
+        policy = EnvironmentPolicy(
+            AgentPolicy(self.player, layout, source, slots=count, prompts=prompts), vector=vector
+        )
+        policy.reset()
+        return policy
+
+
+def _same(layout: Layout, observation: gym.Space, action: gym.Space) -> bool:
+    return layout.observation_space == observation and layout.action_space == action
+
+
+class EnvironmentPolicy:
+    """Call it with an observation (a batch of them for a vector environment) to get the action.
+
+    `reset` it at the start of an episode; a fresh one needs no reset before its first.
+    """
+
+    def __init__(self, policy: AgentPolicy, *, vector: bool):
+        self.policy, self.vector = policy, vector
+
+    def reset(self, where: Any = None) -> None:
+        """Forget the episodes of the given slots: indices or a mask, all by default."""
+        slots = np.arange(self.policy.slots)
+        for index in slots if where is None else np.atleast_1d(slots[np.asarray(where)]):
+            self.policy.reset(int(index))
+
+    def __call__(self, observation: Any) -> Any:
+        """The action in one environment, or the batched actions of a vector environment."""
+        if not self.vector:
+            return self.policy.act([observation], [0])[0]
+        space = self.policy.layout.action_space
+        single = list(gym.vector.utils.iterate(_batched(self.policy), observation))
+        actions = self.policy.act(single, list(range(len(single))))
+        empty = gym.vector.utils.create_empty_array(space, n=len(actions))
+        return gym.vector.utils.concatenate(space, actions, empty)
+
+
+def _batched(policy: AgentPolicy) -> gym.Space:
+    return gym.vector.utils.batch_space(policy.layout.observation_space, policy.slots)

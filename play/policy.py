@@ -1,0 +1,224 @@
+"""The trained network as a policy: observations in, legal actions out, a key/value cache per environment slot."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from generalist.agent.acting import ActionSpec
+from generalist.agent.cache import empty_cache
+from generalist.agent.config import AgentConfig, InputSizes
+from generalist.demonstrations.episode import Episode
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Capacity, Kind, TokenBatch, TokenSequence
+from generalist.tokenizers.sequence import shapes as sequence_shapes
+from generalist.tokenizers.space import assemble, leaves, pick
+from generalist.train.data import take
+
+
+@dataclass(frozen=True)
+class Player:
+    """What a policy needs of a loaded agent: compiled functions and parameters.
+
+    act, prefill: see `generalist.agent.acting`.
+    """
+
+    config: AgentConfig
+    sizes: InputSizes
+    state: Any
+    act: Callable
+    prefill: Callable
+
+
+class AgentPolicy:
+    """Plays one task in up to `slots` environments at once. Follows `generalist.play.rollout.Policy`.
+
+    Args:
+        player: the loaded agent.
+        layout: of the task.
+        source: index of the task among those trained on, -1 if it is not one of them.
+        slots: static batch size of the compiled step; idle slots are padding.
+        prompts: demonstrations; slot episodes take them in turn. Empty plays without a prompt. The first tokens of a
+            demonstration are shown, at most half the window (sec. 2.4 shows the first 1024 tokens). A layout with a
+            limited context was trained without prompts and is shown none.
+    """
+
+    def __init__(self, player: Player, layout: Layout, source: int, *, slots: int, prompts: Sequence[Episode] = ()):
+        self.player, self.layout, self.source, self.slots = player, layout, source, slots
+        self.hidden = layout.options.past_actions == "hidden"
+        shown = prompts if layout.options.context is None else ()
+        self.prompts = [_prompt(layout, source, episode, player.config.window // 2) for episode in shown]
+        columns = layout.max_observation_tokens + layout.options.separator + (not self.hidden)
+        self.columns = _round_up(columns, 4)
+        self.cache = empty_cache(player.config, slots, self._window())
+        self.spec = ActionSpec.of(
+            layout.action_ranges,
+            layout.action_is_continuous,
+            visible=not self.hidden,
+            parallel=layout.options.actions == "parallel",
+        )
+        self.playing = np.zeros(slots, bool)
+        self.fresh = np.ones(slots, bool)
+        self.position = np.zeros(slots, np.int32)
+        self.timestep = np.zeros(slots, np.int32)
+        self.step = np.zeros(slots, np.int32)
+        self.seed = np.arange(slots, dtype=np.uint32)
+        self.last_action = np.full(slots, -1, np.int32)
+        self._episodes: Sequence[Any] = ()
+
+    def _window(self) -> int:
+        """Tokens that the cache must hold: what `context` timesteps can take, or the whole window."""
+        context = self.layout.options.context
+        whole = self.player.config.window
+        if context is None:
+            return whole
+        return min(whole, _round_up(context * (self.columns + self.layout.action_tokens), 16))
+
+    def attach(self, slots: Sequence[Any]) -> None:
+        """Take the seed of each episode from the rollout's slots, so that sampled actions depend on it alone."""
+        self._episodes = slots
+
+    def reset(self, index: int) -> None:
+        if self._episodes:
+            self.seed[index] = self._episodes[index].seed
+        else:
+            self.seed[index] += self.slots
+        self.fresh[index] = True
+        self.position[index] = self.timestep[index] = self.step[index] = 0
+        self.last_action[index] = -1
+        if self.prompts:
+            self._read_prompt(index, self.prompts[int(self.seed[index]) % len(self.prompts)])
+
+    def _read_prompt(self, index: int, prompt: TokenSequence) -> None:
+        longest = max(len(sequence) for sequence in self.prompts)
+        batch = _blank(self.player.sizes, self.layout, self.slots, longest, max(len(p.timestep) for p in self.prompts))
+        _fill(batch, prompt, np.full(len(prompt), index), np.arange(len(prompt)))
+        fresh = np.zeros(self.slots, bool)
+        fresh[index] = True
+        self.cache = self.player.prefill(self.player.state, self.cache, TokenBatch(**batch), fresh)
+        self.fresh[index] = False
+        self.position[index] = len(prompt)
+        self.timestep[index] = int(prompt.timestep[-1]) + 1
+
+    def act(self, observations: list[Any], active: list[int]) -> list[Any]:
+        """Actions of the active slots, in the order of `active`, each a member of the action space."""
+        rows = np.asarray(active)
+        batch, last = self._batch(observations, rows)
+        ids, values, self.cache = self.player.act(
+            self.player.state, self.cache, TokenBatch(**batch), last, self.fresh, self.spec, self.seed, self.step
+        )
+        ids, values = np.asarray(ids), np.asarray(values)
+        self.fresh[rows] = False
+        self.timestep[rows] += 1
+        self.step[rows] += 1
+        self.position[rows] = batch["position"][rows, last[rows]] + self.layout.action_tokens
+        if self.hidden:
+            self.last_action[rows] = -1
+        else:
+            self.position[rows] += 1
+            self.last_action[rows] = ids[rows, -1]
+        return self.layout.decode_actions(ids[rows], values[rows])
+
+    def _batch(self, observations: list[Any], rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """The new positions of every slot [slots, columns] and the column of each slot's last one."""
+        stacked = stack_observations(self.layout.observation_space, observations)
+        sequence = self.layout.encode(
+            stacked, None, timesteps=self.timestep[rows], segments=np.arange(1, len(rows) + 1), source=self.source
+        )
+        batch = _blank(self.player.sizes, self.layout, self.slots, self.columns, 1)
+        row = rows[sequence.segment - 1]
+        before = self.last_action[row] >= 0
+        _fill(batch, sequence, row, sequence.position + before)
+        batch["position"][row, sequence.position + before] += self.position[row]
+        batch["segment"][row, sequence.position + before] = 1
+        for slot in rows[self.last_action[rows] >= 0]:
+            self._last_action_token(batch, slot)
+        last = np.zeros(self.slots, np.int32)
+        np.maximum.at(last, row, (sequence.position + before).astype(np.int32))
+        return batch, last
+
+    def _last_action_token(self, batch: dict[str, np.ndarray], slot: int) -> None:
+        """The last token of the previous action comes first: the cache does not hold it yet."""
+        values = {
+            "ids": self.last_action[slot],
+            "kind": int(Kind.ACTION),
+            "local": NO_LOCAL,
+            "timestep": self.timestep[slot] - 1,
+            "position": self.position[slot] - 1,
+            "segment": 1,
+            "source": self.source,
+            "context": self.layout.options.context or UNLIMITED,
+            "visible": True,
+        }
+        for name, value in values.items():
+            batch[name][slot, 0] = value
+
+
+def stack_observations(space: Any, observations: Sequence[Any]) -> Any:
+    """Single observations as one nested value whose leaves have a leading axis; text leaves are lists."""
+    stacked = {}
+    for leaf in leaves(space, "observation"):
+        values = [pick(observation, leaf) for observation in observations]
+        stacked[leaf.keys] = values if isinstance(values[0], str) else np.stack([np.asarray(value) for value in values])
+    return assemble(space, lambda keys: stacked[keys])
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _prompt(layout: Layout, source: int, episode: Episode, room: int) -> TokenSequence:
+    """The first timesteps of a demonstration that fit `room` tokens, as one segment."""
+    count = min(len(episode), max(1, room // layout.max_tokens))
+    steps = np.arange(count)
+    return layout.encode(
+        take(episode.observations, steps),
+        take(episode.actions, steps),
+        timesteps=steps,
+        segments=np.ones(count, int),
+        source=source,
+    )
+
+
+def _blank(sizes: InputSizes, layout: Layout, rows: int, columns: int, timesteps: int) -> dict[str, np.ndarray]:
+    """A batch of padding for `timesteps` timesteps per row, as writable arrays."""
+    capacity = Capacity(
+        tokens=columns,
+        targets=1,
+        patches=layout.patch_count * timesteps,
+        patch_values=layout.patch_values,
+        vectors=layout.vector_count * timesteps,
+        vector_values=sizes.vector_values,
+        images=layout.image_count * timesteps,
+        image_shape=layout.image_shape,
+    )
+    arrays = {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in sequence_shapes(capacity).items()}
+    for name in ("patch_at", "vector_at", "image_at"):
+        arrays[name][:] = columns
+    arrays["context"][:] = 1
+    return arrays
+
+
+def _fill(batch: dict[str, np.ndarray], sequence: TokenSequence, row: np.ndarray, column: np.ndarray) -> None:
+    """Write position i of `sequence` to [row[i], column[i]] of `batch`, its features to free places of the same row."""
+    arrays = sequence.arrays()
+    for name in TOKEN_FIELDS:
+        batch[name][row, column] = arrays[name]
+    for at, names in (
+        ("patch_at", ("patches", "patch_rows", "patch_cols")),
+        ("vector_at", ("vectors",)),
+        ("image_at", ("images",)),
+    ):
+        owner = row[arrays[at]]
+        if not len(owner):
+            continue
+        starts = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
+        place = np.arange(len(owner)) - np.repeat(starts, np.diff(np.r_[starts, len(owner)]))
+        batch[at][owner, place] = column[arrays[at]]
+        for name in names:
+            value = arrays[name]
+            if name == "vectors":
+                batch[name][owner, place, : value.shape[1]] = value
+            else:
+                batch[name][owner, place] = value

@@ -1,0 +1,323 @@
+"""A trained agent that writes: prompts of text, pictures and speakers in, texts or their likelihoods out.
+
+writer = Writer.load("runs/language")
+writer.write([(Words("Once", target=False, whole=False),)], SamplingConfig(temperature=0.8))
+
+The compiled steps are `generalist.agent.generating`; here are texts, batches of them and stop strings.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from flax import nnx
+
+from generalist.agent.cache import empty_cache
+from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.generating import Drawing, make_begin, make_read, make_score, make_write
+from generalist.agent.sampling import SamplingConfig
+from generalist.corpora.corpus import Measure
+from generalist.corpora.open import open_corpus
+from generalist.play.agent import Agent
+from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
+from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
+from generalist.train.config import DocumentsConfig, TrainConfig
+
+ROWS = 16
+"""Most prompts that are read together."""
+SHORTEST = 16
+"""Lengths are rounded up to powers of two from here on, so that few shapes are compiled."""
+CHUNK, STREAMED = 32, 8
+"""Tokens of one compiled call: of texts that are wanted whole, and of one that is shown as it is written."""
+MOST_LOGITS = 2**25
+"""Numbers that the logits of one batch of likelihoods may take."""
+FEATURES = ("patches", "patch_at", "patch_rows", "patch_cols", "images", "image_at")
+REPLACEMENT = "\ufffd"
+"""What bytes decode to that are not UTF-8, or not yet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Writer:
+    """One set of weights and one source of documents, as which it writes.
+
+    Args:
+        config, sizes, graphdef, state: of an `unstacked` network; see `generalist.play.agent.Agent`.
+        layout: how documents become tokens.
+        source: index of the source, -1 if the documents are of none that it was trained on.
+    """
+
+    config: AgentConfig
+    sizes: InputSizes
+    graphdef: nnx.GraphDef
+    state: Any
+    layout: DocumentLayout
+    source: int
+
+    def __post_init__(self):
+        if self.sizes.vocabulary != self.layout.vocabulary.size:
+            raise ValueError(
+                f"the network has {self.sizes.vocabulary} ids, the layout's vocabulary {self.layout.vocabulary.size}; "
+                "build the layout with the vocabulary of training"
+            )
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        step: int | Literal["best"] | None = None,
+        *,
+        source: str | None = None,
+        measures: Sequence[Measure] = ("text", "dialogue", "answer", "caption", "label"),
+    ) -> "Writer":
+        """From a run directory, as the named document source or the first that is of one of `measures`.
+
+        Raises:
+            As `generalist.play.agent.Agent.load` and `choose_source`.
+        """
+        agent = Agent.load(run, step=step)
+        return cls.of(agent, choose_source(agent.run.config, source, measures))
+
+    @classmethod
+    def of(cls, agent: Agent, number: int) -> "Writer":
+        """A loaded agent as its document source `number`."""
+        config = agent.run.config
+        pictures = config.documents[number].pictures
+        layout = DocumentLayout(config.vocabulary, agent.run.text, pictures)
+        return cls(config.agent, agent.sizes, agent.graphdef, agent.state, layout, len(config.sources) + number)
+
+    def length(self, prompt: Document) -> int:
+        """Tokens of a prompt."""
+        return len(self.layout.encode([prompt], source=self.source))
+
+    def write(
+        self,
+        prompts: Sequence[Document],
+        sampling: SamplingConfig | None = None,
+        *,
+        stop: Sequence[str] = (),
+        seeds: Sequence[int] | None = None,
+    ) -> list[str]:
+        """What follows each prompt, up to its `end`, a stop string (left out) or `sampling.max_tokens`.
+
+        Beyond the window the oldest tokens are forgotten.
+
+        Args:
+            seeds: of each text, 0, 1, 2, ... by default. A draw depends on `sampling.seed`, this seed and the number
+                of the token alone, so a text does not depend on what it is written beside.
+
+        Raises:
+            ValueError: a prompt is longer than the window or has pictures that the network does not read.
+        """
+        sampling = sampling or SamplingConfig()
+        seeds = range(len(prompts)) if seeds is None else seeds
+        encoded = [self._encode(prompt) for prompt in prompts]
+        texts = [""] * len(prompts)
+        for chosen in _batches([len(sequence) for sequence in encoded], ROWS):
+            ids = np.zeros((len(chosen), 0), np.int32)
+            for more in self._tokens([encoded[i] for i in chosen], [seeds[i] for i in chosen], sampling, CHUNK):
+                ids = np.concatenate([ids, more], axis=1)
+                found = [self._text(prompts[i], row) for i, row in zip(chosen, ids, strict=True)] if stop else []
+                stopped = [until(text, stop) != text for text in found] or [False]
+                if (stopped | (ids == self.layout.vocabulary.end).any(axis=1)).all():
+                    break
+            for i, row in zip(chosen, ids, strict=True):
+                texts[i] = until(self._text(prompts[i], row), stop)
+        return texts
+
+    def stream(
+        self, prompt: Document, sampling: SamplingConfig | None = None, *, stop: Sequence[str] = (), seed: int = 0
+    ) -> Iterator[str]:
+        """The same text in pieces, each as soon as nothing after it can change it; no character is cut.
+
+        Raises:
+            ValueError: as `write`, at once.
+        """
+        sequence = self._encode(prompt)
+        return self._stream(prompt, sequence, sampling or SamplingConfig(), stop, seed)
+
+    def _stream(
+        self, prompt: Document, sequence: TokenSequence, sampling: SamplingConfig, stop: Sequence[str], seed: int
+    ) -> Iterator[str]:
+        ids, given = np.zeros(0, np.int32), 0
+        for more in self._tokens([sequence], [seed], sampling, STREAMED):
+            ids = np.concatenate([ids, more[0]])
+            text, stopped = settled(self._text(prompt, ids), stop)
+            if len(text) > given:
+                yield text[given:]
+                given = len(text)
+            if stopped:
+                return
+        if rest := until(self._text(prompt, ids), stop)[given:]:
+            yield rest
+
+    def likelihoods(self, prompts: Sequence[Document], answers: Sequence[str]) -> np.ndarray:
+        """float64[n]: log-likelihood in nats of each answer and its `end` after its prompt, among all ids.
+
+        Raises:
+            ValueError: as `write`, of a prompt with its answer.
+        """
+        pairs = list(zip(prompts, answers, strict=True))
+        encoded = [self._encode((*map(_shown, prompt), Words(answer))) for prompt, answer in pairs]
+        out = np.zeros(len(pairs))
+        score = make_score(self.graphdef)
+        most = max((self._rounded(int(sequence.loss_mask.sum())) for sequence in encoded), default=1)
+        rows = min(ROWS, max(1, MOST_LOGITS // (most * self.sizes.vocabulary)))
+        for chosen in _batches([len(sequence) for sequence in encoded], rows):
+            batch = self._batch([encoded[i] for i in chosen])
+            targets = self._rounded(int(batch.loss_mask.sum(axis=1).max()))
+            at = np.argsort(~batch.loss_mask, axis=1, kind="stable")[:, :targets].astype(np.int32)
+            found = np.asarray(score(self.state, batch, at), np.float64)
+            out[chosen] = found.sum(axis=1)[: len(chosen)]
+        return out
+
+    def _encode(self, document: Document) -> TokenSequence:
+        sequence, window = self.layout.encode([document], source=self.source), self.config.window
+        if len(sequence) > window:
+            raise ValueError(
+                f"the prompt has {len(sequence)} tokens, the agent sees {window}; shorten it or leave out its beginning"
+            )
+        if any(isinstance(part, Picture) for part in document):
+            shown, sizes = self.layout.pictures, self.sizes
+            wanted = (shown.patch_size, shown.shape[2]) if self.layout.patches else shown.shape
+            readable = (sizes.patch_size, sizes.patch_channels) if self.layout.patches else sizes.image_shape
+            if wanted != readable:
+                raise ValueError(
+                    f"pictures are shown as {shown.images} of {wanted}, this agent reads {readable}; "
+                    "train one with pictures among its sources"
+                )
+        return sequence
+
+    def _rounded(self, length: int) -> int:
+        """One of few lengths, at most the window."""
+        return min(self.config.window, power_of_two(length, SHORTEST))
+
+    def _batch(self, sequences: Sequence[TokenSequence]) -> TokenBatch:
+        """One row for each, and rows of padding up to a power of two."""
+        most = {at: max(len(sequence.arrays()[at]) for sequence in sequences) for at in ("patch_at", "image_at")}
+        pictures = power_of_two(max(most.values()) // self.layout.picture_tokens, 1) if any(most.values()) else 0
+        capacity = Capacity(
+            tokens=self._rounded(max(map(len, sequences))),
+            targets=1,
+            patches=pictures * self.layout.patches,
+            patch_values=self.layout.patch_values,
+            images=0 if self.layout.patches else pictures,
+            image_shape=(0, 0, 0) if self.layout.patches else self.layout.pictures.shape,
+        )
+        idle = [empty(capacity)] * (power_of_two(len(sequences)) - len(sequences))
+        return stack([*(_padded(sequence, capacity) for sequence in sequences), *idle])
+
+    def _tokens(
+        self, sequences: Sequence[TokenSequence], seeds: Sequence[int], sampling: SamplingConfig, chunk: int
+    ) -> Iterator[np.ndarray]:
+        """Ids int32[n, 1], then [n, chunk] over and over until all have ended or have `max_tokens`."""
+        n, vocabulary, words = len(sequences), self.layout.vocabulary, self.layout.text.size
+        batch = self._batch(sequences)
+        B, columns = batch.ids.shape
+        lengths = np.asarray([*map(len, sequences), *[1] * (B - n)], np.int32)
+        drawing = Drawing.of(sampling, [*seeds, *[0] * (B - n)])
+        cache = empty_cache(self.config, B, self._rounded(columns + sampling.max_tokens))
+        read = make_read(self.graphdef, vocabulary, words)
+        logits, cache = read(self.state, cache, batch, lengths - 1)
+        source = np.full(B, self.source, np.int32)
+        rows = make_begin(vocabulary, words)(logits, lengths, np.arange(B) < n, source, drawing)
+        ids, given = np.asarray(rows.ids)[:n, None], 0
+        write = make_write(self.graphdef, vocabulary, words, chunk)
+        ended = np.zeros(n, bool)
+        while True:
+            yield ids[:, : sampling.max_tokens - given]
+            given += ids.shape[1]
+            ended |= (ids == vocabulary.end).any(axis=1)
+            if ended.all() or given >= sampling.max_tokens:
+                return
+            ids, rows, cache = write(self.state, cache, rows, drawing)
+            ids = np.asarray(ids)[:n]
+
+    def _text(self, prompt: Document, ids: np.ndarray) -> str:
+        """What the ids before the first `end` add to the prompt; some tokenizers decode a first word differently."""
+        ends = np.flatnonzero(ids == self.layout.vocabulary.end)
+        written = (ids[: ends[0]] if ends.size else ids).tolist()
+        last = prompt[-1] if prompt else None
+        if not isinstance(last, Words) or last.whole:
+            return self.layout.text.decode(written)
+        begun = self.layout.text.encode(last.text).tolist()
+        return self.layout.text.decode(begun + written)[len(self.layout.text.decode(begun)) :]
+
+
+def until(text: str, stop: Sequence[str]) -> str:
+    """The text before the stop string that is complete first, so that it does not matter how much comes at a time."""
+    found = [(at + len(each), at) for each in stop if each and (at := text.find(each)) >= 0]
+    return text[: min(found)[1]] if found else text
+
+
+def settled(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """The part of a text that what follows it cannot change, and whether a stop string ended it.
+
+    Held back are bytes that may yet become a character and characters that may yet become a stop string.
+    """
+    cut = until(text, stop)
+    if cut != text:
+        return cut, True
+    text = text.rstrip(REPLACEMENT)
+    begun = [size for each in stop for size in range(1, len(each)) if text.endswith(each[:size])]
+    return text[: len(text) - max(begun, default=0)], False
+
+
+def power_of_two(count: int, least: int = 1) -> int:
+    """The smallest power of two that is at least both."""
+    return 1 << (max(count, least) - 1).bit_length()
+
+
+def choose_source(config: TrainConfig, wanted: str | None, measures: Sequence[Measure]) -> int:
+    """Number of a document source among `config.documents`: the named one, else the first of the first measure.
+
+    Raises:
+        ValueError: no such source, with the nearest names; or none is of these measures.
+    """
+    documents: Sequence[DocumentsConfig] = getattr(config, "documents", ())
+    names = [each.corpus for each in documents]
+    if not names:
+        raise ValueError("this run was trained without documents: it has no text to go on from; see --train.documents")
+    if wanted is not None:
+        if wanted not in names:
+            near = get_close_matches(wanted, names, n=3) or names
+            raise ValueError(f"the run has no document source {wanted!r}; did you mean {' or '.join(near)}?")
+        return names.index(wanted)
+    found = [measure_of(each) for each in documents]
+    for measure in measures:
+        if measure in found:
+            return found.index(measure)
+    known = ", ".join(f"{name} ({measure or 'cannot be opened'})" for name, measure in zip(names, found, strict=True))
+    raise ValueError(f"no document source of this run is of {' or '.join(measures)}: {known}; name one with --source")
+
+
+def measure_of(documents: DocumentsConfig) -> Measure | None:
+    """What is measured on a source, None if its corpus cannot be opened here."""
+    stored = getattr(documents, "measure", None)
+    if stored is not None:
+        return stored
+    try:
+        return open_corpus(documents.corpus).measure
+    except (ValueError, OSError, ImportError):
+        return None
+
+
+def _shown(part: Any) -> Any:
+    return replace(part, target=False) if isinstance(part, Words) else part
+
+
+def _padded(sequence: TokenSequence, capacity: Capacity) -> TokenSequence:
+    """The sequence with padding and unused feature rows after it."""
+    filled, given = empty(capacity).arrays(), sequence.arrays()
+    for name in (*TOKEN_FIELDS, *FEATURES):
+        if len(given[name]):
+            filled[name][: len(given[name])] = given[name]
+    return TokenSequence(**filled)
+
+
+def _batches(lengths: Sequence[int], rows: int) -> list[np.ndarray]:
+    """Indices in groups of at most `rows`, those of like lengths together."""
+    order = np.argsort(lengths, kind="stable")
+    return [order[start : start + rows] for start in range(0, len(order), rows)]

@@ -1,0 +1,180 @@
+import subprocess
+import sys
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from generalist.configs.commands import cli
+from generalist.envs.sets import task_set
+from generalist.envs.table import find_task
+from generalist.envs.task_spaces import stored_spaces
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.text import ByteTokenizer
+from generalist.train.sources import check_local_positions
+from generalist.train.start import Start
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyModel:
+    width: int = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyConfig:
+    model: DummyModel = DummyModel()
+    steps: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class DummyEvaluation:
+    episodes: int = 50
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """The calls that reach the launcher, with a preset `dummy`."""
+    calls = []
+
+    def recorder(name):
+        return lambda *args, **given: calls.append((name, args, given))
+
+    functions = {name: recorder(name) for name in ("train", "describe", "evaluate", "quickstart")}
+    launcher = types.SimpleNamespace(**functions)
+    preset = types.SimpleNamespace(config=DummyConfig)
+    import generalist.configs
+
+    monkeypatch.setattr(generalist.configs, "launch", launcher, raising=False)
+    monkeypatch.setitem(sys.modules, "generalist.configs.commands.launch", launcher)
+    monkeypatch.setitem(sys.modules, "generalist.configs.dummy", preset)
+    monkeypatch.setattr("generalist.configs.experiment.evaluation_of", lambda run: DummyEvaluation())
+    monkeypatch.setattr(cli, "PRESETS", (*cli.PRESETS, "dummy"))
+    return calls
+
+
+def test_train_passes_the_overridden_config(launched):
+    args = ["train", "dummy", "--model.width", "64", "--out", "there", "--task", "gym:A-v0", "--task", "B", "--resume"]
+    assert cli.main(args) == 0
+    ((name, (config,), given),) = launched
+    assert name == "train"
+    assert config == DummyConfig(model=DummyModel(width=64))
+    assert given["out"] == Path("there")
+    assert given["tasks"] == ("gym:A-v0", "B")
+    assert given["start"] == Start(resume=True)
+
+
+@pytest.mark.parametrize("name", cli.PRESETS)
+def test_every_preset_names_tasks_that_there_are(name):
+    sources = cli.load_preset(name).train.sources
+    assert [find_task(source.task).id for source in sources] == [source.task for source in sources]
+
+
+@pytest.mark.parametrize("name", ["mt50", "babyai", "local"])
+def test_timesteps_of_a_set_fit_its_preset(name):
+    config = cli.load_preset(name).train
+    for source in config.sources:
+        layout = Layout.from_spaces(
+            *stored_spaces()[source.task], vocabulary=config.vocabulary, text=ByteTokenizer(), options=source.layout
+        )
+        check_local_positions(source.task, layout, config.agent)
+        assert layout.max_tokens <= config.sequence_length
+
+
+@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local")])
+def test_a_preset_trains_on_its_set(name, tasks):
+    sources = cli.load_preset(name).train.sources
+    assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
+
+
+def test_every_family_of_the_local_suite_has_the_same_share():
+    shares: dict[str, float] = {}
+    for source in cli.load_preset("local").train.sources:
+        family = find_task(source.task).family
+        shares[family] = shares.get(family, 0) + source.weight
+    assert set(np.round(list(shares.values()), 9)) == {1.0}
+
+
+def test_train_has_a_folder_for_each_preset(launched):
+    assert cli.main(["train", "dummy"]) == 0
+    assert launched[0][2]["out"] == Path("runs/dummy")
+
+
+def test_the_other_commands_reach_the_launcher(launched):
+    assert cli.main(["describe", "dummy", "--steps", "5"]) == 0
+    assert cli.main(["eval", "runs/x", "--episodes", "7"]) == 0
+    assert cli.main(["quickstart", "--out", "q", "--seed", "4"]) == 0
+    assert [call[0] for call in launched] == ["describe", "evaluate", "quickstart"]
+    assert launched[0][1] == (DummyConfig(steps=5),)
+    assert launched[1][1] == (Path("runs/x"), DummyEvaluation(episodes=7))
+    assert launched[2] == ("quickstart", (Path("q"),), {"seed": 4})
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "a command is missing: choose from tasks, reference, collect"),
+        (["trian"], "unknown command 'trian': did you mean train?"),
+        (["train"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
+        (["train", "--out", "x"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
+        (["train", "smok"], "unknown config 'smok': did you mean smoke?"),
+        (["describe", "gato_97m"], "unknown config 'gato_97m': did you mean gato_79m"),
+        (["train", "dummy", "--model.widht", "3"], "no option --model.widht: did you mean --model.width"),
+        (["train", "dummy", "--steps", "x"], "--steps"),
+        (["train", "dummy", "--resume", "--overwrite"], "choose one of --resume and --overwrite"),
+        (["tasks", "--jsno"], "did you mean --json?"),
+        (["collect", "--task", "CartPole-v2"], "CartPole-v1"),
+        (["collect", "--episodes", "few"], "'few'"),
+        (["eval"], "needs RUN as its first argument"),
+        (["eval", "runs/x", "--episode", "3"], "did you mean --episodes"),
+    ],
+)
+def test_bad_input_is_code_2_and_one_line(args, message, launched, capsys):
+    assert cli.main(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert launched == []
+
+
+@pytest.mark.parametrize("args", [[], *([name] for name in cli.COMMANDS), ["train", "dummy"], ["eval", "runs/x"]])
+def test_help(args, launched, capsys):
+    assert cli.main([*args, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert f"usage: generalist {' '.join(args)}".strip() in out
+    assert err == ""
+    assert launched == []
+
+
+def test_help_of_a_preset_lists_the_fields_of_its_config(launched, capsys):
+    assert cli.main(["train", "dummy", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--model.width INT" in out
+    assert "--out" in out
+
+
+def test_help_tasks_and_errors_import_nothing_heavy():
+    code = """
+import sys
+from generalist.configs.commands.cli import main
+assert main(["--help"]) == 0 and main(["collect", "--help"]) == 0 and main(["trian"]) == 2
+assert "gymnasium" not in sys.modules
+assert main(["tasks", "--json"]) == 0
+starts = [["train", "smoke"], ["train", "quickstart"], ["describe", "gato_79m"], ["eval", "runs/none"]]
+for start in starts:
+    try:
+        main([*start, "--help"])
+    except SystemExit:
+        pass
+assert not {"jax", "tensorflow_datasets", "matplotlib"} & set(sys.modules), "heavy"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.strip()[0].isdigit()

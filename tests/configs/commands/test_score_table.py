@@ -1,0 +1,73 @@
+"""What `generalist eval` prints: normalised scores where there are any, mean scores in their own unit elsewhere."""
+
+from generalist.configs.commands.score_table import print_scores
+from generalist.configs.commands.terminal import console
+from generalist.eval.language.corpus_record import CorpusRecord, Outcome, corpus_to_json
+from generalist.eval.report.record import PolicyRecord, Report, TaskRecord, to_json
+
+NORMALIZED, OWN = "expert-normalised scores", "mean scores, not normalised"
+
+
+def record(level: float) -> PolicyRecord:
+    return PolicyRecord(returns=(level, level), successes=None, lengths=(3, 3), seconds=1.0)
+
+
+def task(id: str, family: str, **levels: float) -> TaskRecord:
+    policies = {name: record(level) for name, level in levels.items()}
+    return TaskRecord(id=id, family=family, score="return", horizon=9, seeds=(1, 2), policies=policies)
+
+
+KNOWN = task("CartPole-v1", "classic_control", random=20, expert=500, constant=20, linear=260, agent=380)
+FOREIGN = task("gym:Some-v0", "gym", random=-50, constant=-40, linear=-30, nearest_neighbour=-20, agent=-1234.5)
+
+
+def printed(*tasks: TaskRecord, capsys) -> list[str]:
+    print_scores(to_json(Report(name="run", created="now", tasks=tasks)), console())
+    return capsys.readouterr().out.splitlines()
+
+
+def cells(lines: list[str], first: str) -> list[str]:
+    [line] = [line for line in lines if line.split()[1:2] == [first]]
+    return [cell.strip() for cell in line.strip("│ ").split("│")]
+
+
+def test_a_task_with_an_expert_shows_its_normalised_scores(capsys):
+    lines = printed(KNOWN, capsys=capsys)
+    assert cells(lines, "CartPole-v1") == ["CartPole-v1", "0.75", "0.75 to 0.75", "", "0.50", "", "0.00", "2"]
+    assert cells(lines, "overall")[1] == "0.75"
+    assert not any(OWN in line for line in lines)
+
+
+def test_a_task_without_an_expert_shows_mean_scores_and_no_empty_table(capsys):
+    lines = printed(FOREIGN, capsys=capsys)
+    assert not any(NORMALIZED in line for line in lines)
+    expected = ["gym:Some-v0", "return", "-1,234.50", "-1,234.50 to -1,234.50"]
+    assert cells(lines, "gym:Some-v0") == [*expected, "-50.00", "-30.00", "-20.00", "-40.00", "2"]
+
+
+def test_both_kinds_stand_in_a_table_each(capsys):
+    lines = printed(KNOWN, FOREIGN, capsys=capsys)
+    [first], [second] = ([i for i, line in enumerate(lines) if said in line] for said in (NORMALIZED, OWN))
+    assert first < second
+    assert cells(lines[:second], "CartPole-v1")
+    assert cells(lines[second:], "gym:Some-v0")
+    assert not any("gym " in line for line in lines[:second]), "a family without a score has no row"
+
+
+def test_scores_of_language_stand_beside_their_baselines(capsys):
+    record = CorpusRecord(
+        corpus="questions",
+        split="heldout",
+        measure="answer",
+        numbers=(0, 1),
+        truths=(("red",), ("two",)),
+        outcomes={"agent": Outcome(texts=("red", "one")), "commonest_answer": Outcome(texts=("red", "two"))},
+        learnt_from=9,
+        seconds=1.0,
+    )
+    report = to_json(Report(name="run", created="now", tasks=())) | {"corpora": [corpus_to_json(record)]}
+    print_scores(report, console())
+    [row] = [line for line in capsys.readouterr().out.splitlines() if "exact match" in line]
+    found = [cell.strip() for cell in row.strip("│ ").split("│")]
+    baseline = "commonest answer to the question 1.00"
+    assert found == ["questions", "held out", "exact match", "0.50", "0.09 to 0.91", baseline, "2"]

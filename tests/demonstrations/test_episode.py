@@ -1,0 +1,21 @@
+import numpy as np
+
+from generalist.demonstrations.episode import Episode, EpisodeMetadata, Steps
+
+
+def test_length_is_the_number_of_actions_not_of_observations():
+    metadata = EpisodeMetadata(task_id="t", seed=0, episode_return=3.0, success=None, expert="expert", noise=0.0)
+    episode = Episode(
+        observations=np.zeros((4, 2)),
+        actions=np.zeros(3),
+        rewards=np.ones(3, np.float32),
+        terminated=True,
+        truncated=False,
+        metadata=metadata,
+    )
+    assert len(episode) == 3
+
+
+def test_length_of_steps_is_the_total():
+    steps = Steps(observations=np.zeros(7), actions=np.zeros(7), episode_starts=np.array([0, 3, 7]))
+    assert len(steps) == 7

@@ -1,0 +1,156 @@
+"""report.html: whole, self-contained and true to report.json."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from generalist.eval.baselines.constant import RandomPolicy
+from generalist.eval.report import page
+from generalist.eval.report.curves import summarize
+from generalist.eval.report.page import Axis, duration, interval, loss_charts, number, render_page, verdict, write_page
+from generalist.eval.report.record import to_json
+from generalist.play.films import Film, film
+
+VOID = {"meta", "link", "img", "br", "source", "wbr", "path", "polyline", "circle", "rect"}
+
+
+class Checker(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.addresses, self.text = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("src", "href", "srcset") and value]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def checked(html):
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    return checker
+
+
+@pytest.fixture(scope="module")
+def payload(report, metrics):
+    return to_json(replace(report, training=summarize(metrics)))
+
+
+def test_the_page_is_well_formed_and_needs_no_network(payload, corridor):
+    films = [film(corridor, RandomPolicy(), 5), Film(task_id="Taxi-v4", reason="no film: <OpenGL>")]
+    html = render_page(payload, films)
+    checker = checked(html)
+    assert all(address.startswith("data:") for address in checker.addresses)
+    assert not re.search(r"https?://|@import|url\(", html)
+    assert "no film: &lt;OpenGL&gt;" in html
+    assert html.count("data:image/webp") == 2
+    assert "prefers-color-scheme" in html
+    assert 'name="viewport"' in html
+
+
+def test_every_task_and_number_is_on_the_page(payload):
+    text = " ".join("".join(checked(render_page(payload)).text).split())
+    for task in payload["tasks"]:
+        assert task["id"].rpartition("/")[2] in text
+        assert number(task["agent"]["mean"]) in text
+        assert f"{number(task['normalized'])} {interval(task['normalized_ci95'])}" in text
+    assert f"{number(payload['overall']['mean'])}95% interval {interval(payload['overall']['mean_ci95'])}" in text
+    assert '"learning_rate": 0.003' in text
+
+
+def test_the_verdict_is_the_comparison_with_the_best_plain_baseline(payload):
+    found = verdict(payload)
+    means = {name: payload["baselines"][name]["overall"]["mean"] for name in page.BASELINES}
+    assert found["mean"] == max(means.values()) == means[found["policy"]]
+    assert found["difference"] == pytest.approx(payload["overall"]["mean"] - found["mean"])
+    assert found["ahead"] + found["level"] + found["behind"] == 18
+
+
+def test_a_worse_agent_is_called_worse(report):
+    tasks = tuple(
+        replace(task, policies={**task.policies, "agent": task.policies["constant"], "linear": task.policies["expert"]})
+        for task in report.tasks
+    )
+    html = render_page(to_json(replace(report, tasks=tasks)))
+    assert re.search(r'class="worse">0\.\d\d below</span>', html)
+    assert 'class="better">' not in html
+
+
+def test_a_task_alone_without_expert_films_or_curves(report):
+    task = report.tasks[0]
+    alone = replace(task, policies={name: task.policies[name] for name in ("random", "agent")})
+    html = render_page(to_json(replace(report, tasks=(alone,), training={}, configuration={}, timings={}, versions={})))
+    checked(html)
+    assert "no normalised score: the task has no expert mean" in html
+    assert "No task has a normalised score" in html
+    assert 'class="big"' not in html
+    assert "Training loss" not in html
+    assert "Rollouts" not in html
+
+
+def test_films_that_are_too_large_become_stills(payload, monkeypatch):
+    films = [
+        Film(task_id=task["id"], animation=bytes([i]) * 1000 * (i + 1), still=b"still", width=8, height=8, frames=2)
+        for i, task in enumerate(payload["tasks"])
+    ]
+    monkeypatch.setattr(page, "FILM_BYTES", 100_000)
+    shown = page._films(payload, films)
+    assert [one["id"] for one in shown] == [task["id"] for task in payload["tasks"]]
+    assert [one["only_still"] for one in shown] == [i >= 13 for i in range(18)]
+
+
+def test_the_axis_holds_zero_one_and_the_agent(payload):
+    axis = Axis.around(payload)
+    assert 0 <= axis.at(0) < axis.at(0.5) < axis.at(1) <= 100
+    assert not any(axis.outside(end) for task in payload["tasks"] for end in task["normalized_ci95"])
+    assert (axis.at(-50), axis.outside(-50)) == (0, True)
+
+
+def test_loss_charts_stay_in_their_box(metrics):
+    found = loss_charts(summarize(metrics))
+    assert len(found["sources"]) == 18
+    for line in (found["total"], *(source["line"] for source in found["sources"])):
+        points = [tuple(map(float, pair.split(","))) for pair in line.split()]
+        assert len(points) == 120
+        assert all(0 <= x <= 100 and 0 <= y <= 100 for x, y in points)
+    assert found["final"] == summarize(metrics)["loss"][-1]
+    assert loss_charts({}) is None
+    assert loss_charts(summarize([{"step": 1, "loss": 0.0}])) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.456, "0.46"), (-0.001, "0.00"), (-12.345, "−12.35"), (99.999, "100.0"), (2055.8, "2,056"), (None, "–")],  # noqa: RUF001
+)
+def test_numbers_for_people(value, text):
+    assert number(value) == text
+
+
+def test_intervals_share_their_decimals():
+    assert interval([999.9999, 1000]) == "[1,000, 1,000]"
+    assert interval([0.1, 0.25]) == "[0.10, 0.25]"
+    assert interval(None) == ""
+
+
+def test_durations_for_people():
+    said = [duration(seconds) for seconds in (0.44, 12.2, 59.7, 61, 3600, 7500.0)]
+    assert said == ["0.4 s", "12 s", "1 min 00 s", "1 min 01 s", "1 h 00 min", "2 h 05 min"]
+    assert duration("unknown") == "unknown"
+
+
+def test_the_file_is_written_and_not_too_large(payload, tmp_path):
+    write_page(tmp_path / "report.html", payload)
+    assert 50_000 < (tmp_path / "report.html").stat().st_size < 1_000_000

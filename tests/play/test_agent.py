@@ -1,0 +1,170 @@
+"""A trained agent from its run directory: in single and vector environments, known, unknown and unreadable."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from tiny import trained
+
+from generalist.agent.config import DecodeConfig
+from generalist.envs.files import read_json, write_json
+from generalist.envs.table import find_task
+from generalist.play.agent import Agent
+from generalist.train.checkpoint import CheckpointError
+
+
+@pytest.fixture(scope="module")
+def agent() -> Agent:
+    return Agent.load(trained())
+
+
+class Seen(gym.Env):
+    """Shows a random member of the space that it is given."""
+
+    action_space = gym.spaces.Discrete(3)
+
+    def __init__(self, space: gym.Space):
+        self.observation_space = space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action):
+        return self.observation_space.sample(), 0.0, False, False, {}
+
+
+def test_five_lines_are_enough(agent):
+    env = gym.make("CartPole-v1")
+    policy = agent.policy(env)
+    observation, _ = env.reset(seed=0)
+    action = policy(observation)
+    observation, *_ = env.step(action)
+    assert env.action_space.contains(policy(observation))
+    assert policy.policy.source == 0
+
+
+def test_a_vector_environment_gets_the_actions_of_single_ones(agent):
+    """Three environments at once, over the end of an episode, equal three played alone."""
+    envs = gym.make_vec("FrozenLake8x8-v1", num_envs=3, vectorization_mode="sync")
+    policy = agent.policy(envs)
+    seen, _ = envs.reset(seed=[1, 2, 3])
+    shown, taken = [], []
+    for _ in range(4):
+        actions = policy(seen)
+        assert envs.action_space.contains(actions)
+        shown.append(seen)
+        taken.append(actions)
+        seen, *_ = envs.step(actions)
+    single = agent.policy("FrozenLake8x8-v1")
+    assert single.policy.source == 1
+    for index in range(3):
+        single.reset()
+        assert [single(one[index]) for one in shown] == [one[index] for one in taken]
+    envs.close()
+
+
+def test_reset_forgets_the_named_slots(agent):
+    envs = gym.make_vec("FrozenLake8x8-v1", num_envs=3, vectorization_mode="sync")
+    policy = agent.policy(envs)
+    seen, _ = envs.reset(seed=0)
+    policy(seen)
+    for where in (1, [1], np.array([False, True, False])):
+        policy.policy.timestep[:] = 5
+        policy.reset(where)
+        assert policy.policy.timestep.tolist() == [5, 0, 5]
+    envs.close()
+
+
+def test_episodes_are_drawn_anew_after_each_reset(agent):
+    """Without a rollout that gives seeds, sampled episodes still differ; the likeliest action is always the same."""
+    for decode, differ in ((DecodeConfig(), False), (DecodeConfig(discrete="sample", temperature=1000.0), True)):
+        policy = Agent.load(trained(), decode=decode).policy("FrozenLake8x8-v1", slots=2)
+        actions = []
+        for _ in range(10):
+            policy.reset()
+            actions.append([int(action) for action in policy.policy.act([0, 0], [0, 1])])
+        assert (len({tuple(pair) for pair in actions}) > 1) == differ
+        assert any(one != other for one, other in actions) == differ
+
+
+def test_an_environment_is_known_by_its_id_or_by_its_spaces(agent):
+    assert agent.layout("CartPole-v1")[1] == 0
+    assert agent.layout(find_task("FrozenLake8x8-v1"))[1] == 1
+    unnamed = gym.make("CartPole-v1").unwrapped
+    unnamed.spec = None
+    assert agent.layout(unnamed)[1] == 0
+    first = agent.run.layouts["CartPole-v1"]
+    twins = replace(agent, run=replace(agent.run, layouts={"a": first, "CartPole-v1": first}))
+    assert twins.layout(gym.make("CartPole-v1"))[1] == 1
+    assert twins.layout(unnamed)[1] == -1, "which of two tasks with the same spaces it is, nobody can say"
+    other = gym.wrappers.TransformObservation(
+        gym.make("CartPole-v1"), lambda seen: seen[:2], gym.spaces.Box(-9, 9, (2,))
+    )
+    assert agent.layout(other)[1] == -1
+    with pytest.raises(ValueError, match="was not trained on 'Acrobot-v1'; it knows CartPole-v1"):
+        agent.layout("Acrobot-v1")
+
+
+def test_an_unknown_environment_is_played_without_a_source(agent):
+    env = Seen(gym.spaces.Box(-1, 1, (2,), np.float32))
+    policy = agent.policy(env)
+    assert policy.policy.source == -1
+    observation, _ = env.reset(seed=0)
+    assert env.action_space.contains(policy(observation))
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (gym.spaces.Box(-1, 1, (9,), np.float32), "vectors of length 9, this agent reads 4"),
+        (gym.spaces.Box(0, 255, (32, 32, 3), np.uint8), r"patches of \(16, 3\), this agent reads \(0, 3\)"),
+        (gym.spaces.MultiDiscrete([3] * 40), "timesteps of tokens 41, this agent reads 32"),
+    ],
+)
+def test_an_environment_that_it_cannot_read_is_refused(agent, space, message):
+    with pytest.raises(ValueError, match=message):
+        agent.policy(Seen(space))
+
+
+def copied(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained(), tmp_path / "run"))
+
+
+def test_another_vocabulary_version_is_refused(tmp_path):
+    run = copied(tmp_path)
+    stored = read_json(run / "config.json", "")
+    stored["config"]["vocabulary"]["version"] = 99
+    write_json(run / "config.json", stored)
+    with pytest.raises(CheckpointError, match="vocabulary version 99, this version of generalist has 2"):
+        Agent.load(run)
+
+
+def test_another_vocabulary_than_the_checkpoint_s_is_refused(tmp_path):
+    run = copied(tmp_path)
+    stored = read_json(run / "config.json", "")
+    stored["config"]["vocabulary"]["bins"] = 64
+    write_json(run / "config.json", stored)
+    with pytest.raises(CheckpointError, match=r"vocabulary is .*'bins': 32.* in the checkpoint, .*'bins': 64"):
+        Agent.load(run)
+
+
+def test_what_is_missing_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="is not a run directory"):
+        Agent.load(tmp_path)
+    run = copied(tmp_path)
+    with pytest.raises(CheckpointError, match="4: cannot be read"):
+        Agent.load(run, step=4)
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
+        Agent.load(run)
+
+
+def test_an_older_checkpoint_can_be_loaded(agent):
+    older = Agent.load(trained(), step=3)
+    assert older.step == 3
+    one, other = (np.asarray(one.state["tokens"]["rows"][...]) for one in (agent, older))
+    assert np.abs(one - other).max() > 0

@@ -1,0 +1,201 @@
+"""The agent as a policy plays what a full forward pass over the whole episode would, whatever happens beside it."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from tiny import compilations
+from token_examples import (
+    CONFIG,
+    OPTIONS,
+    SPACES,
+    VOCABULARY,
+    batch,
+    hidden,
+    network,
+    padded,
+    stacked,
+    steps,
+)
+
+from generalist.agent.acting import make_act, make_prefill
+from generalist.agent.config import DecodeConfig
+from generalist.demonstrations.episode import Episode, EpisodeMetadata
+from generalist.play.policy import AgentPolicy, Player, stack_observations
+from generalist.tokenizers.layout import Layout, LayoutOptions
+from generalist.tokenizers.sequence import Kind, TokenSequence
+
+GREEDY = DecodeConfig(continuous="mode")
+CASES = [
+    ("tokens", {}),
+    ("vector", {"past_actions": "hidden", "context": 2}),
+    ("discrete", {"past_actions": "hidden", "separator": False}),
+    ("vector", {"past_actions": "hidden", "actions": "parallel", "context": 2}),
+    ("discrete", {"past_actions": "hidden", "actions": "parallel"}),
+    ("patches", {"max_text_tokens": 5, "predict_text": False}),
+    ("conv", {"max_text_tokens": 5, "predict_text": False, "past_actions": "hidden"}),
+]
+PLAYED = 5
+"""Timesteps of each episode that is compared."""
+
+
+def layout_of(name: str, options: dict) -> Layout:
+    chosen = LayoutOptions(**OPTIONS[name] | options)
+    return Layout.from_spaces(*SPACES[name], vocabulary=VOCABULARY, options=chosen)
+
+
+def player(name: str, decode: DecodeConfig = GREEDY) -> Player:
+    graphdef, state = nnx.split(network(name))
+    return Player(CONFIG, network(name).sizes, state, make_act(graphdef, VOCABULARY, decode), make_prefill(graphdef))
+
+
+def demonstration(name: str, count: int, seed: int) -> Episode:
+    observations, actions = steps(name, count + 1, seed)
+    metadata = EpisodeMetadata(task_id="x", seed=0, episode_return=0.0, success=None, expert="x", noise=0.0)
+    return Episode(
+        observations=stacked(observations),
+        actions=stacked(actions[:-1]),
+        rewards=np.zeros(count, np.float32),
+        terminated=True,
+        truncated=False,
+        metadata=metadata,
+    )
+
+
+def in_turns(policy: AgentPolicy, episodes: dict[int, list]) -> dict[int, list]:
+    """Play episodes, of which later ones start later and so take turns that change in size; actions by episode."""
+    actions: dict[int, list] = {number: [] for number in episodes}
+    slots: dict[int, int] = {}
+    waiting, free = list(episodes), list(range(policy.slots))
+    while waiting or slots:
+        if waiting and free:
+            slot = free.pop()
+            slots[slot] = policy._episodes[slot].seed = waiting.pop(0)
+            policy.reset(slot)
+        active = sorted(slots)
+        given = [episodes[slots[slot]][len(actions[slots[slot]])] for slot in active]
+        for slot, action in zip(active, policy.act(given, active), strict=True):
+            number = slots[slot]
+            actions[number].append(action)
+            if len(actions[number]) == len(episodes[number]):
+                del slots[slot]
+                free.append(slot)
+    return actions
+
+
+def whole(layout: Layout, observations: list, actions: list, prompt: Episode | None, shown: int) -> TokenSequence:
+    """The episode after its prompt as one sequence, as in training."""
+    if prompt is not None:
+        earlier = [stack_row(prompt.observations, i) for i in range(shown)]
+        observations = earlier + observations
+        actions = [stack_row(prompt.actions, i) for i in range(shown)] + actions
+    return layout.encode(
+        stack_observations(layout.observation_space, observations),
+        stack_observations(layout.action_space, actions),
+        timesteps=np.arange(len(observations)),
+        segments=np.ones(len(observations), int),
+        source=0,
+    )
+
+
+def stack_row(tree, index: int):
+    if isinstance(tree, dict):
+        return {key: stack_row(value, index) for key, value in tree.items()}
+    return tree[index]
+
+
+def greedy(name: str, layout: Layout, sequence: TokenSequence, length: int = 64) -> np.ndarray:
+    """The likeliest legal id at every action position of a sequence, by one full forward pass [n, A]."""
+    states = hidden(network(name), batch(padded(sequence, length)))[0, : len(sequence)]
+    logits = states @ np.asarray(network(name).tokens.rows[...])[: VOCABULARY.size].T
+    predicting = np.flatnonzero(sequence.loss_mask)
+    assert len(predicting) % layout.action_tokens == 0
+    assert (sequence.kind[predicting[:: layout.action_tokens]] != Kind.ACTION).all()
+    found = []
+    for i, position in enumerate(predicting):
+        start, stop = layout.action_ranges[i % layout.action_tokens]
+        found.append(start + logits[position, start:stop].argmax())
+    return np.reshape(found, (-1, layout.action_tokens))
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_a_policy_decides_as_a_full_forward_pass_would(name, options):
+    """Four episodes in three slots: texts of different lengths, starts at different times, a slot used again."""
+    layout = layout_of(name, options)
+    policy = AgentPolicy(player(name), layout, 0, slots=3)
+    policy.attach([SimpleNamespace(seed=0) for _ in range(3)])
+    episodes = {number: steps(name, PLAYED, seed=number)[0] for number in range(4)}
+    in_turns(policy, {0: episodes[0][:1]})
+    with compilations() as compiled:
+        played = in_turns(policy, episodes)
+    assert compiled == []
+    for number, actions in played.items():
+        assert all(layout.action_space.contains(action) for action in actions)
+        sequence = whole(layout, episodes[number], actions, None, 0)
+        ids = layout.encode_actions(stack_observations(layout.action_space, actions))
+        assert (greedy(name, layout, sequence) == ids).all()
+
+
+def test_a_prompt_is_read_first_and_nothing_compiles_again():
+    """Prompts of two lengths; the longer one is cut at half the window."""
+    layout = layout_of("discrete", {})
+    prompts = [demonstration("discrete", 3, seed=50), demonstration("discrete", 20, seed=51)]
+    policy = AgentPolicy(player("discrete"), layout, 0, slots=2, prompts=prompts)
+    policy.attach([SimpleNamespace(seed=0) for _ in range(2)])
+    shown = [3, CONFIG.window // 2 // layout.max_tokens]
+    assert [len(prompt) // layout.max_tokens for prompt in policy.prompts] == shown
+    episodes = {number: steps("discrete", PLAYED, seed=number)[0] for number in range(4)}
+    in_turns(policy, {0: episodes[0][:1]})
+    with compilations() as compiled:
+        played = in_turns(policy, episodes)
+    assert compiled == []
+    different = 0
+    for number, actions in played.items():
+        which = number % 2
+        sequence = whole(layout, episodes[number], actions, prompts[which], shown[which])
+        ids = layout.encode_actions(stack_observations(layout.action_space, actions))
+        assert (greedy("discrete", layout, sequence)[shown[which] :] == ids).all()
+        alone = whole(layout, episodes[number], actions, None, 0)
+        different += (greedy("discrete", layout, alone) != ids).any()
+    assert different, "without its prompt an episode would be played differently"
+
+
+def test_a_layout_of_limited_context_gets_no_prompt_and_a_small_cache():
+    layout = layout_of("vector", {"context": 2})
+    policy = AgentPolicy(player("vector"), layout, 0, slots=2, prompts=[demonstration("vector", 20, seed=50)])
+    assert policy.prompts == []
+    assert policy.cache.marks.segment.shape[1] < CONFIG.window
+
+
+def test_sampled_actions_do_not_depend_on_the_number_of_slots():
+    """The same episodes, one at a time and three at a time."""
+    layout = layout_of("discrete", {})
+    decode = replace(GREEDY, discrete="sample", temperature=20.0)
+    episodes = {number: steps("discrete", PLAYED, seed=number)[0] for number in range(4)}
+    found = []
+    for slots in (1, 3):
+        policy = AgentPolicy(player("discrete", decode), layout, 0, slots=slots)
+        policy.attach([SimpleNamespace(seed=0) for _ in range(slots)])
+        found.append(in_turns(policy, episodes))
+    assert jax.tree.map(np.array_equal, found[0], found[1]) == jax.tree.map(lambda _: True, found[0])
+    assert len({str(actions) for actions in found[0].values()}) > 1
+
+
+def test_every_step_is_drawn_anew():
+    """At this temperature all logits are equal, so that only the key of a step can make actions differ."""
+    policy = AgentPolicy(
+        player("discrete", replace(GREEDY, discrete="sample", temperature=1e9)), layout_of("discrete", {}), 0, slots=1
+    )
+    policy.reset(0)
+    assert len({str(policy.act([3], [0])) for _ in range(10)}) > 1
+
+
+def test_observations_are_stacked_leaf_by_leaf():
+    space = SPACES["patches"][0]
+    observations = [space.sample() for _ in range(3)]
+    found = stack_observations(space, observations)
+    assert found["image"].shape == (3, 8, 16, 3)
+    assert list(found["mission"]) == [one["mission"] for one in observations]
