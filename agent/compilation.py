@@ -6,13 +6,14 @@ removing the folder is always safe.
 """
 
 import hashlib
-import os
 import platform
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import jax
+
+from generalist.envs.files import user_cache
 
 SECONDS = 0.1
 """What compiles faster is not stored."""
@@ -50,10 +51,7 @@ def cache_folder() -> Path:
     One for each kind of processor, because code that was compiled for another one may be illegal on this one, and home
     folders are shared between machines.
     """
-    # A relative XDG_CACHE_HOME is invalid and to be ignored (XDG Base Directory Specification).
-    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    home = given if given.is_absolute() else Path.home() / ".cache"
-    return home / "generalist" / "jax" / hashlib.sha256(processor().encode()).hexdigest()[:16]
+    return user_cache() / "jax" / hashlib.sha256(processor().encode()).hexdigest()[:16]
 
 
 def processor() -> str:

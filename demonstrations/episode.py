@@ -1,4 +1,4 @@
-"""Recorded experience as arrays: one episode, and the steps of many episodes end to end."""
+"""Recorded experience as arrays: one episode."""
 
 from __future__ import annotations
 
@@ -51,20 +51,3 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.rewards)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steps:
-    """The steps of several episodes end to end, without their final observations.
-
-    Args:
-        observations, actions: nested as in the spaces, every leaf with leading axis [total].
-        episode_starts: int64[E + 1]; steps `episode_starts[i]:episode_starts[i + 1]` are episode i.
-    """
-
-    observations: Any
-    actions: Any
-    episode_starts: np.ndarray
-
-    def __len__(self) -> int:
-        return int(self.episode_starts[-1])

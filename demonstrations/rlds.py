@@ -104,6 +104,10 @@ class Record:
         data = np.frombuffer(bytearray().join(rows), _dtype(space))
         return data.reshape(count, *_shape(space))
 
+    def rewards(self, count: int) -> np.ndarray:
+        """float32[count]: the first rewards."""
+        return np.frombuffer(bytearray().join(self._bytes("steps/reward")[:count]), np.float32)
+
     def episode(self, observation_space: gym.Space, action_space: gym.Space) -> Episode:
         steps = len(self)
         observations = (self.leaf("observation", path, s, steps + 1) for path, s in space_leaves(observation_space))
@@ -111,7 +115,7 @@ class Record:
         return Episode(
             observations=build_value(observation_space, observations),
             actions=build_value(action_space, actions),
-            rewards=np.frombuffer(bytearray().join(self._bytes("steps/reward")[:steps]), np.float32),
+            rewards=self.rewards(steps),
             terminated=bool(self._integers("steps/is_terminal")[-1]),
             truncated=bool(self._integers("truncated")[0]),
             metadata=self.metadata(),

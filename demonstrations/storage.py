@@ -5,6 +5,8 @@ DATA/<name>/1.0.0/collection.json                           what was asked for: 
                  /<name>-train.array_record-00000-of-00004  the episodes (see `generalist.demonstrations.rlds`)
                  /dataset_info.json, features.json          for `tfds.builder_from_directory`
                  /index.json                                length, return and success of each; written last
+                 /steps.columns                             the steps again, for random access (see `columns`); made
+                                                            when the shards are complete, or when it is missing
 """
 
 from __future__ import annotations
@@ -21,11 +23,14 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from generalist.demonstrations.episode import Episode, EpisodeMetadata, Steps
+from generalist.demonstrations.columns import Columns
+from generalist.demonstrations.columns_writer import Piece
+from generalist.demonstrations.episode import Episode, EpisodeMetadata
+from generalist.demonstrations.make_columns import SUFFIX, fingerprint, kept_columns
 from generalist.demonstrations.rlds import Record, rlds_features
 from generalist.demonstrations.shards import SPLIT, open_shard, read_records, shard_path
 from generalist.envs.files import read_json, write_json
-from generalist.envs.spaces import build_value, is_text, space_from_json, space_leaves, space_to_json
+from generalist.envs.spaces import space_from_json, space_leaves, space_to_json
 
 VERSION = "1.0.0"
 COLLECTION = "collection.json"
@@ -34,13 +39,16 @@ INDEX = "index.json"
 ShardIndex = list[tuple[int, EpisodeMetadata]]
 """(length, metadata) of every episode of a shard, in its order."""
 
-READ_TOGETHER = 32
-"""Episodes in memory at a time while all are read."""
+STEPS = f"steps{SUFFIX}"
+READ_TOGETHER, READ_BYTES = 32, 1 << 18
+"""So many episodes of a shard are read at a time, or fewer, of about so many bytes in the file."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Demonstrations:
     """The episodes of one task, opened for reading; every shard was checked. Can be sent to other processes.
+
+    Whole episodes come from the shards, one at a time; steps anywhere from `columns`.
 
     Args:
         folder: DATA/<name>/1.0.0.
@@ -60,7 +68,6 @@ class Demonstrations:
     successes: tuple[bool | None, ...]
     settings: dict[str, Any]
     _shard_starts: np.ndarray = field(repr=False)
-    _readers: dict[tuple[int, int], Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> Demonstrations:
@@ -76,10 +83,8 @@ class Demonstrations:
         index = read_json(folder / INDEX, "the collection is unfinished: run the same collection again to finish it")
         spaces = read_spaces(folder)
         shard_lengths = index["shard_lengths"]
-        readers = {
-            (os.getpid(), shard): open_shard(shard_path(folder, shard, len(shard_lengths)), length)
-            for shard, length in enumerate(shard_lengths)
-        }
+        for shard, length in enumerate(shard_lengths):
+            open_shard(shard_path(folder, shard, len(shard_lengths)), length).close()
         return cls(
             folder=folder,
             task_id=settings["task"],
@@ -90,7 +95,6 @@ class Demonstrations:
             successes=tuple(index["successes"]),
             settings=settings,
             _shard_starts=np.cumsum([0, *shard_lengths]),
-            _readers=readers,
         )
 
     def __reduce__(self):
@@ -107,26 +111,36 @@ class Demonstrations:
         with _naming(path):
             return record.episode(self.observation_space, self.action_space)
 
-    def load_steps(self, episodes: Sequence[int] | np.ndarray | None = None) -> Steps:
-        """All steps of these episodes (None: all), in the order given, as arrays in memory.
+    def columns(self, *, quiet: bool = False) -> Columns:
+        """The steps of all episodes, end to end, by random access and not in memory.
 
-        Repeated strings of text leaves share one object. Raises as `episode` does.
+        They are made on first use where collecting or importing did not; see `generalist.demonstrations.make_columns`.
+
+        Args:
+            quiet: show no progress where they are made.
+
+        Raises:
+            ValueError: they, or a shard they are made from, are damaged (named). OSError: there is no room for them.
         """
-        chosen = np.arange(len(self)) if episodes is None else np.asarray(episodes, np.int64)
-        starts = np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64)
+        spaces = self.observation_space, self.action_space
+        made_from = fingerprint(*self._identity())
+        return kept_columns(self.folder / STEPS, *spaces, self.lengths, self._pieces, made_from=made_from, quiet=quiet)
+
+    def _identity(self) -> Iterator[bytes]:
+        for name in (COLLECTION, SPACES, INDEX):
+            yield (self.folder / name).read_bytes()
+        for shard in range(len(self._shard_starts) - 1):
+            yield str(shard_path(self.folder, shard, len(self._shard_starts) - 1).stat().st_size).encode()
+
+    def _pieces(self) -> Iterator[Piece]:
+        """Every episode as rows of its leaves, without the final observation."""
         parts = {"observation": self.observation_space, "action": self.action_space}
         leaves = [(part, path, leaf) for part, space in parts.items() for path, leaf in space_leaves(space)]
-        arrays = [_empty(leaf, starts[-1]) for _, _, leaf in leaves]
-        strings: dict[str, str] = {}
-        for position, path, record in self._records(chosen):
-            begin, end = starts[position], starts[position + 1]
+        for number, path, record in self._records(np.arange(len(self))):
+            steps = int(self.lengths[number])
             with _naming(path):
-                for (part, where, leaf), array in zip(leaves, arrays, strict=True):
-                    rows = record.leaf(part, where, leaf, end - begin)
-                    array[begin:end] = [strings.setdefault(row, row) for row in rows] if is_text(leaf) else rows
-        values = iter(arrays)
-        observations, actions = (build_value(space, values) for space in parts.values())
-        return Steps(observations=observations, actions=actions, episode_starts=starts)
+                rows = [record.leaf(part, where, leaf, steps) for part, where, leaf in leaves]
+                yield number, rows, record.rewards(steps)
 
     def _records(self, episodes: Sequence[int] | np.ndarray) -> Iterator[tuple[int, Path, Record]]:
         """(position in `episodes`, shard file, record) of each, shard by shard."""
@@ -135,19 +149,11 @@ class Demonstrations:
         for shard in np.unique(shards):
             path = shard_path(self.folder, shard, len(self._shard_starts) - 1)
             positions = np.flatnonzero(shards == shard)
-            for start in range(0, len(positions), READ_TOGETHER):
-                together = positions[start : start + READ_TOGETHER]
-                local = (episodes[together] - self._shard_starts[shard]).tolist()
-                for position, data in zip(together, read_records(self._reader(shard), path, local), strict=True):
-                    with _naming(path):
-                        record = Record(data)
-                    yield int(position), path, record
-
-    def _reader(self, shard: int) -> Any:
-        key = (os.getpid(), int(shard))  # readers hold threads and do not survive a fork
-        if key not in self._readers:
-            self._readers[key] = open_shard(shard_path(self.folder, key[1], len(self._shard_starts) - 1))
-        return self._readers[key]
+            local = (episodes[positions] - self._shard_starts[shard]).tolist()
+            for position, data in zip(positions, _read(path, local), strict=True):
+                with _naming(path):
+                    record = Record(data)
+                yield int(position), path, record
 
 
 def dataset_folder(data: str | os.PathLike, task_id: str) -> Path:
@@ -159,12 +165,20 @@ def dataset_folder(data: str | os.PathLike, task_id: str) -> Path:
 
 def read_shard_index(path: Path) -> ShardIndex:
     """(length, metadata) of every episode of a shard. Raises ValueError naming the file if it is damaged."""
+    return [index_entry(data, path) for data in _read(path)]
+
+
+def _read(path: Path, records: Sequence[int] | None = None) -> Iterator[bytes]:
+    """These records of a shard (None: all), few of them in memory at a time."""
     reader = open_shard(path)
-    index = []
-    for start in range(0, reader.num_records(), READ_TOGETHER):
-        for data in read_records(reader, path, list(range(start, min(start + READ_TOGETHER, reader.num_records())))):
-            index.append(index_entry(data, path))
-    return index
+    try:
+        total = reader.num_records()
+        records = range(total) if records is None else records
+        together = max(1, min(READ_TOGETHER, READ_BYTES * total // max(path.stat().st_size, 1)))
+        for start in range(0, len(records), together):
+            yield from read_records(reader, path, list(records[start : start + together]))
+    finally:
+        reader.close()
 
 
 def index_entry(data: bytes, path: Path) -> tuple[int, EpisodeMetadata]:
@@ -175,7 +189,7 @@ def index_entry(data: bytes, path: Path) -> tuple[int, EpisodeMetadata]:
 
 
 def finish_collection(folder: Path, shards: list[ShardIndex]) -> None:
-    """Write the TFDS metadata and the index of a folder whose shards are all there.
+    """Write the TFDS metadata, the index and the columns of a folder whose shards are all there.
 
     Args:
         shards: what `read_shard_index` gives for each shard.
@@ -191,6 +205,7 @@ def finish_collection(folder: Path, shards: list[ShardIndex]) -> None:
         "successes": [metadata.success for _, metadata in episodes],
     }
     write_json(folder / INDEX, index)
+    Demonstrations.open(folder).columns(quiet=True)
 
 
 def read_spaces(folder: Path) -> tuple[gym.Space, gym.Space]:
@@ -223,12 +238,6 @@ def _write_tfds_metadata(folder: Path, shard_lengths: list[int], features: Any, 
         check_data=False,  # its check needs TensorFlow; ours is `Demonstrations.open`
         description=f"Demonstrations of {task_id}, collected by generalist.",
     )
-
-
-def _empty(space: gym.Space, count: int) -> np.ndarray:
-    if is_text(space):
-        return np.empty(count, object)
-    return np.empty((count, *(space.shape or ())), space.dtype)
 
 
 class _naming:  # noqa: N801 (used as a context)

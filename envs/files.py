@@ -9,6 +9,13 @@ TEMPORARY = ".part-"
 """Beginning of the name of a file that is being written."""
 
 
+def user_cache() -> Path:
+    """`generalist` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache): what is made again where it is missing."""
+    # A relative XDG_CACHE_HOME is invalid and to be ignored (XDG Base Directory Specification).
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (given if given.is_absolute() else Path.home() / ".cache") / "generalist"
+
+
 def temporary_path(path: Path) -> Path:
     """Where this process writes a file before it gets its name."""
     return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")

@@ -1,21 +1,11 @@
-"""Jobs in worker processes that die with their parent, run nothing of its `__main__`, and report progress.
+"""Jobs in worker processes (`generalist.envs.child`) that report progress.
 
-Each worker is a fresh interpreter that is sent pickled jobs on its standard input and answers on its standard output.
-It ends as soon as its input is closed, which the operating system does even when the parent is killed with SIGKILL.
 Jobs carry a group: a worker stays with its group, so that what a group needs (imports, experts) is prepared few times.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import pickle
 import queue
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -24,12 +14,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from generalist.envs.child import Child, ParentPipes
+
 Report = Callable[..., None]
 """report(*amounts): called by a job with what it did since its last call; arrives summed, a few times a second."""
 
 REPORT_SECONDS = 0.25
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from generalist.envs.workers import serve; serve()"
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -157,17 +147,7 @@ class _Worker:
 
     def __init__(self, messages: queue.SimpleQueue):
         self.job: Job | None = None
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `stop`)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._output,
-            env=ONE_THREAD | os.environ,
-        )
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError("pipes were asked for")
-        self._to, self._from = self._process.stdin, self._process.stdout
+        self._child = Child("generalist.envs.workers:serve")
         self._thread = threading.Thread(target=self._listen, args=(messages,), daemon=True)
         self._thread.start()
 
@@ -175,71 +155,44 @@ class _Worker:
         """Start a job; None: there is none left for this worker."""
         self.job = job
         if job is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died: `_listen` tells
-                self._to.write(pickle.dumps(job))
-                self._to.flush()
+            self._child.send(job)
 
     def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
+        self._child.stop()
         self._thread.join()
-        with contextlib.suppress(BrokenPipeError):
-            self._to.close()
-        self._from.close()
-        self._output.close()
+        self._child.close()
 
     def exit_status(self) -> str:
-        code = self._process.wait()
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        return self._child.exit_status()
 
     def last_output(self) -> str:
-        self._output.seek(0)
-        return self._output.read()[-4000:].decode(errors="replace")
+        return self._child.last_output()
 
     def _listen(self, messages: queue.SimpleQueue) -> None:
         try:
             while True:
-                messages.put((self, *pickle.load(self._from)))
-        except (EOFError, OSError, pickle.UnpicklingError):
+                messages.put((self, *self._child.receive()))
+        except EOFError:
             messages.put((self, "end", None))
 
 
 def serve() -> None:
     """A worker's main function."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal group; the parent decides
-    jobs_in, answers_out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # what environments print must not mix with the answers
-    jobs: queue.SimpleQueue[Job | Exception] = queue.SimpleQueue()
-    threading.Thread(target=_read_jobs, args=(jobs_in, jobs), daemon=True).start()
+    pipes = ParentPipes()
     while True:
-        _answer(jobs.get(), answers_out)
+        _answer(pipes)
 
 
-def _read_jobs(stream: Any, jobs: queue.SimpleQueue) -> None:
-    while True:
-        try:
-            jobs.put(pickle.load(stream))
-        except EOFError:
-            os._exit(0)  # the parent is gone or done
-        except Exception as error:
-            jobs.put(error)
-
-
-def _answer(job: Job | Exception, stream: Any) -> None:
-    def send(kind: str, content: Any) -> None:
-        stream.write(pickle.dumps((kind, content)))
-        stream.flush()
-
-    report = _Reporter(send)
+def _answer(pipes: ParentPipes) -> None:
+    report = _Reporter(lambda kind, content: pipes.send((kind, content)))
     try:
-        if isinstance(job, Exception):
-            raise job
+        job: Job = pipes.receive()
         result = job.function(job.argument, report)
         report.flush()
-        send("result", result)
+        pipes.send(("result", result))
     except Exception as error:
-        send("error", {"reason": _reason(error), "traceback": traceback.format_exc(), "cause": type(error).__name__})
+        content = {"reason": _reason(error), "traceback": traceback.format_exc(), "cause": type(error).__name__}
+        pipes.send(("error", content))
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from generalist.tokenizers.continuous import ContinuousField, VectorField
 from generalist.tokenizers.discrete import DiscreteField
-from generalist.tokenizers.image import PatchField, WholeImageField
+from generalist.tokenizers.image import PatchField, ShownImages, WholeImageField
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, pick
@@ -126,7 +126,8 @@ def _body(form: Form, observations: Any, n: int) -> tuple[np.ndarray, dict[str, 
     blocks = [np.zeros((n, 0), np.int32)]
     features: dict[str, list[np.ndarray]] = {"patches": [], "images": [], "vectors": []}
     for part, start, stop in form.observation_spans:
-        values = part.encode(_stacked(observations, part.leaf, n))
+        given = pick(observations, part.leaf)
+        values = part.encode(given if isinstance(given, ShownImages) else _stacked(observations, part.leaf, n))
         if isinstance(part, ContinuousField | DiscreteField):
             blocks.append(values)
             continue

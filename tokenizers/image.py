@@ -5,6 +5,7 @@ with bounds 0 and 255 is taken for an image too: give such a space tighter bound
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -144,8 +145,18 @@ def _split(x: np.ndarray, size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class ShownImages:
+    """What `WholeImageField.encode` gave, kept to be encoded later: uint8[n, frames, *image_shape]."""
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class WholeImageField:
     """An image Box as one uint8 image per frame, resized to `image_shape` when it differs."""
+
+    VERSION: ClassVar[int] = 1
+    """Of the resizing; images that were kept by another version are made anew."""
 
     leaf: Leaf
     form: ImageFormat
@@ -155,9 +166,13 @@ class WholeImageField:
     def count(self) -> int:
         return self.form.frames
 
-    def encode(self, values: np.ndarray) -> np.ndarray:
+    def encode(self, values: np.ndarray | ShownImages) -> np.ndarray:
         """[n, *shape] -> uint8[n, frames, *image_shape]; shrinks by area, enlarges bilinearly."""
         height, width, channels = self.image_shape
+        if isinstance(values, ShownImages):
+            if values.values.shape[1:] != (self.form.frames, *self.image_shape):
+                raise ValueError(f"{self.leaf.path}: images of {values.values.shape[1:]} are not {self.image_shape}")
+            return values.values
         x = frames(values, self.form, channels, self.leaf.path)
         if x.shape[2:4] == (height, width):
             return x

@@ -1,5 +1,6 @@
 """What a training job is: sources, batch, prompts, optimizer, mesh and checkpoints, as frozen dataclasses."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -153,9 +154,10 @@ class TrainConfig:
         documents: the corpora of the mixture.
         sequence_length: positions T of a row (1024 in the paper).
         batch_size: rows of one update, over all devices (512 in the paper).
-        data_streams: parts of a batch whose examples are drawn and packed apart from each other. Batches depend on this
-            number and not on the number of processes, each of which makes the streams that its devices need; with fewer
-            streams than processes, several make the same. More streams leave a little more padding.
+        data_streams: parts of a batch whose examples are drawn and packed apart from each other; 0 chooses 4, 2 or 1,
+            the first of which the batch is a multiple. Batches depend on this number and not on the number of processes
+            and workers, each of which makes the streams that its devices need; with fewer streams than processes,
+            several make the same. More streams leave a little more padding.
         accumulation: parts into which an update's rows are split to save memory.
         steps: number of updates.
         return_filter: keep demonstrations with at least this part of the expert's return (0.8 in the paper, sec. 3);
@@ -179,7 +181,7 @@ class TrainConfig:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     sequence_length: int = 1024
     batch_size: int = 512
-    data_streams: int = 1
+    data_streams: int = 0
     accumulation: int = 1
     steps: int = 1_000_000
     return_filter: float = 0.8
@@ -196,7 +198,7 @@ class TrainConfig:
             raise ValueError("a training job needs at least one source")
         if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ValueError(f"each task may be a source once; repeated: {', '.join(repeated)}")
-        counts = ("sequence_length", "batch_size", "data_streams", "accumulation", "steps")
+        counts = ("sequence_length", "batch_size", "accumulation", "steps")
         for name in (*counts, "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
@@ -204,14 +206,21 @@ class TrainConfig:
             raise ValueError(f"loss_chunk must not be negative, got {self.loss_chunk}; 0 computes all logits at once")
         if self.keep_best < 0:
             raise ValueError(f"keep_best must not be negative, got {self.keep_best}; 0 keeps the newest only")
-        for name in ("accumulation", "data_streams"):
-            if self.batch_size % getattr(self, name):
-                raise ValueError(f"batch_size {self.batch_size} must be a multiple of {name} {getattr(self, name)}")
+        if self.data_streams < 0:
+            raise ValueError(f"data_streams must not be negative, got {self.data_streams}; 0 chooses")
+        for name, value in (("accumulation", self.accumulation), ("data_streams", self.streams)):
+            if self.batch_size % value:
+                raise ValueError(f"batch_size {self.batch_size} must be a multiple of {name} {value}")
         if self.agent.window < self.sequence_length:
             raise ValueError(
                 f"agent.window {self.agent.window} is shorter than sequence_length {self.sequence_length}: "
                 "training would see less than it pays for; raise agent.window"
             )
+
+    @property
+    def streams(self) -> int:
+        """Number of streams that `data_streams` stands for."""
+        return self.data_streams or math.gcd(self.batch_size, 4)
 
     @property
     def names(self) -> tuple[str, ...]:

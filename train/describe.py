@@ -25,8 +25,9 @@ from generalist.train.flops import update_flops
 from generalist.train.footprint import Footprint, footprint, with_remat
 from generalist.train.padding import imagined_source, most_text, padding_share
 from generalist.train.placement import Placement, placements
-from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture, token_counts
+from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture
 from generalist.train.step import State, abstract_state
+from generalist.train.step_tokens import token_counts
 
 FIRST_OBSERVATIONS = 8
 """Resets of an environment with text, to see how long its text is."""
@@ -173,7 +174,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         missing=tuple(missing),
         parameters=parameters_by_part(state[0]),
         layers=config.agent.layers,
-        padding=padding_share(sources, weights, capacity, rows=config.batch_size // config.data_streams),
+        padding=padding_share(sources, weights, capacity, rows=config.batch_size // config.streams),
         padding_from={len(tasks): "demonstrations", 0: "horizons"}.get(recorded, "demonstrations and horizons"),
         sequence_length=config.sequence_length,
         batch_size=config.batch_size,
@@ -270,7 +271,7 @@ def _tokens(
         task=source.task,
         weight=source.weight / sum(config.weights),
         tokens=layout.max_tokens,
-        mean_tokens=float(known.step_tokens.mean()),
+        mean_tokens=float(known.step_tokens.mean),
         text=text,
         observation=layout.max_observation_tokens - text,
         separator=int(layout.options.separator),

@@ -31,6 +31,7 @@ def train(
     start: Start | None = None,
     quiet: bool = False,
     profile: int = 0,
+    workers: int | None = None,
     on_start: Callable[[Run], None] | None = None,
     on_checkpoint: Callable[[int, Any], None] | None = None,
 ) -> Run:
@@ -40,6 +41,8 @@ def train(
 
     Args:
         profile: trace this many updates, after some to warm up, into `profile/` of the run directory.
+        workers: processes that make batches, of each process of the run; what is made does not depend on it. None
+            chooses by the machine, see `generalist.train.streams.usual_workers`.
         on_start: called in the first process once the run directory is there, before the first update.
         on_checkpoint: called with (step, state) after each regular checkpoint is started; evaluation during training
             goes here.
@@ -59,8 +62,11 @@ def train(
         on_start(run)
     sizes = input_sizes(config, list(mixture.layouts.values()))
     mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
-    stream = open_stream(config, mixture, mesh)
-    with stop_request() as stop, run.open_checkpoints(writes=True) as checkpoints:
+    with (
+        open_stream(config, mixture, mesh, workers=workers) as stream,
+        stop_request() as stop,
+        run.open_checkpoints(writes=True) as checkpoints,
+    ):
         done = (checkpoints.latest or 0) if start.resume else 0
         check_profile(profile, config.steps - done)
         graphdef, state = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
@@ -77,7 +83,6 @@ def train(
                 number = _updates(config, state, stream, step, checkpoints, log, tracer, stop, done, on_checkpoint)
         finally:
             writer.close()
-            stream.close()
     _tell_damaged(run, mixture, display)
     if stop.received:
         raise _stopped(number, config.steps)

@@ -12,6 +12,7 @@ from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.data import Source, TaskSource
 from generalist.train.documents import DocumentSource
+from generalist.train.step_tokens import StepTokens
 from generalist.train.windows import EpisodeTable
 
 ROWS = 128
@@ -27,10 +28,9 @@ def imagined_source(
     return TaskSource(
         index=index,
         layout=layout,
-        observations=None,
-        actions=None,
+        steps=None,
         table=EpisodeTable(np.arange(count) * horizon, np.full(count, horizon)),
-        step_tokens=np.repeat(tokens, horizon),
+        step_tokens=StepTokens.known(np.repeat(tokens, horizon)),
         sequence_length=config.sequence_length,
         prompt=config.prompt,
         seed=config.seed,
@@ -43,22 +43,21 @@ def most_text(layout: Layout) -> int:
     return layout.max_observation_tokens - observed
 
 
-def step_sizes(source: TaskSource) -> np.ndarray:
-    """int[steps, 5]: tokens, targets, patches, vectors and images of each timestep."""
-    layout = source.layout
-    texts = source.step_tokens - (layout.max_tokens - most_text(layout))
+def step_sizes(source: TaskSource, steps: np.ndarray) -> np.ndarray:
+    """int[n, 5]: tokens, targets, patches, vectors and images of timesteps int[n]."""
+    layout, tokens = source.layout, source.step_tokens.of(steps)
+    texts = tokens - (layout.max_tokens - most_text(layout))
     targets = layout.action_tokens + np.maximum(texts - 1, 0) * layout.options.predict_text
     features = [np.full(len(texts), count) for count in (layout.patch_count, layout.vector_count, layout.image_count)]
-    return np.stack([source.step_tokens, targets, *features], axis=1)
+    return np.stack([tokens, targets, *features], axis=1)
 
 
-def element_sizes(source: Source, step: np.ndarray | None, i: int) -> np.ndarray:
-    """int[5]: tokens, targets, patches, vectors and images of element i; `step` is `step_sizes` of a task's source."""
+def element_sizes(source: Source, i: int) -> np.ndarray:
+    """int[5]: tokens, targets, patches, vectors and images of element i."""
     if isinstance(source, DocumentSource):
         made = source[i]
         return np.asarray([len(made), made.loss_mask.sum(), len(made.patch_at), 0, len(made.image_at)])
-    assert step is not None
-    return step[source.window(i).steps].sum(axis=0)
+    return step_sizes(source, source.window(i).steps).sum(axis=0)
 
 
 def padding_share(
@@ -71,7 +70,6 @@ def padding_share(
         weights: share of examples of each source.
     """
     limit = np.asarray([capacity.tokens, capacity.targets, capacity.patches, capacity.vectors, capacity.images])
-    sizes = [step_sizes(source) if isinstance(source, TaskSource) else None for source in sources]
     rng = np.random.default_rng(0)
     share = np.asarray(weights, float) / np.sum(weights)
     drawn = np.zeros(len(sources), int)
@@ -79,7 +77,7 @@ def padding_share(
     bins = np.zeros((min(rows, ROWS), 5), int)
     while len(full) < batches:
         i = rng.choice(len(sources), p=share)
-        size = element_sizes(sources[i], sizes[i], int(drawn[i]))
+        size = element_sizes(sources[i], int(drawn[i]))
         drawn[i] += 1
         fits = np.asarray((bins + size <= limit).all(axis=1))
         if not fits.any():

@@ -14,13 +14,14 @@ from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.table import find_task
 from generalist.tokenizers.document import DocumentLayout
-from generalist.tokenizers.layout import Layout, LayoutOptions, vector_statistics
+from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
-from generalist.tokenizers.space import pick
 from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, TextTokenizer
 from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
+from generalist.train.shown import shown_steps
+from generalist.train.step_tokens import column_tokens
 from generalist.train.windows import EpisodeTable
 
 
@@ -40,17 +41,6 @@ def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None
             f"an observation of {task} has up to {layout.max_observation_tokens} tokens, agent.local_positions is "
             f"{agent.local_positions}; raise it, or show vectors or images as one token"
         )
-
-
-def token_counts(layout: Layout, observations: Any, steps: int) -> np.ndarray:
-    """int[steps]: how many tokens `layout` makes of each timestep."""
-    hidden = layout.options.past_actions == "hidden" and layout.action_tokens > 0
-    counts = np.full(steps, len(layout.body_kinds) - hidden + max(len(layout.text_leaves) - 1, 0))
-    for leaf in layout.text_leaves:
-        texts, index = np.unique(np.asarray(pick(observations, leaf), str), return_inverse=True)
-        sizes = [min(len(layout.text.encode(text)), layout.options.max_text_tokens) for text in texts]
-        counts += np.asarray(sizes, int)[index.reshape(-1)]
-    return counts
 
 
 @dataclass(frozen=True)
@@ -113,23 +103,22 @@ def _source(config: TrainConfig, index: int, demonstrations: Demonstrations, tex
     kept = None
     if config.return_filter:
         kept = filter_by_return(demonstrations.returns, config.return_filter)
-    steps = demonstrations.load_steps(kept)
-    starts = np.asarray(steps.episode_starts)
+    columns = demonstrations.columns()
+    episodes = np.arange(len(demonstrations)) if kept is None else kept
     layout = Layout.from_spaces(
         demonstrations.observation_space,
         demonstrations.action_space,
         vocabulary=config.vocabulary,
         text=text,
         options=config.sources[index].layout,
-        statistics=vector_statistics(demonstrations.observation_space, steps.observations),
+        statistics=columns.statistics(episodes),
     )
     return TaskSource(
         index=index,
         layout=layout,
-        observations=steps.observations,
-        actions=steps.actions,
-        table=EpisodeTable(starts[:-1], np.diff(starts)),
-        step_tokens=token_counts(layout, steps.observations, int(starts[-1])),
+        steps=shown_steps(demonstrations, columns, layout),
+        table=EpisodeTable(columns.starts[episodes], columns.lengths[episodes]),
+        step_tokens=column_tokens(layout, columns),
         sequence_length=config.sequence_length,
         prompt=config.prompt,
         seed=config.seed,

@@ -87,7 +87,7 @@ def make_step(
             f"batch_size {config.batch_size} must be a multiple of mesh.data x mesh.fsdp x accumulation = {shares}"
         )
     jitted = jit_update(config, graphdef, state, loss)
-    here = rows_here(mesh, config.batch_size, config.data_streams)
+    here = rows_here(mesh, config.batch_size, config.streams)
 
     def step(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
         with use_mesh(mesh):

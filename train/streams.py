@@ -1,22 +1,24 @@
 """The batches of one process, and where they stand: each stream's position is a file of its own in a checkpoint.
 
-So a run goes on with the same batches on another number of processes. `generalist.train.data.batches` makes them.
+So a run goes on with the same batches on another number of processes or workers. `generalist.train.makers` makes them.
 """
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grain
 import jax
 from jax.sharding import Mesh
 
 from generalist.agent.sharding import rows_of_processes
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.train.config import TrainConfig
-from generalist.train.data import batches
+from generalist.train.makers import Ahead, Order, Part, Worker, start_making
+from generalist.train.packing import to_batch
 from generalist.train.sources import Mixture
 
 
@@ -39,29 +41,61 @@ def rows_here(mesh: Mesh, batch_size: int, count: int) -> list[int]:
 class BatchStream(Iterator[TokenBatch]):
     """This process's rows of one batch after the other; Orbax saves and restores where they stand.
 
+    A batch does not depend on who makes it. A context manager: at its end nothing makes batches any more.
+
     Args:
-        batches: of the streams `kept`, in that order.
-        count: streams of all processes.
+        order: sources and sizes; its `positions` name the streams that are kept here, in the order of their rows.
         writes: of the streams kept here, those that this process writes to checkpoints.
+        workers: processes that make them, at most one for each stream; 0 is a thread of this one.
+        ahead: batches that are made ahead; 0 is allowed without workers.
     """
 
-    def __init__(
-        self, batches: grain.IterDataset[TokenBatch], kept: Sequence[int], count: int, writes: Sequence[int]
-    ) -> None:
-        self.kept, self.count, self.writes = tuple(kept), count, frozenset(writes)
-        self._iterator: Any = iter(batches)
+    def __init__(self, order: Order, writes: Sequence[int], *, workers: int = 0, ahead: int = 4) -> None:
+        self.order, self.kept, self.writes, self.ahead = order, tuple(order.positions), frozenset(writes), ahead
+        self._positions = dict(order.positions)
+        self._count = min(workers, len(self.kept))
+        self._workers = self._hired()  # while they import, the caller compiles
+        self._makers: list[Iterator[Part]] = []
+        self._tokens, self._seconds = 0, 0.0
+
+    def _hired(self) -> list[Worker]:
+        return [Worker(f"input worker {number + 1} of {self._count}") for number in range(self._count)]
+
+    def __enter__(self) -> "BatchStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __next__(self) -> TokenBatch:
-        return next(self._iterator)
+        """Raises what a maker raised; `WorkerDied` where a worker was killed."""
+        if not self._makers:
+            order = replace(self.order, positions=dict(self._positions))
+            self._makers = start_making(order, self._workers, self.ahead)
+        parts = [next(self._makers[number % len(self._makers)]) for number in range(len(self.kept))]
+        for part in parts:
+            self._positions[part.stream] = part.position
+            self._tokens, self._seconds = self._tokens + part.tokens, self._seconds + part.seconds
+        return to_batch([part.rows for part in parts], self.order.capacity)
+
+    def tokens_per_second(self) -> float:
+        """What the makers together could have made since this was last asked, or could ever; 0 before any batch."""
+        rate = self._tokens / self._seconds * max(self._count, 1) if self._seconds else 0.0
+        self._tokens, self._seconds = 0, 0.0
+        return rate
 
     def close(self) -> None:
-        """Stop the thread that makes batches ahead."""
-        self._iterator.close()
+        """End every thread and process that makes batches."""
+        for worker in self._workers:
+            worker.close()
+        for maker in self._makers:
+            if isinstance(maker, Ahead):
+                maker.close()
+        self._makers, self._workers = [], []
 
     async def save(self, directory: Any) -> Any:
         """Called by Orbax; the position is taken now and written in the background."""
-        positions = zip(self.kept, self._iterator.get_state()["parents"], strict=True)
-        texts = {self._name(stream): json.dumps(state) for stream, state in positions if stream in self.writes}
+        texts = {self._name(stream): json.dumps({"next": self._positions[stream]}) for stream in self.writes}
         return _write(directory, texts)
 
     async def load(self, directory: Path) -> Any:
@@ -72,11 +106,16 @@ class BatchStream(Iterator[TokenBatch]):
         return self._load(files)
 
     async def _load(self, files: Sequence[Path]) -> None:
-        states = [json.loads(await asyncio.to_thread(file.read_text)) for file in files]
-        self._iterator.set_state({"parents": states})
+        stored = [json.loads(await asyncio.to_thread(file.read_text)) for file in files]
+        if [state for state in stored if set(state) != {"next"}]:
+            raise ValueError("the data position is of another version of generalist, which packed rows otherwise")
+        if self._makers:
+            self.close()
+            self._workers = self._hired()
+        self._positions = {stream: int(state["next"]) for stream, state in zip(self.kept, stored, strict=True)}
 
     def _name(self, stream: int) -> str:
-        return f"stream-{stream:05d}-of-{self.count:05d}.json"
+        return f"stream-{stream:05d}-of-{self.order.of:05d}.json"
 
 
 async def _write(directory: Any, texts: Mapping[str, str]) -> None:
@@ -85,19 +124,32 @@ async def _write(directory: Any, texts: Mapping[str, str]) -> None:
         await asyncio.to_thread((folder / name).write_text, text)
 
 
-def open_stream(config: TrainConfig, mixture: Mixture, mesh: Mesh, *, prefetch: int = 4) -> BatchStream:
-    """The batches of a training job, as far as this process's devices hold them."""
-    needed = streams_of_processes(mesh, config.batch_size, config.data_streams)
+def open_stream(
+    config: TrainConfig, mixture: Mixture, mesh: Mesh, *, workers: int | None = 0, ahead: int = 4
+) -> BatchStream:
+    """The batches of a training job, as far as this process's devices hold them.
+
+    Args:
+        workers: processes that make them; None chooses by the machine, see `usual_workers`.
+    """
+    needed = streams_of_processes(mesh, config.batch_size, config.streams)
     kept = needed[jax.process_index()]
     first = {stream: process for process, streams in reversed(needed.items()) for stream in streams}
-    made = batches(
-        mixture.sources,
-        mixture.weights,
-        mixture.capacity,
-        batch_size=config.batch_size,
-        streams=kept,
-        of=config.data_streams,
-        prefetch=prefetch,
+    order = Order(
+        sources=mixture.sources,
+        weights=mixture.weights,
+        capacity=mixture.capacity,
+        rows=config.batch_size // config.streams,
+        of=config.streams,
+        positions=dict.fromkeys(kept, 0),
     )
     writes = [stream for stream in kept if first[stream] == jax.process_index()]
-    return BatchStream(made, kept, config.data_streams, writes)
+    count = usual_workers() if workers is None else workers
+    return BatchStream(order, writes, workers=count, ahead=ahead)
+
+
+def usual_workers() -> int:
+    """One for each core but one beside an accelerator; none on a CPU, whose cores compute the updates."""
+    if jax.default_backend() == "cpu":
+        return 0
+    return max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 2) - 1)

@@ -4,6 +4,8 @@ Everything is a pure function of a NumPy generator, so that example i of a sourc
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -23,9 +25,20 @@ class EpisodeTable:
         if np.any(self.lengths < 1):
             raise ValueError("every episode needs at least one timestep")
 
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """int64[E]: timesteps up to the end of each episode, these episodes end to end."""
+        return np.cumsum(self.lengths)
+
     @property
     def total(self) -> int:
-        return int(self.lengths.sum())
+        return int(self.ends[-1])
+
+    def draw(self, rng: np.random.Generator, size: int | None = None) -> tuple[Any, Any]:
+        """Episodes and timesteps inside them, every timestep equally likely."""
+        drawn = rng.integers(self.total, size=size)
+        episode = np.searchsorted(self.ends, drawn, side="right")
+        return episode, drawn - (self.ends[episode] - self.lengths[episode])
 
 
 @dataclass(frozen=True)
@@ -45,12 +58,12 @@ def short_windows(table: EpisodeTable, rng: np.random.Generator, *, context: int
 
     Every timestep of the source is equally likely to start a window, up to the last `context - 1` of its episode.
     """
-    ends = np.cumsum(table.lengths)
-    drawn = rng.integers(ends[-1], size=count)
-    episode = np.searchsorted(ends, drawn, side="right")
-    offset = np.minimum(drawn - (ends - table.lengths)[episode], np.maximum(table.lengths[episode] - context, 0))
+    episode, inside = table.draw(rng, count)
+    offset = np.minimum(inside, np.maximum(table.lengths[episode] - context, 0))
+    if context == 1:
+        return Window(table.starts[episode] + offset, np.zeros(count, int), np.arange(1, count + 1))
     length = np.minimum(context, table.lengths[episode])
-    timesteps = np.concatenate([np.arange(n) for n in length]) if context > 1 else np.zeros(count, int)
+    timesteps = np.concatenate([np.arange(n) for n in length])
     first = np.repeat(table.starts[episode] + offset, length)
     return Window(first + timesteps, timesteps, np.repeat(np.arange(1, count + 1), length))
 
@@ -60,7 +73,7 @@ def long_window(table: EpisodeTable, rng: np.random.Generator, *, room: int, pro
 
     The prompt is a stretch of *another* episode of the source, from its end or from anywhere.
     """
-    episode = rng.choice(len(table.lengths), p=table.lengths / table.total)
+    episode, _ = table.draw(rng)
     steps = []
     others = len(table.lengths) - 1
     prompt_room = min(int(room * prompt.share), room - 1)

@@ -11,7 +11,7 @@ from generalist.agent.network import parameter_count
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.configs import smoke
 from generalist.demonstrations.collect import collect
-from generalist.envs import task as tasks
+from generalist.envs import table
 from generalist.envs.table import find_task
 from generalist.envs.task import MissingExtra
 from generalist.train import describe as module
@@ -69,7 +69,7 @@ def without(monkeypatch, *ids):
         raise MissingExtra("babyai", ModuleNotFoundError("No module named 'minigrid'"))
 
     def find(id):
-        task = tasks.find_task(id)
+        task = table.find_task(id)
         return replace(task, make=missing) if id in ids else task
 
     monkeypatch.setattr(module, "find_task", find)

@@ -1,0 +1,125 @@
+"""A fresh interpreter that is sent pickled things on its standard input and answers on its standard output.
+
+It runs nothing of the parent's `__main__`, and ends as soon as its input is closed, which the operating system does
+even when the parent is killed with SIGKILL. What it prints is kept, and told when it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from typing import Any
+
+START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import {function}; {function}()"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class Child:
+    """The parent's side.
+
+    Args:
+        main: "module:function", which is called without arguments and uses `parent_pipes`.
+        environment: variables besides this process's own.
+    """
+
+    def __init__(self, main: str, environment: dict[str, str] | None = None):
+        module, _, function = main.partition(":")
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `stop`)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", START.format(module=module, function=function), json.dumps(sys.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._output,
+            env=ONE_THREAD | os.environ | (environment or {}),
+        )
+        if self._process.stdin is None or self._process.stdout is None:
+            raise AssertionError("pipes were asked for")
+        self._to, self._from = self._process.stdin, self._process.stdout
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, content: Any) -> None:
+        """Nothing happens if it has died: `receive` tells."""
+        with contextlib.suppress(BrokenPipeError):
+            self._to.write(pickle.dumps(content))
+            self._to.flush()
+
+    def receive(self) -> Any:
+        """What it sent next; waits for it. Raises EOFError: it died, or was stopped."""
+        try:
+            return pickle.load(self._from)
+        except (EOFError, OSError, ValueError, pickle.UnpicklingError) as cause:
+            raise EOFError from cause
+
+    def stop(self) -> None:
+        """Kill it, if it has not ended, and give up its pipes; nobody may be waiting in `receive` after that."""
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._to.close()
+
+    def close(self) -> None:
+        """After `stop`, when nobody waits in `receive` any more."""
+        self._from.close()
+        self._output.close()
+
+    def exit_status(self) -> str:
+        """How it ended; waits for that."""
+        code = self._process.wait()
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+
+    def last_output(self) -> str:
+        """The end of what it printed."""
+        self._output.seek(0)
+        return self._output.read()[-4000:].decode(errors="replace")
+
+
+class ParentPipes:
+    """The child's side, to be made once and before anything is printed.
+
+    Signals that reach the whole terminal group or job are the parent's business and are ignored.
+    """
+
+    def __init__(self) -> None:
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, signal.SIG_IGN)
+        incoming, self._answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(2, 1)  # what is printed must not mix with the answers
+        self._contents: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(incoming,), daemon=True).start()
+
+    def receive(self) -> Any:
+        """What the parent sent next; waits for it. Raises what unpickling it raised."""
+        content = self._contents.get()
+        if isinstance(content, _Unreadable):
+            raise content.error
+        return content
+
+    def send(self, content: Any) -> None:
+        pickle.dump(content, self._answers, protocol=pickle.HIGHEST_PROTOCOL)
+        self._answers.flush()
+
+    def _read(self, stream: Any) -> None:
+        while True:
+            try:
+                self._contents.put(pickle.load(stream))
+            except EOFError:
+                os._exit(0)  # the parent is gone or done
+            except Exception as error:
+                self._contents.put(_Unreadable(error))
+
+
+class _Unreadable:
+    def __init__(self, error: Exception):
+        self.error = error

@@ -1,0 +1,1 @@
+from corridor import broken_corridor, corridor  # noqa: F401 (fixtures)
