@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import string
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -60,6 +60,15 @@ def build_value(space: gym.Space, leaf_values: Iterator[Any]) -> Any:
     if isinstance(space, spaces.Tuple):
         return tuple(build_value(child, leaf_values) for child in space.spaces)
     return next(leaf_values)
+
+
+def take(tree: Any, index: Any) -> Any:
+    """Row or rows `index` of every leaf of nested dicts and tuples."""
+    if isinstance(tree, Mapping):
+        return {key: take(value, index) for key, value in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(take(value, index) for value in tree)
+    return np.asarray(tree)[index]
 
 
 def map_leaves(function: Callable[..., Any], space: gym.Space, *values: Any) -> Any:

@@ -10,11 +10,11 @@ from generalist.agent.acting import ActionSpec
 from generalist.agent.cache import empty_cache
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.demonstrations.episode import Episode
+from generalist.envs.spaces import take
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Capacity, Kind, TokenBatch, TokenSequence
 from generalist.tokenizers.sequence import shapes as sequence_shapes
 from generalist.tokenizers.space import assemble, leaves, pick
-from generalist.train.data import take
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,8 @@ def packed_rows(
 ) -> PackedRows:
     """An endless stream of batches of `rows` rows: every `of`-th example of each source, from number `stream` on.
 
-    Whoever makes a stream makes the same rows, and no two of the `of` streams have an example in common.
+    Whoever makes a stream makes the same rows, and no two of the `of` streams have an example in common. Each begins
+    with another source, so that their rows of one batch are not all of the same ones.
 
     Args:
         weights: share of examples of each source.
@@ -138,5 +139,7 @@ def packed_rows(
     def examples(source: Source) -> grain.MapDataset:
         return grain.MapDataset.range(stream, 1 << 40, of).map(source.__getitem__)
 
-    mixed = grain.MapDataset.mix([examples(source) for source in sources], weights=list(weights))
+    first = stream * len(sources) // of
+    turned = [*sources[first:], *sources[:first]], [*weights[first:], *weights[:first]]
+    mixed = grain.MapDataset.mix([examples(source) for source in turned[0]], weights=turned[1])
     return PackedRows(mixed, capacity, rows, position)

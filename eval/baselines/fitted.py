@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KDTree
 
+from generalist.envs.spaces import is_text, space_leaves, take
 from generalist.eval.baselines.actions import ActionColumns, Columns, action_columns
 from generalist.eval.baselines.features import Features, fit_features
 
@@ -47,6 +48,12 @@ class FittedPolicy:
         return self.columns.decode(self.predict(self.encode.listed(observations)))
 
 
+def most_steps(observation_space: gym.Space) -> int:
+    """More steps than this a fit does not look at: what it is given may be drawn from the demonstrations."""
+    values = sum(int(np.prod(leaf.shape or ())) for _, leaf in space_leaves(observation_space) if not is_text(leaf))
+    return min(FIT_STEPS, max(1, FIT_VALUES // max(values, 1)))
+
+
 def _fit(
     observation_space: gym.Space,
     action_space: gym.Space,
@@ -59,10 +66,10 @@ def _fit(
     shown = columns.encode(actions)
     encode = fit_features(observation_space, observations)
     total = len(shown.numbers)
-    width = encode.listed([_row(observations, 0)]).shape[1]
+    width = encode.listed([take(observations, 0)]).shape[1]
     steps = min(total, FIT_STEPS, max(1, FIT_VALUES // width))
     rows = np.sort(np.random.default_rng(seed).choice(total, steps, replace=False))
-    x = encode.stacked(_row(observations, rows))
+    x = encode.stacked(take(observations, rows))
     distinct, repeats = _distinct_features(x)
     inside = fit(x[:, distinct], repeats, shown[rows], columns)
     return FittedPolicy(encode, columns, lambda given: inside(given[:, distinct]), steps, width)
@@ -80,24 +87,13 @@ def _distinct_features(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array([same[0] for same in found.values()]), np.array([len(same) for same in found.values()])
 
 
-def _row(tree: Any, rows: Any) -> Any:
-    """Row or rows of every leaf of a tree."""
-    if isinstance(tree, dict):
-        return {key: _row(value, rows) for key, value in tree.items()}
-    if isinstance(tree, tuple):
-        return tuple(_row(value, rows) for value in tree)
-    if isinstance(tree, list):
-        return [tree[row] for row in rows] if isinstance(rows, np.ndarray) else tree[rows]
-    return tree[rows]
-
-
 def fit_linear(
     observation_space: gym.Space, action_space: gym.Space, observations: Any, actions: Any, *, seed: int = 0
 ) -> FittedPolicy:
     """A linear policy: ridge regression for numbers, multinomial logistic regression for every class column.
 
     Args:
-        observations, actions: trees of arrays with a leading axis N: the demonstrations' steps.
+        observations, actions: trees of arrays with a leading axis N: steps of the demonstrations, see `most_steps`.
         seed: draws the steps that are used (`FIT_STEPS`, `FIT_VALUES`).
     """
     return _fit(observation_space, action_space, observations, actions, seed, _linear)

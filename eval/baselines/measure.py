@@ -6,15 +6,20 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.seeds import selection_seed
 from generalist.envs.spaces import is_text, space_leaves
 from generalist.envs.table import find_task
 from generalist.eval.baselines.constant import ExpertPolicy, RandomPolicy, best_constant, constant_candidates
-from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour
+from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour, most_steps
 from generalist.eval.report.record import PolicyRecord
 from generalist.play.rollout import rollout
 
+MOST_ACTIONS = 200_000
+"""Constant actions are looked for among those of at most so many steps."""
 SLOTS = 16
 """Environments at once; results do not depend on it."""
 
@@ -34,6 +39,11 @@ def begin_worker() -> None:
     threadpool_limits(1)
 
 
+def drawn_steps(columns: Columns, most: int) -> np.ndarray:
+    """At most so many steps of a data set, int64 and ascending, drawn uniformly without replacement."""
+    return np.sort(np.random.default_rng(0).permutation(len(columns))[:most])
+
+
 def measure_baselines(
     task_id: str, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
 ) -> dict[str, PolicyRecord]:
@@ -51,18 +61,19 @@ def measure_baselines(
     opened = Demonstrations.open(demonstrations)
     if any(is_text(leaf) for _, leaf in space_leaves(opened.action_space)):
         return records
-    steps = opened.load_steps()
+    columns = opened.columns(quiet=True)
     spaces = opened.observation_space, opened.action_space
     chosen = best_constant(
         task,
-        constant_candidates(opened.action_space, steps.actions),
+        constant_candidates(opened.action_space, columns.actions(drawn_steps(columns, MOST_ACTIONS))),
         [selection_seed(episode) for episode in range(selection_episodes)],
         slots=SLOTS,
     )
     records["constant"] = PolicyRecord.of(
         rollout(task, chosen, seeds, slots=SLOTS), action=chosen.action, choice=chosen.name
     )
+    shown, actions = columns.take(drawn_steps(columns, most_steps(opened.observation_space)))
     for name, fit in (("linear", fit_linear), ("nearest_neighbour", fit_nearest_neighbour)):
-        policy = fit(*spaces, steps.observations, steps.actions)
+        policy = fit(*spaces, shown, actions)
         records[name] = PolicyRecord.of(rollout(task, policy, seeds, slots=SLOTS), fitted_on=policy.steps)
     return records

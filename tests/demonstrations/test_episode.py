@@ -1,6 +1,6 @@
 import numpy as np
 
-from generalist.demonstrations.episode import Episode, EpisodeMetadata, Steps
+from generalist.demonstrations.episode import Episode, EpisodeMetadata
 
 
 def test_length_is_the_number_of_actions_not_of_observations():
@@ -14,8 +14,3 @@ def test_length_is_the_number_of_actions_not_of_observations():
         metadata=metadata,
     )
     assert len(episode) == 3
-
-
-def test_length_of_steps_is_the_total():
-    steps = Steps(observations=np.zeros(7), actions=np.zeros(7), episode_starts=np.array([0, 3, 7]))
-    assert len(steps) == 7

@@ -1,3 +1,5 @@
+import json
+import os
 import pickle
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from generalist.demonstrations.storage import (
     COLLECTION,
     INDEX,
     SPACES,
+    STEPS,
     Demonstrations,
     dataset_folder,
     ensure_spaces,
@@ -107,26 +110,43 @@ def test_an_index_beyond_the_end_is_an_error(folder):
             demonstrations.episode(index)
 
 
-@pytest.mark.parametrize("chosen", [None, [5, 0, 2], []])
-def test_steps_are_the_episodes_end_to_end_without_final_observations(folder, chosen):
-    steps = Demonstrations.open(folder).load_steps(chosen)
-    episodes = [EPISODES[i] for i in (range(len(EPISODES)) if chosen is None else chosen)]
-    assert steps.episode_starts.tolist() == np.cumsum([0, *(len(e) for e in episodes)]).tolist()
-    assert len(steps) == sum(len(e) for e in episodes)
+def test_columns_are_the_episodes_end_to_end_without_final_observations(folder):
+    assert (folder / STEPS).exists(), "made when the collection was finished"
+    columns = Demonstrations.open(folder).columns()
+    assert columns.starts.tolist() == np.cumsum([0, *LENGTHS]).tolist()
+    assert len(columns) == sum(LENGTHS)
+    observations, actions = columns.take(np.arange(len(columns)))
     for key in OBSERVATION:
-        expected = [row for e in episodes for row in e.observations[key][:-1]]
-        assert len(steps.observations[key]) == len(expected)
-        for found, row in zip(steps.observations[key], expected, strict=True):
+        expected = [row for e in EPISODES for row in e.observations[key][:-1]]
+        assert len(observations[key]) == len(expected)
+        for found, row in zip(observations[key], expected, strict=True):
             np.testing.assert_array_equal(found, row)
     for part in range(2):
-        expected = [row for e in episodes for row in e.actions[part]]
-        for found, row in zip(steps.actions[part], expected, strict=True):
+        expected = [row for e in EPISODES for row in e.actions[part]]
+        for found, row in zip(actions[part], expected, strict=True):
             np.testing.assert_array_equal(found, row)
 
 
-def test_repeated_strings_share_one_object(folder):
-    missions = Demonstrations.open(folder).load_steps().observations["mission"]
-    assert len({id(mission) for mission in missions}) == len(set(missions)) == 2
+def test_columns_are_made_again_where_they_are_missing_or_of_other_data(folder):
+    demonstrations = Demonstrations.open(folder)
+    made = (folder / STEPS).read_bytes()
+    (folder / STEPS).unlink()
+    demonstrations.columns()
+    assert (folder / STEPS).read_bytes() == made
+    settings = json.loads((folder / COLLECTION).read_text())
+    write_json(folder / COLLECTION, settings | {"seed": 8})
+    demonstrations.columns()
+    assert (folder / STEPS).read_bytes() != made
+
+
+def test_reading_leaves_no_descriptors_open(folder):
+    demonstrations = Demonstrations.open(folder)
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(len(LENGTHS)):
+        demonstrations.episode(number)
+    again = Demonstrations.open(folder)
+    again.columns().file.close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_the_opened_set_can_be_sent_to_another_process(folder):
@@ -162,10 +182,11 @@ def test_tfds_finds_it_by_name(folder):
     assert tfds.builder("babyai_go_to_obj", data_dir=folder.parent.parent).info.splits["train"].num_shards == SHARDS
 
 
-def test_nothing_but_json_and_array_record_is_written(folder):
+def test_nothing_but_json_array_record_and_columns_is_written(folder):
     assert {Path(p.name.split("-")[1] if "-" in p.name else p.name).suffix for p in folder.iterdir()} == {
         ".json",
         ".array_record",
+        ".columns",
     }
 
 
@@ -183,8 +204,11 @@ def test_a_missing_or_truncated_shard_is_named_when_opened(folder):
 def test_a_shard_of_another_collection_is_named(folder):
     shard = shard_path(folder, 1, SHARDS)
     write_shard(shard, [b"not an example"] * 2)
+    (folder / STEPS).unlink()
     with pytest.raises(ValueError, match=r"00001-of-00003 does not hold what the collection says"):
-        Demonstrations.open(folder).load_steps()
+        Demonstrations.open(folder).columns()
+    assert not (folder / STEPS).exists()
+    assert not list(folder.glob(".part*"))
     write_shard(shard, [b"x"])
     with pytest.raises(ValueError, match=r"00001-of-00003 has 1 episodes instead of 2"):
         Demonstrations.open(folder)

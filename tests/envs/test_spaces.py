@@ -16,6 +16,7 @@ from generalist.envs.spaces import (
     space_from_json,
     space_leaves,
     space_to_json,
+    take,
     value_at,
 )
 
@@ -146,3 +147,11 @@ def test_leaves_paths_and_building_agree():
     assert build_value(space, iter([value_at(value, path) for path in paths])) == value
     assert map_leaves(lambda leaf, one, two: (one, two), space, value, value)["b"] == ((1, 1), {})
     assert path_name(("b", 0)) == "['b'][0]"
+
+
+def test_take_reads_nested_values():
+    tree = {"a": np.arange(4), "b": (np.arange(8).reshape(4, 2), ["w", "x", "y", "z"])}
+    found = take(tree, np.array([2, 0]))
+    assert found["a"].tolist() == [2, 0]
+    assert found["b"][0].tolist() == [[4, 5], [0, 1]]
+    assert list(found["b"][1]) == ["y", "w"]

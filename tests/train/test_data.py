@@ -7,14 +7,16 @@ from collections import Counter
 import gymnasium as gym
 import numpy as np
 import pytest
-from grain import experimental
+from arrays import columns_of
 from token_examples import OPTIONS, SPACES, VOCABULARY, stacked, steps
 
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence, shapes
 from generalist.train.config import PromptConfig
-from generalist.train.data import FEATURES, SEGMENTS, TaskSource, batches, check_timesteps, row_capacity, take
-from generalist.train.sources import token_counts
+from generalist.train.data import TaskSource, check_timesteps, packed_rows, row_capacity
+from generalist.train.packing import FEATURES, SEGMENTS, to_batch
+from generalist.train.shown import ShownSteps
+from generalist.train.step_tokens import StepTokens, column_tokens
 from generalist.train.windows import EpisodeTable
 
 LENGTH = 48
@@ -26,13 +28,13 @@ def source(name: str, index: int, *, seed: int = 0, prompt: float = 0.25, **opti
     observations, actions = steps(name, int(lengths.sum()), seed=index)
     chosen = LayoutOptions(**OPTIONS[name] | options)
     made = Layout.from_spaces(*SPACES[name], vocabulary=VOCABULARY, options=chosen)
+    columns = columns_of(*SPACES[name], stacked(observations), stacked(actions), lengths)
     return TaskSource(
         index=index,
         layout=made,
-        observations=stacked(observations),
-        actions=stacked(actions),
+        steps=ShownSteps(columns),
         table=EpisodeTable(np.cumsum(lengths) - lengths, lengths),
-        step_tokens=token_counts(made, stacked(observations), int(lengths.sum())),
+        step_tokens=column_tokens(made, columns),
         sequence_length=LENGTH,
         prompt=PromptConfig(fraction=prompt),
         seed=seed,
@@ -49,13 +51,12 @@ def mixture() -> list[TaskSource]:
     ]
 
 
-def stream(sources: list[TaskSource], weights=None, batch_size: int = 4, **options):
-    capacity = row_capacity(sources)
-    return batches(sources, weights or [1.0] * len(sources), capacity, batch_size=batch_size, **options)
-
-
-def first(sources: list[TaskSource], count: int, **options) -> list[TokenBatch]:
-    return list(itertools.islice(iter(stream(sources, prefetch=0, **options)), count))
+def first(
+    sources: list[TaskSource], count: int, *, weights=None, rows: int = 4, capacity=None, **stream
+) -> list[TokenBatch]:
+    capacity = capacity or row_capacity(sources)
+    made = packed_rows(sources, weights or [1.0] * len(sources), capacity, rows=rows, **stream)
+    return [to_batch([packed], capacity) for packed in itertools.islice(made, count)]
 
 
 def examples_in(row: TokenSequence) -> list[dict]:
@@ -139,7 +140,7 @@ def test_no_row_has_more_targets_than_the_loss_can_take():
     one = dataclasses.replace(source("discrete", 0), sequence_length=LENGTH // 2)
     targets = max(int(one[i].loss_mask.sum()) for i in range(40))
     capacity = dataclasses.replace(row_capacity([one]), targets=targets)
-    rows = rows_of(list(itertools.islice(iter(batches([one], [1.0], capacity, batch_size=2, prefetch=0)), 10)))
+    rows = rows_of(first([one], 10, rows=2, capacity=capacity))
     assert max(int(row.loss_mask.sum()) for row in rows) == targets
 
 
@@ -155,20 +156,16 @@ def test_batches_are_a_function_of_the_seed():
     assert not same(one[0], one[1])
 
 
-def test_prefetching_changes_nothing():
-    ahead = iter(stream(mixture(), prefetch=2))
-    try:
-        assert all(same(a, next(ahead)) for a in first(mixture(), 3))
-    finally:
-        ahead.close()
-
-
-@pytest.mark.parametrize("prefetch", [0, 2])
-def test_a_checkpointed_stream_goes_on_as_if_nothing_had_happened(prefetch):
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_a_stream_goes_on_from_its_position_as_if_nothing_had_happened(count):
     sources = [source("tokens", 0), source("vector", 1, context=2)]
-    endless = stream(sources, prefetch=prefetch, batch_size=2)
-    limited = experimental.LimitIterDataset(endless.map(lambda batch: batch.arrays()), 4)
-    experimental.assert_equal_output_after_checkpoint(limited)
+    made = packed_rows(sources, [1.0, 1.0], row_capacity(sources), rows=2)
+    for _ in range(count):
+        next(made)
+    again = packed_rows(sources, [1.0, 1.0], row_capacity(sources), rows=2, position=made.position)
+    for _ in range(3):
+        one, other = (to_batch([next(each)], row_capacity(sources)) for each in (made, again))
+        assert same(one, other)
 
 
 def test_weights_are_shares_of_examples():
@@ -190,19 +187,27 @@ def test_little_is_padding():
 def test_streams_take_different_examples():
     one = source("tokens", 0)
     for stream in (0, 1):
-        rows = rows_of(first([one], 2, streams=[stream], of=2))
+        rows = rows_of(first([one], 2, rows=2, stream=stream, of=2))
         assert len(rows) == 4
         seen = Counter((0, key(piece, one)) for row in rows for piece in examples_in(row))
         assert seen <= known(one, range(stream, 40, 2))
         assert not seen <= known(one, range(1 - stream, 40, 2))
 
 
-def test_a_batch_is_its_streams_one_after_the_other_whoever_makes_them():
-    whole = first(mixture(), 3, streams=range(4), of=4, batch_size=8)
-    halves = [first(mixture(), 3, streams=part, of=4, batch_size=8) for part in ((0, 1), (2, 3))]
-    for batch, *parts in zip(whole, *halves, strict=True):
-        for name, values in batch.arrays().items():
-            np.testing.assert_array_equal(values, np.concatenate([getattr(part, name) for part in parts]), name)
+def test_a_batch_is_its_parts_one_after_the_other():
+    sources = mixture()
+    capacity = row_capacity(sources)
+    parts = [next(packed_rows(sources, [1.0] * 5, capacity, rows=2, stream=stream, of=3)) for stream in range(3)]
+    whole = to_batch(parts, capacity)
+    for name, values in whole.arrays().items():
+        alone = [getattr(to_batch([part], capacity), name) for part in parts]
+        np.testing.assert_array_equal(values, np.concatenate(alone), name)
+
+
+def test_streams_begin_with_different_sources():
+    sources = [source("tokens", index) for index in range(4)]
+    begins = [first(sources, 1, rows=1, stream=stream, of=4)[0].source[0, 0] for stream in range(4)]
+    assert begins == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("prompt", [0.0, 1.0])
@@ -220,7 +225,7 @@ def test_sources_draw_independently():
 
 def test_an_example_is_cut_at_whole_timesteps_and_may_fill_the_row():
     one = source("tokens", 0)
-    assert (one.step_tokens == 5).all()
+    assert (one.step_tokens.least, one.step_tokens.most) == (5, 5)
     assert max(len(one[i]) for i in range(50)) == LENGTH // 5 * 5
     full = dataclasses.replace(one, sequence_length=20)
     assert max(len(full[i]) for i in range(50)) == 20
@@ -233,18 +238,10 @@ def test_short_windows_pack_several_segments_into_a_row():
     assert len(row) <= LENGTH
 
 
-def test_take_reads_nested_values():
-    tree = {"a": np.arange(4), "b": (np.arange(8).reshape(4, 2), ["w", "x", "y", "z"])}
-    found = take(tree, np.array([2, 0]))
-    assert found["a"].tolist() == [2, 0]
-    assert found["b"][0].tolist() == [[4, 5], [0, 1]]
-    assert list(found["b"][1]) == ["y", "w"]
-
-
 def test_a_timestep_that_fits_no_row_is_refused():
     wide = gym.spaces.Box(-1, 1, (60,), np.float32)
     made = Layout.from_spaces(wide, gym.spaces.Discrete(2), vocabulary=VOCABULARY)
-    one = dataclasses.replace(source("tokens", 0), layout=made, step_tokens=np.full(20, 62))
+    one = dataclasses.replace(source("tokens", 0), layout=made, step_tokens=StepTokens.known(np.full(20, 62)))
     with pytest.raises(ValueError, match=r"of gym:Wide-v0 has 62 tokens and does not fit .*--train.sequence-length"):
         check_timesteps("gym:Wide-v0", one, LENGTH)
 

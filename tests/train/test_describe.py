@@ -16,7 +16,7 @@ from generalist.envs.table import find_task
 from generalist.envs.task import MissingExtra
 from generalist.train import describe as module
 from generalist.train.config import SourceConfig
-from generalist.train.data import batches
+from generalist.train.data import packed_rows
 from generalist.train.describe import describe
 from generalist.train.sources import open_mixture
 from generalist.train.step import make_create
@@ -51,8 +51,8 @@ def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path, monkeypat
     config = replace(CONFIG, return_filter=0.0)
     found = describe(config, tmp_path, (1, 1, 1))
     mixture = open_mixture(config, tmp_path)
-    stream = iter(batches(mixture.sources, mixture.weights, mixture.capacity, batch_size=8, prefetch=0))
-    seen = [float((next(stream).segment == 0).mean()) for _ in range(20)]
+    stream = packed_rows(mixture.sources, mixture.weights, mixture.capacity, rows=8)
+    seen = [float((next(stream).tokens["segment"] == 0).mean()) for _ in range(20)]
     assert found.padding_from == "demonstrations"
     assert [task.episodes for task in found.tasks] == [6, 6]
     assert found.padding == pytest.approx(sum(seen) / len(seen), abs=0.005)

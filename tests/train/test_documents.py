@@ -15,8 +15,9 @@ from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import DocumentsConfig
-from generalist.train.data import batches, row_capacity
+from generalist.train.data import packed_rows, row_capacity
 from generalist.train.documents import DocumentSource, keep_damaged, piece_of
+from generalist.train.packing import to_batch
 from generalist.train.sources import input_sizes, open_mixture
 from generalist.train.start import Start
 
@@ -116,8 +117,7 @@ def test_rows_hold_several_documents_that_do_not_see_each_other(images):
     made = source(Pictures(tuple("abcdefgh")), images)
     capacity = row_capacity([made])
     assert (capacity.images, capacity.patches) == ((5, 0) if images == "conv" else (0, 5 * 4))
-    stream = iter(batches([made], [1.0], capacity, batch_size=2, prefetch=0))
-    batch = next(stream)
+    batch = to_batch([next(packed_rows([made], [1.0], capacity, rows=2))], capacity)
     for row in range(2):
         segments = batch.segment[row]
         assert len(set(segments[segments > 0])) > 2

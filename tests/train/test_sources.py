@@ -9,16 +9,16 @@ from tiny import CONFIG, TASKS, demonstrations
 from token_examples import SPACES, layout, stacked, steps
 
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.spaces import take
 from generalist.train.config import TextConfig
-from generalist.train.data import take
 from generalist.train.sources import (
     input_sizes,
     layout_from_json,
     layout_to_json,
     make_text_tokenizer,
     open_mixture,
-    token_counts,
 )
+from generalist.train.step_tokens import token_counts
 
 
 def test_sources_are_those_of_the_configuration():
@@ -36,7 +36,8 @@ def test_episodes_below_the_return_filter_are_left_out():
     [cart, _] = open_mixture(replace(CONFIG, return_filter=1.0), demonstrations()).sources
     assert 0 < len(cart.table.lengths) < len(returns)
     assert cart.table.lengths.min() >= returns.max()  # CartPole's return is its length
-    assert len(cart.actions) == len(cart.step_tokens) == cart.table.total
+    kept = Demonstrations.open(dataset_folder(demonstrations(), TASKS[0])).lengths[returns >= returns.max()]
+    assert cart.table.lengths.tolist() == kept.tolist()
 
 
 @pytest.mark.parametrize(

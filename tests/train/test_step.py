@@ -15,7 +15,8 @@ from generalist.agent.loss import LossConfig
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.train.config import OptimizerConfig, TrainConfig
-from generalist.train.data import batches
+from generalist.train.data import packed_rows
+from generalist.train.packing import to_batch
 from generalist.train.sources import Mixture, input_sizes, open_mixture
 from generalist.train.step import abstract_state, create_state, make_create, make_step
 
@@ -38,8 +39,8 @@ def mixture() -> Mixture:
 @functools.cache
 def examples() -> list[TokenBatch]:
     found = mixture()
-    stream = batches(found.sources, found.weights, found.capacity, batch_size=STEPS.batch_size, prefetch=0)
-    return list(itertools.islice(iter(stream), 20))
+    stream = packed_rows(found.sources, found.weights, found.capacity, rows=STEPS.batch_size)
+    return [to_batch([packed], found.capacity) for packed in itertools.islice(stream, 20)]
 
 
 def loss() -> LossConfig:

@@ -10,7 +10,7 @@ from tiny import CONFIG, demonstrations
 from generalist.agent.sharding import make_mesh
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.train.checkpoint import CheckpointError, Checkpoints
-from generalist.train.data import batches
+from generalist.train.makers import Order
 from generalist.train.sources import open_mixture
 from generalist.train.streams import BatchStream, open_stream, rows_here, streams_of_processes
 
@@ -18,12 +18,18 @@ STREAMS = 4
 JOB = dataclasses.replace(CONFIG, batch_size=8, data_streams=STREAMS)
 
 
-def made(*kept: int) -> BatchStream:
+def made(*kept: int, **options) -> BatchStream:
     """Only these of the job's streams, as a process of several would make them."""
     mixture = open_mixture(JOB, demonstrations())
-    sizes = {"batch_size": JOB.batch_size, "of": STREAMS, "prefetch": 2}
-    rows = batches(mixture.sources, mixture.weights, mixture.capacity, streams=kept, **sizes)
-    return BatchStream(rows, kept, STREAMS, writes=kept)
+    order = Order(
+        sources=mixture.sources,
+        weights=mixture.weights,
+        capacity=mixture.capacity,
+        rows=JOB.batch_size // STREAMS,
+        of=STREAMS,
+        positions=dict.fromkeys(kept, 0),
+    )
+    return BatchStream(order, kept, **options)
 
 
 def assert_rows(part: TokenBatch, whole: TokenBatch, rows: slice) -> None:
