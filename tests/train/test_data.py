@@ -187,11 +187,11 @@ def test_little_is_padding():
 def test_streams_take_different_examples():
     one = source("tokens", 0)
     for stream in (0, 1):
-        rows = rows_of(first([one], 2, rows=2, stream=stream, of=2))
-        assert len(rows) == 4
+        rows = rows_of(first([one], 4, rows=2, stream=stream, of=2))
+        assert len(rows) == 8
         seen = Counter((0, key(piece, one)) for row in rows for piece in examples_in(row))
-        assert seen <= known(one, range(stream, 40, 2))
-        assert not seen <= known(one, range(1 - stream, 40, 2))
+        assert seen <= known(one, range(stream, 80, 2))
+        assert not seen <= known(one, range(1 - stream, 80, 2))
 
 
 def test_a_batch_is_its_parts_one_after_the_other():
