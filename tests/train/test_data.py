@@ -185,7 +185,7 @@ def test_little_is_padding():
 
 
 def test_streams_take_different_examples():
-    one = source("tokens", 0)
+    one = source("vector", 0, context=2)
     for stream in (0, 1):
         rows = rows_of(first([one], 4, rows=2, stream=stream, of=2))
         assert len(rows) == 8
