@@ -69,11 +69,11 @@ def measure(task: Task, noise: float, episodes: int, played: int) -> dict:
 
 def fit(demonstrations: Demonstrations) -> FittedPolicy:
     """A network for the numbers of an action, and one for each of its classes."""
-    steps = demonstrations.load_steps()
+    observations, actions = demonstrations.columns().take(np.arange(int(demonstrations.lengths.sum())))
     columns = action_columns(demonstrations.action_space)
-    shown = columns.encode(steps.actions)
-    encode = fit_features(demonstrations.observation_space, steps.observations)
-    x = encode.stacked(steps.observations)
+    shown = columns.encode(actions)
+    encode = fit_features(demonstrations.observation_space, observations)
+    x = encode.stacked(observations)
     numbers = fitted(MLPRegressor, x, shown.numbers) if len(columns.low) else lambda rows: np.zeros((len(rows), 0))
     classes = [fitted(MLPClassifier, x, column) for column in shown.classes.T]
 

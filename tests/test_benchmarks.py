@@ -19,7 +19,10 @@ def run(script: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-NAMES = ["training_step", "acting", "generation", "rollout", "growth", "scale", "collection", "noise"]
+NAMES = [
+    *("training_step", "acting", "generation", "rollout", "growth", "scale", "collection", "noise"),
+    *("columns", "pictures"),
+]
 
 
 @pytest.mark.slow
