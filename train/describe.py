@@ -4,10 +4,12 @@ Environments are created to read their spaces; nothing is recorded and no parame
 """
 
 from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import jax
 import numpy as np
 from flax import nnx
 
@@ -21,8 +23,9 @@ from generalist.tokenizers.sequence import Capacity
 from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory, computed_in
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.data import TaskSource, check_timesteps, row_capacity
-from generalist.train.flops import update_flops
+from generalist.train.flops import measured_peak, update_flops
 from generalist.train.footprint import Footprint, footprint, with_remat
+from generalist.train.input_rate import InputRate, made_per_second
 from generalist.train.padding import imagined_source, most_text, padding_share
 from generalist.train.placement import Placement, placements
 from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture
@@ -84,6 +87,7 @@ class Description:
         comparable: the prediction to set beside them, of the dtype that the compiler computes in.
         placements: of the parameters; the optimizer's moments lie as they do.
         update_flops: model FLOPs of an update (see `generalist.train.flops`), over all devices.
+        input: how fast batches are made, and needed; None where demonstrations are missing.
         tokens_per_update: positions that hold a token.
     """
 
@@ -104,6 +108,7 @@ class Description:
     comparable: Footprint | None
     placements: tuple[Placement, ...]
     update_flops: float
+    input: InputRate | None
 
     @property
     def parameter_count(self) -> int:
@@ -169,12 +174,17 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
     _, state = abstract_state(config, sizes, abstract_mesh(*mesh))
     weights = [config.weights[source.index] for source in sources]
     recorded = sum(task.episodes is not None for task in tasks)
+    rows = config.batch_size // config.streams
+    padding = padding_share(sources, weights, capacity, rows=rows)
+    flops = update_flops(config.agent, sizes, capacity, config.batch_size)
+    made = made_per_second(sources, weights, capacity, rows) if recorded == len(tasks) and not missing else None
+    tokens = config.batch_size * config.sequence_length * (1 - padding)
     return Description(
         tasks=tasks,
         missing=tuple(missing),
         parameters=parameters_by_part(state[0]),
         layers=config.agent.layers,
-        padding=padding_share(sources, weights, capacity, rows=config.batch_size // config.streams),
+        padding=padding,
         padding_from={len(tasks): "demonstrations", 0: "horizons"}.get(recorded, "demonstrations and horizons"),
         sequence_length=config.sequence_length,
         batch_size=config.batch_size,
@@ -186,8 +196,16 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         compiled=compiled_memory(compile_update(config, sizes, capacity, mesh)) if compiled else None,
         comparable=footprint(computed_in(config), sizes, capacity, mesh, state) if compiled else None,
         placements=tuple(placements(state[0])),
-        update_flops=update_flops(config.agent, sizes, capacity, config.batch_size),
+        update_flops=flops,
+        input=made and InputRate(made=made, needed=_needed(config, mesh, tokens, flops)),
     )
+
+
+def _needed(config: TrainConfig, mesh: tuple[int, int, int], tokens: float, flops: float) -> float | None:
+    """Tokens per second of updates at this machine's peak, where the mesh is this machine's."""
+    if prod(mesh) != jax.device_count():
+        return None
+    return tokens * measured_peak(computed_in(config).agent.dtype) / flops
 
 
 def count_parameters(config: TrainConfig, sizes: InputSizes) -> dict[str, int]:

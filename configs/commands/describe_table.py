@@ -8,6 +8,7 @@ from rich.console import Console
 from generalist.agent.sharding import REASONS, RULES
 from generalist.configs.commands.terminal import table
 from generalist.train.describe import Description, TaskTokens
+from generalist.train.input_rate import InputRate
 
 PAPER_SIZES = {"gato_79m": "79M", "gato_364m": "364M", "gato_1_2b": "1.18B"}
 """Parameters that Reed et al. 2022 give for the configs of that size."""
@@ -82,7 +83,17 @@ def _batch(description: Description, name: str, out: Console) -> None:
         "tokens": f"{description.tokens_per_update:,.0f}",
         "model FLOPs": f"{description.update_flops:.3g}, {description.flops_per_token:.3g} per token",
     }
+    if description.input is not None:
+        values["input"] = input_words(description.input)
     out.print(_table([{"update": key, "value": value} for key, value in values.items()], title="one update"))
+
+
+def input_words(rate: InputRate) -> str:
+    """How many tokens are made and needed."""
+    made = f"one worker makes {rate.made:,.0f} tokens/s"
+    if rate.needed is None:
+        return made
+    return f"{made}, updates at this machine's peak take {rate.needed:,.0f}; workers that suffice: {rate.workers}"
 
 
 def _placements(description: Description, name: str, out: Console) -> None:
