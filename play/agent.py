@@ -82,7 +82,8 @@ class Agent:
         Args:
             run: the directory, or the `Run` that `fit` gives.
             step: the checkpoint of this update, or "best" for the one of lowest training loss; the newest by default.
-            decode: how actions are chosen; each action's likeliest value by default, see `DecodeConfig`.
+            decode: how actions are chosen; by default the likeliest discrete value and the mean of continuous ones, see
+                `generalist.agent.config.DecodeConfig`.
 
         Raises:
             FileNotFoundError: no run there.
