@@ -58,8 +58,8 @@ class Demonstrations:
         >>> episode = demonstrations.episode(0)
         >>> episode.observations.shape, episode.actions.shape
         ((501, 4), (500,))
-        >>> demonstrations.load_steps([0, 1]).observations.shape
-        (1000, 4)
+        >>> int(demonstrations.lengths[0]), float(demonstrations.returns[0]), episode.metadata.expert
+        (500, 500.0, 'expert')
     """
 
     folder: Path
