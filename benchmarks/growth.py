@@ -45,7 +45,7 @@ def tasks(data: Path, count: int, seconds: float) -> dict:
 
 def episodes(folder: Path, count: int) -> dict:
     """Opening and reading demonstrations of `count` episodes."""
-    collect([TASK], folder, seed=0, episodes=count, policy="random", workers=0, progress=False)
+    collect([TASK], folder, seed=0, episodes=count, policy="random", workers=0, quiet=True)
     begun = time.perf_counter()
     found = Demonstrations.open(dataset_folder(folder, TASK))
     opening = time.perf_counter() - begun

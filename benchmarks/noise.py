@@ -53,7 +53,7 @@ TASKS = {f"metaworld/{name}-v3": 30 for name in METAWORLD.split()} | {
 
 def measure(task: Task, noise: float, episodes: int, played: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        (summary,) = collect([task], folder, seed=0, episodes=episodes, noise=noise, workers=0, progress=False)
+        (summary,) = collect([task], folder, seed=0, episodes=episodes, noise=noise, workers=0, quiet=True)
         clone = fit(Demonstrations.open(summary.folder))
     results = rollout(task, clone, [selection_seed(number) for number in range(played)], slots=1)
     success = np.mean([bool(result.success) for result in results])

@@ -11,7 +11,7 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from generalist.demonstrations.storage import Demonstrations, ShardIndex, datase
 from generalist.envs.progress import CollectionProgress
 from generalist.envs.ray_jobs import run_jobs_on_ray
 from generalist.envs.seeds import demonstration_seed
-from generalist.envs.table import find_task
+from generalist.envs.table import find_tasks
 from generalist.envs.task import Task
 from generalist.envs.workers import Job, JobFailed, Report, run_jobs, run_jobs_here
 
@@ -78,24 +78,25 @@ class ShardJob:
 
 
 def collect(
-    tasks: Sequence[str | Task],
-    out: str | os.PathLike,
+    tasks: str | Task | Iterable[str | Task],
+    out: str | os.PathLike[str] = "data",
     *,
-    seed: int,
+    seed: int = 0,
     episodes: int | Mapping[str, int] | None = None,
     noise: float | Mapping[str, float] | None = None,
     policy: str | PolicyFactory | None = None,
     workers: int | None = None,
     ray: str = "",
     overwrite: bool = False,
-    progress: bool = True,
+    quiet: bool = False,
 ) -> list[CollectionSummary]:
     """Record demonstrations of each task under `out`/<name>/1.0.0.
 
     What is there already from the same call, finished or interrupted, is kept, to the last episode.
 
     Args:
-        tasks: ids ("gym:<id>" works for anything registered with Gymnasium) or tasks.
+        tasks: one or several, by id ("gym:<id>" works for anything registered with Gymnasium) or as they are.
+        out: folder of the data sets, one for each task.
         seed: chooses the block of reset seeds, see `generalist.envs.seeds.demonstration_seed`.
         episodes, noise: for all tasks, or by task id; tasks without one have their own default (`Task.episodes`,
             `Task.noise`; no noise for a given policy).
@@ -106,7 +107,7 @@ def collect(
         ray: address of a Ray cluster whose machines record instead, see `generalist.envs.ray_jobs`; all must see `out`
             under the same path.
         overwrite: delete the tasks' earlier collections first, whatever their settings were.
-        progress: show bars.
+        quiet: show no progress.
 
     Returns:
         One summary per task, in the order given.
@@ -115,6 +116,14 @@ def collect(
         ValueError: bad arguments, or a folder that holds something else; no episode was recorded then.
         CollectionError: recording a task failed (missing extra, error in an environment); the other tasks are complete
             then, unless it was for want of disk, which ends all. What was recorded stays.
+
+    Example:
+        >>> import generalist
+        >>> (summary,) = generalist.collect("CartPole-v1", out="walks", episodes=8, seed=0)
+        >>> summary.episodes, summary.mean_return
+        (8, 500.0)
+        >>> generalist.Demonstrations.open(summary.folder).episode(0).actions.shape
+        (500,)
     """
     begin = time.monotonic()
     found = _find_tasks(tasks)
@@ -129,7 +138,7 @@ def collect(
             task.id: stack.enter_context(opened_collection(task, wanted, out, overwrite=overwrite))
             for task, wanted in zip(found, settings, strict=True)
         }
-        seconds = _run(collections, policy, _runner(workers, ray), progress)
+        seconds = _run(collections, policy, _runner(workers, ray), quiet)
         return [_summary(collection, seconds[id] - begin) for id, collection in collections.items()]
 
 
@@ -163,10 +172,10 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
     return index
 
 
-def _find_tasks(tasks: Sequence[str | Task]) -> list[Task]:
-    if isinstance(tasks, (str, Task)) or not tasks:
-        raise ValueError(f"tasks must be a list of at least one task, got {tasks!r}")
-    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
+def _find_tasks(tasks: str | Task | Iterable[str | Task]) -> tuple[Task, ...]:
+    found = find_tasks(tasks)
+    if not found:
+        raise ValueError("name at least one task to collect; `generalist tasks` lists them")
     owners: dict[Path, str] = {}
     for task in found:
         folder = dataset_folder("", task.id)
@@ -218,13 +227,13 @@ def _runner(workers: int, ray: str) -> Callable[..., None]:
 
 
 def _run(
-    collections: dict[str, Collection], policy: str | PolicyFactory | None, run: Callable[..., None], progress: bool
+    collections: dict[str, Collection], policy: str | PolicyFactory | None, run: Callable[..., None], quiet: bool
 ) -> dict[str, float]:
     """Record what is missing. Gives the time (`time.monotonic`) at which each task was complete."""
     done: dict[str, float] = {}
     failures: list[JobFailed] = []
     totals = {id: (collection.settings["episodes"], collection.kept) for id, collection in collections.items()}
-    bars = CollectionProgress(totals, visible=progress)
+    bars = CollectionProgress(totals, visible=not quiet)
 
     def finish_if_complete(id: str) -> None:
         if not collections[id].missing():

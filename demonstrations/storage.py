@@ -57,6 +57,17 @@ class Demonstrations:
         returns: float64[E], undiscounted sums of rewards.
         successes: whether each episode reached the goal; None if the task has no success.
         settings: contents of collection.json: seed, noise, policy, package versions and the like.
+
+    Example:
+        >>> import generalist
+        >>> demonstrations = generalist.Demonstrations.open("data/cart_pole_v1")
+        >>> len(demonstrations), demonstrations.task_id
+        (8, 'CartPole-v1')
+        >>> episode = demonstrations.episode(0)
+        >>> episode.observations.shape, episode.actions.shape
+        ((501, 4), (500,))
+        >>> int(demonstrations.lengths[0]), float(demonstrations.returns[0]), episode.metadata.expert
+        (500, 500.0, 'expert')
     """
 
     folder: Path
@@ -96,6 +107,9 @@ class Demonstrations:
             settings=settings,
             _shard_starts=np.cumsum([0, *shard_lengths]),
         )
+
+    def __repr__(self) -> str:
+        return f"Demonstrations({str(self.folder)!r}, {len(self)} episodes of {self.task_id})"
 
     def __reduce__(self):
         return Demonstrations.open, (self.folder,)

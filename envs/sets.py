@@ -115,10 +115,22 @@ SETS: dict[str, TaskSet] = {
 
 
 def task_set(name: str) -> tuple[Task, ...]:
-    """The tasks of a named set, in the order of the set.
+    """The tasks of a named set, in the order of the set; `generalist tasks` lists the sets.
 
     Raises:
-        UnknownTask: no such set; lists the nearest ones.
+        UnknownTask: a ValueError: no such set; lists the nearest ones.
+
+    Example:
+        >>> import generalist
+        >>> tasks = generalist.task_set("metaworld/mt10")
+        >>> len(tasks), tasks[0].id
+        (10, 'metaworld/reach-v3')
+
+        It can be given to `collect`, `fit` and `evaluate` as it is:
+
+        >>> summaries = generalist.collect(generalist.task_set("quickstart")[:2], out="few", episodes=2, quiet=True)
+        >>> [summary.task_id for summary in summaries]
+        ['CartPole-v1', 'Acrobot-v1']
     """
     if name not in SETS:
         near = nearest_ids(name, list(SETS)) or list(SETS)

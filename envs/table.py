@@ -1,5 +1,6 @@
 """The task table: the rows of every family, with the reference scores of references.json, and how to find a task."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from generalist.envs.families import (
@@ -46,8 +47,23 @@ TASKS: tuple[Task, ...] = _with_references(tuple(task for family in FAMILIES for
 
 
 def all_tasks() -> tuple[Task, ...]:
-    """Every task of the table, in its order: family by family."""
+    """Every task of the table, in its order: family by family. No environment is made.
+
+    Example:
+        >>> import generalist
+        >>> tasks = generalist.all_tasks()
+        >>> len(tasks) > 500
+        True
+        >>> [task.id for task in tasks if task.family == "toy_text"][:3]
+        ['Taxi-v4', 'FrozenLake8x8-v1', 'CliffWalking-v1']
+    """
     return TASKS
+
+
+def find_tasks(tasks: str | Task | Iterable[str | Task]) -> tuple[Task, ...]:
+    """One task or several, by id or as they are, in the order given. Raises as `find_task`."""
+    several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
+    return tuple(find_task(task) if isinstance(task, str) else task for task in several)
 
 
 def find_task(id: str) -> Task:
@@ -56,8 +72,23 @@ def find_task(id: str) -> Task:
     "gym:module:Id-v0" imports `module` first, as `gymnasium.make` does.
 
     Raises:
-        UnknownTask: no such id; lists the nearest ones.
-        MissingExtra: (from `task.make`) a package of an optional extra is not installed.
+        UnknownTask: a ValueError: no such id; lists the nearest ones.
+        MissingExtra: (from `task.make`) a package of an optional extra is not installed; says how to install it.
+
+    Example:
+        >>> import generalist
+        >>> task = generalist.find_task("CartPole-v1")
+        >>> task.family, task.score, task.horizon
+        ('classic_control', 'return', 500)
+        >>> env = task.make()
+        >>> observation, info = env.reset(seed=0)
+        >>> observation.shape
+        (4,)
+        >>> generalist.find_task("gym:CartPole-v0").horizon
+        200
+        >>> generalist.find_task("CartPol-v1")
+        Traceback (most recent call last):
+        generalist.envs.task.UnknownTask: unknown task 'CartPol-v1': the nearest are CartPole-v1...
     """
     if id.startswith(GYM_PREFIX):
         return gym_task(id)

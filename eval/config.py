@@ -1,9 +1,16 @@
-"""How a trained agent is measured."""
+"""How a trained agent is measured, and what a run directory says about it."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
 
 from generalist.agent.config import DecodeConfig
+from generalist.envs.files import read_json, write_json
+from generalist.envs.names import nearest
+
+STORED = "evaluation.json"
+"""Beside `config.json` in a run directory: how its experiment wants to be measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,3 +51,36 @@ class EvaluationConfig:
         for name in ("prompts", "workers", "documents"):
             if getattr(self, name) < 0:
                 raise ValueError(f"evaluation.{name} must not be negative, got {getattr(self, name)}")
+
+
+def evaluation_of(run: Path) -> EvaluationConfig:
+    """The evaluation settings stored in a run directory; the defaults if there are none."""
+    import cattrs  # here, because every `--help` would wait for it
+
+    path = run / STORED
+    if not path.exists():
+        return EvaluationConfig()
+    return cattrs.structure(read_json(path, "evaluate again"), EvaluationConfig)
+
+
+def keep_evaluation(run: Path, config: EvaluationConfig) -> None:
+    """Store the settings in a run directory; a file that says the same is left as it is."""
+    import cattrs
+
+    path = run / STORED
+    if not path.exists() or evaluation_of(run) != config:
+        write_json(path, cattrs.unstructure(config))
+
+
+def with_changes(config: EvaluationConfig, changes: Mapping[str, Any]) -> EvaluationConfig:
+    """The settings with some fields changed.
+
+    Raises:
+        TypeError: no such field, with the nearest ones.
+        ValueError: a value that cannot be.
+    """
+    names = [each.name for each in fields(EvaluationConfig)]
+    for name in changes:
+        if name not in names:
+            raise TypeError(f"an evaluation has no setting {name!r}: {nearest(name, names)}")
+    return replace(config, **changes)

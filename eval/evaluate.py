@@ -4,8 +4,9 @@ Baselines run in worker processes while the agent plays here, or both on a Ray c
 `RUN/evaluation/`, so that an interrupted evaluation goes on where it stopped.
 """
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -16,16 +17,17 @@ from typing import Any, Literal
 
 import cattrs
 
+from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.table import find_task
+from generalist.envs.table import find_task, find_tasks
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.baselines.measure import measure_baselines
-from generalist.eval.config import EvaluationConfig
+from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
 from generalist.eval.language.corpora import measure_corpora
 from generalist.eval.parts import Parts
 from generalist.eval.progress import EvaluationDisplay
@@ -61,40 +63,66 @@ AGREEMENT_EPISODES = 5
 
 
 def evaluate(
-    run: Path,
-    config: EvaluationConfig,
+    run: str | os.PathLike[str],
+    config: EvaluationConfig | None = None,
     *,
-    tasks: Sequence[str] = (),
-    data: Path | None = None,
-    out: Path | None = None,
+    tasks: str | Task | Iterable[str | Task] = (),
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str] | None = None,
     step: int | Literal["best"] | None = None,
     ray: str = "",
-    alone: Sequence[Path] = (),
+    alone: Sequence[str | os.PathLike[str]] = (),
     quiet: bool = False,
+    **changes: Any,
 ) -> dict[str, Any]:
-    """Evaluate a run and write `report.json` and `report.html`.
+    """Play a run's agent on its tasks beside plain baselines, and write `report.json` and `report.html`.
+
+    Called again, it goes on where it was stopped, and plays nothing twice.
 
     Args:
-        tasks: ids; those of the run by default. An id that was not trained on is played without a task embedding.
+        run: a run directory, or the `Run` that `fit` gives.
+        config: how to measure; as the run's own experiment says by default.
+        tasks: one or several, by id or as they are; those of the run by default. One that was not trained on is played
+            without a task embedding.
         data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
         out: folder of the report; the run directory by default.
-        step: which checkpoint, see `Agent.load`; the newest by default.
-        alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
+        step: which checkpoint, see `load`; the newest by default.
         ray: address of a Ray cluster that plays all parts, "local" for one of this machine; see `ray_pool`.
+        alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
+        quiet: show no progress.
+        **changes: fields of `EvaluationConfig` in place of what `config` says: episodes (of each task and policy),
+            slots (environments that the agent plays at once), prompts, films, workers and others.
 
     Returns:
-        The contents of report.json.
+        The contents of report.json. Scores are normalised: 0 is the random policy, 1 the expert.
 
     Raises:
-        FileNotFoundError: prompts asked for, but no demonstrations of a task are there.
+        FileNotFoundError: no run there; or prompts asked for, but no demonstrations of a task are there.
+        TypeError: a field that there is not, with the nearest ones.
+        CheckpointError: as `load`.
+
+    Example:
+        >>> import generalist
+        >>> report = generalist.evaluate("runs/smoke", episodes=4, films=False, quiet=True)
+        >>> report["overall"]["tasks"]
+        2
+        >>> report["overall"]["mean"] <= 1
+        True
+        >>> task = report["tasks"][0]
+        >>> task["id"], len(task["agent"]["returns"]), len(task["nearest_neighbour"]["returns"])
+        ('CartPole-v1', 4, 4)
     """
     started = time.perf_counter()
+    keep_compilations()
+    run = Path(run)
+    config = with_changes(config or evaluation_of(run), changes)
     others = [read_report(Path(each)) for each in alone]
     agent = Agent.load(run, step=step, decode=config.decode)
-    chosen = [find_task(task) for task in tasks or agent.tasks]
+    asked = find_tasks(tasks)
+    chosen = asked or find_tasks(agent.tasks)
     data = Path(data or agent.run.data)
     _check_prompts(chosen, data, config)
-    parts = Parts(Path(run) / "evaluation", config, agent.step, data)
+    parts = Parts(run / "evaluation", config, agent.step, data)
     films: list[Film] = []
     timings: dict[str, float] = {}
     with (
@@ -113,10 +141,10 @@ def evaluate(
             films = [_film(agent, task, data, config) for task in chosen]
             timings["films"] = time.perf_counter() - begun
         # Asked for some tasks, it is those that are wanted.
-        corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
+        corpora = [] if asked else measure_corpora(agent, config, parts.folder, display)
         finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
     timings["evaluation"] = time.perf_counter() - started
-    made = _report(agent, Path(run), config, finished, timings, beside(corpora, others))
+    made = _report(agent, run, config, finished, timings, beside(corpora, others))
     report = replace(made, alone=control_alone(others))
     return _write(Path(out or run), report, films)
 

@@ -1,10 +1,12 @@
 """Who plays the parts of an evaluation: worker processes of this machine, or the machines of a Ray cluster."""
 
-import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
 from typing import Any, Protocol
 
 from generalist.envs.ray_jobs import RETRIES, ray_cluster
@@ -17,11 +19,29 @@ class Pool(Protocol):
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future: ...
 
 
+class _Worker(SpawnProcess):
+    """A fresh interpreter that runs nothing of its parent's `__main__`.
+
+    Otherwise a script would have to hide its evaluation behind `if __name__ == "__main__"`.
+    """
+
+    def start(self) -> None:
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = main
+
+
+class _Workers(SpawnContext):
+    Process = _Worker
+
+
 @contextmanager
 def local_pool(workers: int = 0) -> Iterator[Pool]:
     """So many processes of this machine, one for each core by default."""
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=context, initializer=begin_worker)
+    pool = ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=_Workers(), initializer=begin_worker)
     try:
         yield pool
     finally:

@@ -1,12 +1,6 @@
-"""A trained agent for notebooks and evaluation: load it from a run directory, play it in any environment.
+"""A trained agent for notebooks and evaluation: load it from a run directory, play it in any environment."""
 
-agent = Agent.load("runs/quickstart/run")
-env = gymnasium.make("CartPole-v1")
-policy = agent.policy(env)
-observation, _ = env.reset(seed=0)
-action = policy(observation)
-"""
-
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,8 +18,9 @@ from generalist.agent.network import Network, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.demonstrations.episode import Episode
 from generalist.envs.task import GYM_PREFIX, Task
-from generalist.play.policy import AgentPolicy, Player
+from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.viewer import SequenceView
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
@@ -33,7 +28,7 @@ from generalist.train.sources import check_local_positions, input_sizes
 
 @dataclass(frozen=True)
 class Agent:
-    """One set of weights and the layouts of the tasks that it was trained on.
+    """One set of weights and the layouts of the tasks that it was trained on. `load` makes one.
 
     Args:
         run: configuration and layouts.
@@ -41,6 +36,27 @@ class Agent:
         graphdef, state: the network's structure and parameters.
         step: the update whose checkpoint this is.
         decode: how actions are chosen.
+
+    Example:
+        >>> import generalist, gymnasium
+        >>> agent = generalist.load("runs/smoke")
+        >>> agent
+        Agent('runs/smoke', update 40, 2 tasks)
+        >>> env = gymnasium.make("CartPole-v1")
+        >>> policy = agent.policy(env)
+        >>> observation, _ = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, _ = env.step(policy(observation))
+        >>> float(reward), terminated
+        (1.0, False)
+
+        A batch of environments at once:
+
+        >>> envs = gymnasium.make_vec("FrozenLake8x8-v1", num_envs=3, vectorization_mode="sync")
+        >>> policy = agent.policy(envs)
+        >>> observations, _ = envs.reset(seed=0)
+        >>> policy(observations).shape
+        (3,)
+        >>> envs.close()
     """
 
     run: Run
@@ -50,14 +66,38 @@ class Agent:
     step: int
     decode: DecodeConfig = DecodeConfig()
 
+    def __repr__(self) -> str:
+        return f"Agent({str(self.run.directory)!r}, update {self.step}, {len(self.tasks)} tasks)"
+
     @classmethod
     def load(
-        cls, run: str | Path, *, step: int | Literal["best"] | None = None, decode: DecodeConfig | None = None
+        cls,
+        run: str | os.PathLike[str],
+        *,
+        step: int | Literal["best"] | None = None,
+        decode: DecodeConfig | None = None,
     ) -> "Agent":
-        """Load the newest checkpoint of a run directory, the one of update `step`, or the one of lowest training loss.
+        """The agent of a run; nothing but the run directory is needed.
+
+        Args:
+            run: the directory, or the `Run` that `fit` gives.
+            step: the checkpoint of this update, or "best" for the one of lowest training loss; the newest by default.
+            decode: how actions are chosen; by default the likeliest discrete value and the mean of continuous ones, see
+                `generalist.agent.config.DecodeConfig`.
 
         Raises:
-            FileNotFoundError: no run there. CheckpointError: no checkpoint, a damaged one, or another vocabulary.
+            FileNotFoundError: no run there.
+            CheckpointError: a ValueError: no such checkpoint, a damaged one, or another vocabulary.
+
+        Example:
+            >>> import generalist
+            >>> agent = generalist.load("runs/smoke")
+            >>> agent.tasks
+            ('CartPole-v1', 'FrozenLake8x8-v1')
+            >>> agent.step
+            40
+            >>> generalist.load("runs/smoke", step=20).step
+            20
         """
         found = read_run(Path(run))
         sizes = input_sizes(found.config, list(found.layouts.values()))
@@ -146,6 +186,15 @@ class Agent:
                 )
         check_local_positions("this environment", layout, config)
         return layout
+
+    def view(self, episode: Episode, steps: int = 3) -> SequenceView:
+        """What the network reads of the first steps of an episode, position by position: `print` it, or let a notebook.
+
+        Raises:
+            ValueError: the agent was not trained on the episode's task.
+        """
+        layout, source = self.layout(episode.metadata.task_id)
+        return SequenceView(first_steps(layout, source, episode, steps), layout.vocabulary, layout)
 
     def policy(
         self,

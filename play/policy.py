@@ -170,13 +170,17 @@ def _round_up(value: int, multiple: int) -> int:
 
 def _prompt(layout: Layout, source: int, episode: Episode, room: int) -> TokenSequence:
     """The first timesteps of a demonstration that fit `room` tokens, as one segment."""
-    count = min(len(episode), max(1, room // layout.max_tokens))
-    steps = np.arange(count)
+    return first_steps(layout, source, episode, max(1, room // layout.max_tokens))
+
+
+def first_steps(layout: Layout, source: int, episode: Episode, count: int) -> TokenSequence:
+    """The first `count` timesteps of an episode, or all if it has fewer, as one segment."""
+    steps = np.arange(min(count, len(episode)))
     return layout.encode(
         take(episode.observations, steps),
         take(episode.actions, steps),
         timesteps=steps,
-        segments=np.ones(count, int),
+        segments=np.ones(len(steps), int),
         source=source,
     )
 

@@ -1,15 +1,12 @@
 """A trained agent that writes: prompts of text, pictures and speakers in, texts or their likelihoods out.
 
-writer = Writer.load("runs/language")
-writer.write([(Words("Once", target=False, whole=False),)], SamplingConfig(temperature=0.8))
-
 The compiled steps are `generalist.agent.generating`; here are texts, batches of them and stop strings.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +44,17 @@ class Writer:
         config, sizes, graphdef, state: of an `unstacked` network; see `generalist.play.agent.Agent`.
         layout: how documents become tokens.
         source: index of the source, -1 if the documents are of none that it was trained on.
+
+    Example:
+        >>> import generalist
+        >>> from generalist.agent.sampling import SamplingConfig
+        >>> writer = generalist.Writer.load("runs/words", source="docstrings")
+        >>> texts = writer.write(["Return the", "Raise"], SamplingConfig(max_tokens=5))
+        >>> [type(text) for text in texts]
+        [<class 'str'>, <class 'str'>]
+        >>> pieces = writer.stream("Return the", SamplingConfig(max_tokens=5, temperature=0.8))
+        >>> len("".join(pieces)) <= 5
+        True
     """
 
     config: AgentConfig
@@ -63,10 +71,13 @@ class Writer:
                 "build the layout with the vocabulary of training"
             )
 
+    def __repr__(self) -> str:
+        return f"Writer(source {self.source}, {self.sizes.vocabulary} ids)"
+
     @classmethod
     def load(
         cls,
-        run: str | Path,
+        run: str | os.PathLike[str],
         step: int | Literal["best"] | None = None,
         *,
         source: str | None = None,
@@ -88,13 +99,13 @@ class Writer:
         layout = DocumentLayout(config.vocabulary, agent.run.text, pictures)
         return cls(config.agent, agent.sizes, agent.graphdef, agent.state, layout, len(config.sources) + number)
 
-    def length(self, prompt: Document) -> int:
+    def length(self, prompt: str | Document) -> int:
         """Tokens of a prompt."""
-        return len(self.layout.encode([prompt], source=self.source))
+        return len(self.layout.encode([_document(prompt)], source=self.source))
 
     def write(
         self,
-        prompts: Sequence[Document],
+        prompts: Sequence[str | Document],
         sampling: SamplingConfig | None = None,
         *,
         stop: Sequence[str] = (),
@@ -105,6 +116,9 @@ class Writer:
         Beyond the window the oldest tokens are forgotten.
 
         Args:
+            prompts: documents; a string is a text to go on from.
+            sampling: how tokens are chosen; the likeliest ones by default.
+            stop: a text ends before any of these strings.
             seeds: of each text, 0, 1, 2, ... by default. A draw depends on `sampling.seed`, this seed and the number
                 of the token alone, so a text does not depend on what it is written beside.
 
@@ -112,6 +126,9 @@ class Writer:
             ValueError: a prompt is longer than the window or has pictures that the network does not read.
         """
         sampling = sampling or SamplingConfig()
+        if isinstance(prompts, str):
+            raise ValueError("prompts are a list of texts or documents, got one text; write([text]) writes one")
+        prompts = [_document(prompt) for prompt in prompts]
         seeds = range(len(prompts)) if seeds is None else seeds
         encoded = [self._encode(prompt) for prompt in prompts]
         texts = [""] * len(prompts)
@@ -128,13 +145,14 @@ class Writer:
         return texts
 
     def stream(
-        self, prompt: Document, sampling: SamplingConfig | None = None, *, stop: Sequence[str] = (), seed: int = 0
+        self, prompt: str | Document, sampling: SamplingConfig | None = None, *, stop: Sequence[str] = (), seed: int = 0
     ) -> Iterator[str]:
         """The same text in pieces, each as soon as nothing after it can change it; no character is cut.
 
         Raises:
             ValueError: as `write`, at once.
         """
+        prompt = _document(prompt)
         sequence = self._encode(prompt)
         return self._stream(prompt, sequence, sampling or SamplingConfig(), stop, seed)
 
@@ -153,13 +171,13 @@ class Writer:
         if rest := until(self._text(prompt, ids), stop)[given:]:
             yield rest
 
-    def likelihoods(self, prompts: Sequence[Document], answers: Sequence[str]) -> np.ndarray:
+    def likelihoods(self, prompts: Sequence[str | Document], answers: Sequence[str]) -> np.ndarray:
         """float64[n]: log-likelihood in nats of each answer and its `end` after its prompt, among all ids.
 
         Raises:
             ValueError: as `write`, of a prompt with its answer.
         """
-        pairs = list(zip(prompts, answers, strict=True))
+        pairs = [(_document(prompt), answer) for prompt, answer in zip(prompts, answers, strict=True)]
         encoded = [self._encode((*map(_shown, prompt), Words(answer))) for prompt, answer in pairs]
         out = np.zeros(len(pairs))
         score = make_score(self.graphdef)
@@ -244,6 +262,10 @@ class Writer:
             return self.layout.text.decode(written)
         begun = self.layout.text.encode(last.text).tolist()
         return self.layout.text.decode(begun + written)[len(self.layout.text.decode(begun)) :]
+
+
+def _document(prompt: str | Document) -> Document:
+    return (Words(prompt, target=False, whole=False),) if isinstance(prompt, str) else prompt
 
 
 def until(text: str, stop: Sequence[str]) -> str:

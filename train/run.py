@@ -40,6 +40,13 @@ class Run:
     layouts: dict[str, Layout]
     data: str
 
+    def __fspath__(self) -> str:
+        """So that a run can be given wherever its directory can."""
+        return str(self.directory)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.directory)!r})"
+
     @property
     def text(self) -> TextTokenizer:
         """The text tokenizer, from the run's own copy of its model."""

@@ -8,7 +8,7 @@ import difflib
 import io
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tyro
@@ -45,13 +45,6 @@ def parse(options: Any, args: Sequence[str], *, prog: str, default: Any = None) 
     if unknown:
         raise ValueError(_unknown_option(unknown[0], _flags(options, prog, given), prog))
     return parsed
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Words that end an error about an unknown name: the nearest names, or all of them if none is near."""
-    names = list(names)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
 
 
 def _unknown_option(given: str, flags: list[str], prog: str) -> str:

@@ -1,10 +1,9 @@
-"""The console script `generalist`: names of commands and presets to what they do.
+"""The console script `generalist`: names of commands to what they do.
 
 Each command is a dataclass of its options that does the job when it is called; its docstrings are the help. Heavy
 packages are imported inside the commands, so that help and errors are quick.
 """
 
-import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from generalist.configs.commands.arguments import nearest, parse
+from generalist.configs.commands.arguments import parse
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.import_command import Export, Import
@@ -22,26 +21,12 @@ from generalist.configs.commands.language_commands import Caption, Chat, Generat
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
 from generalist.configs.commands.terminal import console, table
 from generalist.configs.commands.tokenizer_command import TrainTokenizer
+from generalist.configs.presets import PRESETS, load_preset
+from generalist.envs.names import nearest
 
 Config = TypeVar("Config")
 Corpora = tyro.conf.UseAppendAction[tuple[str, ...]]
 Runs = tyro.conf.UseAppendAction[tuple[Path, ...]]
-
-PRESETS = (
-    "smoke",
-    "quickstart",
-    "mt50",
-    "babyai",
-    "local",
-    "multimodal",
-    "multimodal_ablation/control",
-    "multimodal_ablation/text",
-    "multimodal_ablation/pictures",
-    "gato_79m",
-    "gato_364m",
-    "gato_1_2b",
-)
-"""Modules of `generalist.configs` that have a function `config`, and after a slash what is given to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +62,21 @@ class Train(Generic[Config]):
     """Number of this process, from 0; with --coordinator and --processes."""
 
     def __call__(self, preset: str) -> None:
-        from generalist.configs.commands import launch
+        from generalist.configs.fit import fit
         from generalist.train.processes import Processes
-        from generalist.train.start import Start
 
-        processes = Processes(coordinator=self.coordinator, count=self.processes, index=self.process)
-        start = Start(resume=self.resume, overwrite=self.overwrite, weights=self.weights)
-        out = self.out or Path("runs") / preset
-        tasks = with_sets(self.task, self.sets)
-        where = {"data": self.data, "out": out, "tasks": tasks, "corpora": self.corpus, "processes": processes}
-        launch.train(self.config, start=start, profile=self.profile, **where)  # pyright: ignore[reportArgumentType]
+        fit(
+            self.config,  # pyright: ignore[reportArgumentType]
+            data=self.data,
+            out=self.out or Path("runs") / preset,
+            tasks=with_sets(self.task, self.sets),
+            corpora=self.corpus,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            weights=self.weights,
+            profile=self.profile,
+            processes=Processes(coordinator=self.coordinator, count=self.processes, index=self.process),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,23 +196,11 @@ def dispatch(argv: list[str]) -> None:
         parse(COMMANDS[name], argv[1:], prog=f"generalist {name}")()
 
 
-def load_preset(name: str) -> Any:
-    """The config of a preset: a frozen dataclass.
-
-    Raises:
-        ValueError: no preset of that name, with the nearest ones.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"unknown config {name!r}: {nearest(name, PRESETS)}")
-    module, *given = name.split("/")
-    return importlib.import_module(f"generalist.configs.{module}").config(*given)
-
-
 def load_evaluation(run: str) -> Any:
     """The evaluation settings that a run directory holds."""
-    from generalist.configs import experiment
+    from generalist.eval.config import evaluation_of
 
-    return experiment.evaluation_of(Path(run))
+    return evaluation_of(Path(run))
 
 
 STARTING_POINTS = {

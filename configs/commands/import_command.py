@@ -5,8 +5,8 @@ from pathlib import Path
 
 import tyro
 
-from generalist.configs.commands.arguments import nearest
 from generalist.configs.commands.terminal import console, print_notice, table
+from generalist.envs.names import nearest
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 TARGETS = ("minari",)

@@ -105,7 +105,7 @@ def import_data(
     *,
     episodes: int | None = None,
     overwrite: bool = False,
-    progress: bool = True,
+    quiet: bool = False,
 ) -> ImportSummary:
     """Write the first `episodes` (None: all) of the source under `out`/<name of its task>/1.0.0.
 
@@ -125,7 +125,7 @@ def import_data(
     task = _nominal_task(source.task_id)
     settings = collection_settings(task, policy=source.name, noise=0.0, seed=UNKNOWN_SEED, episodes=total)
     with opened_collection(task, settings, out, overwrite=overwrite) as collection:
-        bars = CollectionProgress({task.id: (total, collection.kept)}, visible=progress)
+        bars = CollectionProgress({task.id: (total, collection.kept)}, visible=not quiet)
         with bars:
             _write_missing(source, collection, bars)
             collection.finish()

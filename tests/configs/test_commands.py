@@ -261,6 +261,7 @@ def untouched(folder: Path) -> dict[Path, int]:
         (["train", "smoke", "--train.stepz", "3"], "did you mean --train.steps"),
         (["train", "smoke", "--train.steps", "0", "--out", "new"], "steps must be positive"),
         (["train", "smoke", "--data", "nowhere", "--out", "new"], "generalist collect --task CartPole-v1"),
+        (["train", "smoke", "--resume", "--overwrite"], "choose one of --resume and --overwrite"),
         (["train", "smoke"], "already holds a run; add --resume to go on with it or --overwrite"),
         (["train", "smoke", "--resume", "--train.seed", "5"], "another configuration"),
         (["eval", "nowhere"], "is not a run directory"),

@@ -52,7 +52,7 @@ def walk(**changes) -> Task:
 
 
 def record(out, *tasks, **changes):
-    return collect(list(tasks) or [walk()], out, **({"seed": 5, "workers": 0, "progress": False} | changes))
+    return collect(list(tasks) or [walk()], out, **({"seed": 5, "workers": 0, "quiet": True} | changes))
 
 
 def files(out, task_id="Walk-v1") -> dict[str, bytes]:
@@ -198,11 +198,16 @@ def test_episodes_and_noise_by_task(tmp_path):
     assert json.loads((one.folder / "collection.json").read_text())["noise"] == 0.0
 
 
+def test_one_task_needs_no_list(tmp_path):
+    for one in ("CliffWalking-v1", walk()):
+        (summary,) = collect(one, tmp_path, episodes=1, workers=0, quiet=True)
+        assert summary.task_id == (one if isinstance(one, str) else one.id)
+
+
 @pytest.mark.parametrize(
     ("tasks", "changes", "message"),
     [
         ([], {}, "at least one task"),
-        ("CartPole-v1", {}, "list of at least one task"),
         (["CartPole-v9"], {}, "CartPole-v1"),
         ([walk(), walk(id="walk_v1")], {}, "have one folder"),
         ([walk()], {"episodes": 0}, "at least 1, got 0"),
@@ -216,16 +221,16 @@ def test_episodes_and_noise_by_task(tmp_path):
 )
 def test_bad_arguments_write_nothing(tmp_path, tasks, changes, message):
     with pytest.raises(ValueError, match=message):
-        collect(tasks, tmp_path / "out", **({"seed": 0, "workers": 0, "progress": False} | changes))
+        collect(tasks, tmp_path / "out", **({"seed": 0, "workers": 0, "quiet": True} | changes))
     assert not (tmp_path / "out").exists()
 
 
 def test_workers_give_the_same_episodes_as_one_process(tmp_path, capfd):
     Path("my_policy.py").write_text("def lean(env):\n    return lambda observation: int(observation[2] > 0)\n")
     settings = {"seed": 1, "episodes": 6, "policy": "my_policy:lean"}
-    collect(["gym:CartPole-v1"], "many", workers=2, progress=True, **settings)
+    collect(["gym:CartPole-v1"], "many", workers=2, quiet=False, **settings)
     assert "6/6" in capfd.readouterr().err
-    collect(["gym:CartPole-v1"], "one", workers=0, progress=False, **settings)
+    collect(["gym:CartPole-v1"], "one", workers=0, quiet=True, **settings)
     assert_same_episodes("many", "one", "gym:CartPole-v1")
     assert Demonstrations.open(dataset_folder("many", "gym:CartPole-v1")).episode(0).metadata.expert == "my_policy:lean"
 
@@ -241,7 +246,7 @@ def factory(env):
 """
 RUN = """
 from generalist.demonstrations.collect import collect
-collect(["gym:CartPole-v1"], "killed", seed=1, episodes=12, policy="slow_policy:factory", workers=1, progress=False)
+collect(["gym:CartPole-v1"], "killed", seed=1, episodes=12, policy="slow_policy:factory", workers=1, quiet=True)
 """
 
 
@@ -255,7 +260,7 @@ def test_after_kill_9_every_episode_is_there_exactly_once(tmp_path):
     _until(lambda: not any(Path("/proc", pid.name).exists() for pid in Path("started").iterdir()))
     assert 0 < len(list(folder.glob("gym*array_record*"))) < 2
     begun = sum(len(list(read_journal(path))) for path in folder.glob(".journal*"))
-    settings = {"seed": 1, "episodes": 12, "policy": "slow_policy:factory", "workers": 0, "progress": False}
+    settings = {"seed": 1, "episodes": 12, "policy": "slow_policy:factory", "workers": 0, "quiet": True}
     (summary,) = collect(["gym:CartPole-v1"], "killed", **settings)
     assert summary.kept == 6 + begun
     assert begun >= 2

@@ -30,7 +30,7 @@ def test_a_cluster_records_the_same_episodes_and_names_what_fails(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["total"]["episodes"] == 10
     assert "10/10" in done.stderr
-    collect(TASKS, tmp_path / "here", seed=2, episodes=5, workers=0, progress=False)
+    collect(TASKS, tmp_path / "here", seed=2, episodes=5, workers=0, quiet=True)
     for task in TASKS:
         one, other = (Demonstrations.open(dataset_folder(tmp_path / name, task)) for name in ("here", "there"))
         for number in range(5):

@@ -12,12 +12,13 @@ from generalist.agent.config import DecodeConfig
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.table import find_task
 from generalist.eval import evaluate as module
-from generalist.eval.config import EvaluationConfig
+from generalist.eval.config import EvaluationConfig, keep_evaluation
 from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
 from generalist.eval.parts import Parts
 from generalist.eval.report.record import POLICIES, load_report, recompute
 from generalist.play.agent import Agent
 from generalist.train.metrics import read_metrics
+from generalist.train.run import read_run
 
 CONFIG = EvaluationConfig(episodes=2, slots=2, prompts=1, films=False, selection_episodes=1, workers=1)
 
@@ -139,3 +140,21 @@ def test_settings_are_compared_on_seeds_of_their_own():
     config = replace(CONFIG, seeds="selection", selection_episodes=3)
     assert seeds_of(config) == [selection_seed(3), selection_seed(4)]
     assert seeds_of(CONFIG) == [evaluation_seed(0), evaluation_seed(1)]
+
+
+def test_settings_are_the_run_s_own_but_for_those_that_are_changed(run, tmp_path):
+    """And nothing is played again for what was played before."""
+    keep_evaluation(run, replace(CONFIG, episodes=9))
+    played = {path: path.stat().st_mtime_ns for path in (run / "evaluation").glob("*.json")}
+    report = evaluate(read_run(run), tasks=TASKS[1], episodes=2, out=str(tmp_path / "report"), quiet=True)
+    assert [task["id"] for task in report["tasks"]] == [TASKS[1]]
+    assert report["configuration"]["evaluation"] == load_report(run / "report.json")["configuration"]["evaluation"]
+    assert load_report(tmp_path / "report" / "report.json") == report
+    assert {path: path.stat().st_mtime_ns for path in (run / "evaluation").glob("*.json")} == played
+
+
+def test_a_setting_that_there_is_not_names_the_nearest(run):
+    with pytest.raises(TypeError, match="an evaluation has no setting 'episode': did you mean episodes"):
+        evaluate(run, episode=3)
+    with pytest.raises(ValueError, match="episodes must be positive"):
+        evaluate(run, episodes=0)

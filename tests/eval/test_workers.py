@@ -54,3 +54,17 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
 def test_local_workers_are_other_processes():
     with local_pool(1) as pool:
         assert pool.submit(os.getpid).result() != os.getpid()
+
+
+def test_a_script_needs_no_guard_against_its_own_workers(tmp_path):
+    """Workers run nothing of the script, in which they would begin workers again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from generalist.eval.workers import local_pool\n"
+        "print('once')\n"
+        "with local_pool(1) as pool:\n"
+        "    print(pool.submit(abs, -3).result())\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "once\n3\n", done.stderr
+    assert sys.modules["__main__"].__name__ == "__main__"

@@ -53,7 +53,7 @@ def _folder() -> Path:
 def demonstrations() -> Path:
     """Ten episodes of random play of each task."""
     data = _folder() / "data"
-    collect(TASKS, data, seed=0, episodes=10, policy="random", workers=0, progress=False)
+    collect(TASKS, data, seed=0, episodes=10, policy="random", workers=0, quiet=True)
     return data
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from tiny import trained
+from tiny import demonstrations, trained
 
 from generalist.agent.config import DecodeConfig
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.files import read_json, write_json
 from generalist.envs.table import find_task
 from generalist.play.agent import Agent
@@ -168,3 +169,19 @@ def test_an_older_checkpoint_can_be_loaded(agent):
     assert older.step == 3
     one, other = (np.asarray(one.state["tokens"]["rows"][...]) for one in (agent, older))
     assert np.abs(one - other).max() > 0
+
+
+def test_what_it_reads_of_an_episode_can_be_looked_at(agent):
+    episode = Demonstrations.open(dataset_folder(demonstrations(), "CartPole-v1")).episode(0)
+    view = agent.view(episode, steps=2)
+    layout, source = agent.layout("CartPole-v1")
+    assert set(view.sequence.source.tolist()) == {source}
+    assert set(view.sequence.timestep.tolist()) == {0, 1}
+    assert len(view.sequence) == 2 * layout.max_tokens
+    assert "action" in str(view)
+    assert len(agent.view(episode, steps=10**6).sequence) == len(episode) * layout.max_tokens
+
+
+def test_it_is_shown_in_one_line(agent):
+    assert repr(agent) == f"Agent('{trained()}', update 6, 2 tasks)"
+    assert repr(agent.run) == f"Run('{trained()}')"

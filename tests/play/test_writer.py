@@ -53,6 +53,17 @@ def test_prompts_together_are_written_as_alone_and_in_pieces(pictures, sampling)
     assert len(set(together)) == len(PROMPTS)
 
 
+def test_a_string_is_a_text_to_go_on_from():
+    mine = writer()
+    text, document = "once upon", (Words("once upon", target=False, whole=False),)
+    assert mine.length(text) == mine.length(document)
+    assert mine.write([text], HOT) == mine.write([document], HOT)
+    assert list(mine.stream(text, HOT)) == list(mine.stream(document, HOT))
+    assert mine.likelihoods([text], [" a time"]) == mine.likelihoods([document], [" a time"])
+    with pytest.raises(ValueError, match="a list of texts or documents, got one text"):
+        mine.write(text, HOT)
+
+
 def test_the_same_seed_writes_the_same_and_another_another():
     mine = writer()
     first = mine.write(PROMPTS, HOT)

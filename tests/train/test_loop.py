@@ -188,7 +188,7 @@ def test_an_existing_run_is_not_touched():
 
 
 def test_a_run_goes_on_with_its_own_demonstrations_only(tmp_path):
-    collect(TASKS, tmp_path / "other", seed=1, episodes=3, policy="random", workers=0, progress=False)
+    collect(TASKS, tmp_path / "other", seed=1, episodes=3, policy="random", workers=0, quiet=True)
     with pytest.raises(ValueError, match=r"the demonstrations of CartPole-v1 under .*other are not those that"):
         train(CONFIG, tmp_path / "other", trained(), start=Start(resume=True), quiet=True)
 

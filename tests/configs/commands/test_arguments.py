@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 import tyro
 
-from generalist.configs.commands.arguments import nearest, parse
+from generalist.configs.commands.arguments import parse
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +108,3 @@ def test_what_a_config_says_on_stderr_is_not_swallowed(capsys):
 
     parse(Talks, ["--steps", "2"], prog="thing")
     assert "careful" in capsys.readouterr().err
-
-
-def test_nearest_names_or_all_of_them():
-    assert nearest("smok", ["smoke", "quickstart"]) == "did you mean smoke?"
-    assert nearest("xyz", ["smoke", "quickstart"]) == "choose from smoke, quickstart"

@@ -4,17 +4,9 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from generalist.configs.commands import cli
-from generalist.envs.sets import task_set
-from generalist.envs.table import find_task
-from generalist.envs.task_spaces import stored_spaces
-from generalist.tokenizers.layout import Layout
-from generalist.tokenizers.text import ByteTokenizer
-from generalist.train.sources import check_local_positions
-from generalist.train.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +27,18 @@ class DummyEvaluation:
 
 @pytest.fixture
 def launched(monkeypatch):
-    """The calls that reach the launcher, with a preset `dummy`."""
+    """The calls that reach the functions that do the work, with a preset `dummy`."""
     calls = []
 
     def recorder(name):
         return lambda *args, **given: calls.append((name, args, given))
 
-    functions = {name: recorder(name) for name in ("train", "describe", "evaluate", "quickstart")}
-    launcher = types.SimpleNamespace(**functions)
-    preset = types.SimpleNamespace(config=DummyConfig)
-    import generalist.configs
-
-    monkeypatch.setattr(generalist.configs, "launch", launcher, raising=False)
-    monkeypatch.setitem(sys.modules, "generalist.configs.commands.launch", launcher)
-    monkeypatch.setitem(sys.modules, "generalist.configs.dummy", preset)
-    monkeypatch.setattr("generalist.configs.experiment.evaluation_of", lambda run: DummyEvaluation())
-    monkeypatch.setattr(cli, "PRESETS", (*cli.PRESETS, "dummy"))
+    for name in ("describe", "evaluate", "quickstart"):
+        monkeypatch.setattr(f"generalist.configs.commands.launch.{name}", recorder(name))
+    monkeypatch.setattr("generalist.configs.fit.fit", recorder("fit"))
+    monkeypatch.setitem(sys.modules, "generalist.configs.dummy", types.SimpleNamespace(config=DummyConfig))
+    monkeypatch.setattr("generalist.eval.config.evaluation_of", lambda run: DummyEvaluation())
+    monkeypatch.setattr("generalist.configs.presets.PRESETS", (*cli.PRESETS, "dummy"))
     return calls
 
 
@@ -58,42 +46,11 @@ def test_train_passes_the_overridden_config(launched):
     args = ["train", "dummy", "--model.width", "64", "--out", "there", "--task", "gym:A-v0", "--task", "B", "--resume"]
     assert cli.main(args) == 0
     ((name, (config,), given),) = launched
-    assert name == "train"
+    assert name == "fit"
     assert config == DummyConfig(model=DummyModel(width=64))
     assert given["out"] == Path("there")
     assert given["tasks"] == ("gym:A-v0", "B")
-    assert given["start"] == Start(resume=True)
-
-
-@pytest.mark.parametrize("name", cli.PRESETS)
-def test_every_preset_names_tasks_that_there_are(name):
-    sources = cli.load_preset(name).train.sources
-    assert [find_task(source.task).id for source in sources] == [source.task for source in sources]
-
-
-@pytest.mark.parametrize("name", ["mt50", "babyai", "local"])
-def test_timesteps_of_a_set_fit_its_preset(name):
-    config = cli.load_preset(name).train
-    for source in config.sources:
-        layout = Layout.from_spaces(
-            *stored_spaces()[source.task], vocabulary=config.vocabulary, text=ByteTokenizer(), options=source.layout
-        )
-        check_local_positions(source.task, layout, config.agent)
-        assert layout.max_tokens <= config.sequence_length
-
-
-@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local")])
-def test_a_preset_trains_on_its_set(name, tasks):
-    sources = cli.load_preset(name).train.sources
-    assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
-
-
-def test_every_family_of_the_local_suite_has_the_same_share():
-    shares: dict[str, float] = {}
-    for source in cli.load_preset("local").train.sources:
-        family = find_task(source.task).family
-        shares[family] = shares.get(family, 0) + source.weight
-    assert set(np.round(list(shares.values()), 9)) == {1.0}
+    assert (given["resume"], given["overwrite"], given["weights"]) == (True, False, None)
 
 
 def test_train_has_a_folder_for_each_preset(launched):
@@ -122,7 +79,6 @@ def test_the_other_commands_reach_the_launcher(launched):
         (["describe", "gato_97m"], "unknown config 'gato_97m': did you mean gato_79m"),
         (["train", "dummy", "--model.widht", "3"], "no option --model.widht: did you mean --model.width"),
         (["train", "dummy", "--steps", "x"], "--steps"),
-        (["train", "dummy", "--resume", "--overwrite"], "choose one of --resume and --overwrite"),
         (["tasks", "--jsno"], "did you mean --json?"),
         (["collect", "--task", "CartPole-v2"], "CartPole-v1"),
         (["collect", "--episodes", "few"], "'few'"),

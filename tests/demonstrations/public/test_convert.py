@@ -60,24 +60,24 @@ def assert_imported(out, count):
 
 
 def test_what_is_imported_opens_as_demonstrations(tmp_path):
-    summary = import_data(SOURCE, tmp_path, progress=False)
+    summary = import_data(SOURCE, tmp_path, quiet=True)
     assert (summary.episodes, summary.kept, summary.task_id) == (TOTAL, 0, "robot/numbers")
     assert summary.steps == sum(1 + number % 4 for number in range(TOTAL))
     assert summary.size > 100_000
     assert len(list(summary.folder.glob("*.array_record-*-of-00004"))) == 4
     assert_imported(tmp_path, TOTAL)
-    again = import_data(replace(SOURCE, read=None), tmp_path, progress=False)  # pyright: ignore[reportArgumentType]
+    again = import_data(replace(SOURCE, read=None), tmp_path, quiet=True)  # pyright: ignore[reportArgumentType]
     assert again.kept == TOTAL  # nothing is read twice
 
 
 def test_a_part_is_imported_and_another_number_needs_overwrite(tmp_path):
-    assert import_data(SOURCE, tmp_path, episodes=7, progress=False).episodes == 7
+    assert import_data(SOURCE, tmp_path, episodes=7, quiet=True).episodes == 7
     with pytest.raises(ValueError, match="episodes was 7, now 8"):
-        import_data(SOURCE, tmp_path, episodes=8, progress=False)
-    import_data(SOURCE, tmp_path, episodes=8, overwrite=True, progress=False)
+        import_data(SOURCE, tmp_path, episodes=8, quiet=True)
+    import_data(SOURCE, tmp_path, episodes=8, overwrite=True, quiet=True)
     assert_imported(tmp_path, 8)
     with pytest.raises(ValueError, match="asked 0"):
-        import_data(SOURCE, tmp_path, episodes=0, progress=False)
+        import_data(SOURCE, tmp_path, episodes=0, quiet=True)
 
 
 def test_a_failure_keeps_whole_shards_and_the_next_import_reads_on_after_them(tmp_path):
@@ -88,14 +88,14 @@ def test_a_failure_keeps_whole_shards_and_the_next_import_reads_on_after_them(tm
             yield episode
 
     with pytest.raises(ValueError, match=r"bad\.parquet"):
-        import_data(replace(SOURCE, read=failing), tmp_path, progress=False)
+        import_data(replace(SOURCE, read=failing), tmp_path, quiet=True)
     starts = []
 
     def counting(start):
         starts.append(start)
         return episodes(start)
 
-    assert import_data(replace(SOURCE, read=counting), tmp_path, progress=False).kept == 60  # two shards of four
+    assert import_data(replace(SOURCE, read=counting), tmp_path, quiet=True).kept == 60  # two shards of four
     assert starts == [60]
     assert_imported(tmp_path, TOTAL)
 
@@ -118,20 +118,20 @@ def test_an_import_that_was_killed_goes_on(tmp_path):
                     os.kill(os.getpid(), signal.SIGKILL)
                 yield episode
 
-        module.import_data(replace(module.SOURCE, read=killed), {str(tmp_path)!r}, progress=False)
+        module.import_data(replace(module.SOURCE, read=killed), {str(tmp_path)!r}, quiet=True)
         """)
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert import_data(SOURCE, tmp_path, progress=False).kept == 30
+    assert import_data(SOURCE, tmp_path, quiet=True).kept == 30
     assert_imported(tmp_path, TOTAL)
     assert not list(dataset_folder(tmp_path, "robot/numbers").glob(".part-*"))
 
 
 def test_a_source_that_ends_early_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="ends after 121 episodes, it says it has 130"):
-        import_data(replace(SOURCE, episodes_total=130), tmp_path, progress=False)
+        import_data(replace(SOURCE, episodes_total=130), tmp_path, quiet=True)
 
 
 COUNTED = spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (), np.int64)
@@ -164,7 +164,7 @@ def discrete_source(task_id="CartPole-v1", values=(0, 1, 1)):
 
 def test_the_number_of_actions_comes_from_the_task_or_the_user(tmp_path):
     with pytest.raises(ValueError, match="--actions N"):
-        import_data(discrete_source(), tmp_path, progress=False)
+        import_data(discrete_source(), tmp_path, quiet=True)
     assert with_actions(discrete_source(), 5).action_space == spaces.Discrete(5)
     with pytest.raises(ValueError, match=r"test:poles, episode 0 .*from 0 to 1, outside Discrete\(1\)"):
         next(with_actions(discrete_source(), 1).episodes())
@@ -173,7 +173,7 @@ def test_the_number_of_actions_comes_from_the_task_or_the_user(tmp_path):
     adapted, differs = in_task_spaces(discrete_source())
     assert (adapted.action_space, differs) == (spaces.Discrete(2), "")
     assert adapted.observation_space.high[0] == np.float32(4.8)
-    import_data(adapted, tmp_path, progress=False)
+    import_data(adapted, tmp_path, quiet=True)
     episode = Demonstrations.open(dataset_folder(tmp_path, "CartPole-v1")).episode(0)
     assert episode.actions.tolist() == [0, 1, 1]
 

@@ -241,7 +241,7 @@ def test_an_export_that_fails_leaves_nothing(tmp_path):
 def test_there_and_back_again(tmp_path):
     ours = demonstrations(tmp_path, OBSERVATION)
     export_minari(ours, "mine/noise-v0")
-    import_data(open_minari("mine/noise-v0", task="test/task"), tmp_path / "again", progress=False)
+    import_data(open_minari("mine/noise-v0", task="test/task"), tmp_path / "again", quiet=True)
     again = Demonstrations.open(dataset_folder(tmp_path / "again", "test/task"))
     for number in range(2):
         assert_buffer(again.episode(number), BUFFERS[number])

@@ -177,7 +177,7 @@ def test_an_actor_for_other_actions_is_refused(file, actions):
 
 
 def test_a_file_is_a_policy_of_collect(file, tmp_path):
-    (summary,) = collect([PENDULUM], tmp_path, seed=0, episodes=2, policy=str(file), workers=0, progress=False)
+    (summary,) = collect([PENDULUM], tmp_path, seed=0, episodes=2, policy=str(file), workers=0, quiet=True)
     demonstrations = Demonstrations.open(summary.folder)
     metadata = demonstrations.episode(0).metadata
     assert metadata.expert == file_policy(file)[0]
@@ -188,7 +188,7 @@ def test_a_file_is_a_policy_of_collect(file, tmp_path):
 
 
 def test_another_actor_of_the_same_name_does_not_go_on_with_the_collection(file, tmp_path):
-    settings = {"seed": 0, "episodes": 1, "policy": str(file), "workers": 0, "progress": False}
+    settings = {"seed": 0, "episodes": 1, "policy": str(file), "workers": 0, "quiet": True}
     collect([PENDULUM], tmp_path, **settings)
     write_actor(file, replace(make_actor(), provenance={}))
     with pytest.raises(ValueError, match=r"sac:pendulum.npz@"):
@@ -197,7 +197,7 @@ def test_another_actor_of_the_same_name_does_not_go_on_with_the_collection(file,
 
 def test_collecting_with_an_actor_of_another_task_names_the_file(file, tmp_path):
     with pytest.raises(CollectionError, match=r"pendulum.npz is an actor of Pendulum-v1"):
-        collect(["MountainCarContinuous-v0"], tmp_path, seed=0, policy=str(file), workers=0, progress=False)
+        collect(["MountainCarContinuous-v0"], tmp_path, seed=0, policy=str(file), workers=0, quiet=True)
 
 
 SHIPPED = sorted(path.stem for path in learned.SHIPPED.glob("*.npz"))

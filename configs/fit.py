@@ -1,0 +1,129 @@
+"""Training by the name of an experiment: what `generalist train` does, as a function."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from generalist.agent.compilation import keep_compilations
+from generalist.agent.sharding import split_cpu
+from generalist.configs.experiment import Experiment
+from generalist.configs.presets import load_preset
+from generalist.envs.table import find_task, find_tasks
+from generalist.envs.task import Task
+from generalist.eval.config import keep_evaluation
+from generalist.tokenizers.document import PictureOptions
+from generalist.tokenizers.options import LayoutOptions
+from generalist.train.config import DocumentsConfig, SourceConfig, TrainConfig
+from generalist.train.loop import train
+from generalist.train.processes import Processes, join_processes
+from generalist.train.run import Run
+from generalist.train.start import Start
+
+
+def fit(
+    config: str | Experiment | TrainConfig,
+    *,
+    data: str | os.PathLike[str] = "data",
+    out: str | os.PathLike[str] | None = None,
+    tasks: str | Task | Iterable[str | Task] = (),
+    corpora: str | Iterable[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    weights: str | os.PathLike[str] | None = None,
+    quiet: bool = False,
+    profile: int = 0,
+    processes: Processes | None = None,
+) -> Run:
+    """Train one agent on the demonstrations of its tasks, and leave a run directory.
+
+    Args:
+        config: name of a preset ("smoke", "quickstart", ...; `generalist train --help` lists them), an `Experiment`, or
+            a `TrainConfig`. Fields are changed by `dataclasses.replace`.
+        data: folder of the demonstrations, as `collect` leaves them.
+        out: the run directory; by default runs/<name of the preset>.
+        tasks: train on these instead of the config's: one or several, by id or as they are. What the config does not
+            name takes the layout of its first task.
+        corpora: train on these texts and pictures instead of the config's: one name or several, as for `--corpus`.
+        resume: go on from the newest checkpoint of `out`, or begin if there is none.
+        overwrite: remove the run that is there.
+        weights: another run, whose parameters to start from.
+        quiet: show no progress.
+        profile: trace this many updates into the run directory's profile/.
+        processes: that train together; None is this one alone.
+
+    Returns:
+        The run, which `load`, `evaluate` and `Writer.load` take as well as its directory.
+
+    Raises:
+        ValueError: an unknown preset, task or corpus (with the nearest ones), or settings that do not go together.
+        FileNotFoundError: no demonstrations of a task, with the command that collects them.
+        FileExistsError: `out` holds a run, and neither resume nor overwrite was asked for.
+        DivergedError: loss or gradient is not finite.
+        Stopped: SIGTERM came; the update that was running is finished and saved.
+
+    Example:
+        >>> import generalist
+        >>> run = generalist.fit("smoke", data="data", out="runs/smoke", resume=True)
+        >>> run.config.steps
+        40
+
+        With another configuration, and texts beside the tasks:
+
+        >>> from dataclasses import replace
+        >>> short = replace(run.config, steps=4)
+        >>> generalist.fit(short, corpora="docstrings", out="runs/words")
+        Run('runs/words')
+    """
+    start = Start(resume=resume, overwrite=overwrite, weights=None if weights is None else Path(weights))
+    experiment, directory = _experiment(config), _directory(config, out)
+    ids = tuple(task.id for task in find_tasks(tasks))
+    training = with_sources(experiment.train, ids, (corpora,) if isinstance(corpora, str) else tuple(corpora))
+    for source in training.sources:
+        find_task(source.task)
+    keep_compilations()
+    if processes is not None:
+        split_cpu(training.mesh.cpu_devices)
+        join_processes(processes)
+    return train(
+        training,
+        Path(data),
+        directory,
+        start=start,
+        quiet=quiet,
+        profile=profile,
+        on_start=lambda run: keep_evaluation(run.directory, experiment.evaluation),
+    )
+
+
+def with_sources(config: TrainConfig, tasks: tuple[str, ...], corpora: tuple[str, ...] = ()) -> TrainConfig:
+    """The same job on other tasks or corpora: what the job knows keeps its source, a new one is shown as the first."""
+    if tasks:
+        known = {source.task: source for source in config.sources}
+        layout = config.sources[0].layout if config.sources else LayoutOptions()
+        sources = tuple(known.get(task, SourceConfig(task=task, layout=layout)) for task in tasks)
+        config = replace(config, sources=sources)
+    if corpora:
+        there = {each.corpus: each for each in config.documents}
+        pictures = config.documents[0].pictures if config.documents else PictureOptions()
+        documents = tuple(there.get(name, DocumentsConfig(corpus=name, pictures=pictures)) for name in corpora)
+        config = replace(config, documents=documents)
+    return config
+
+
+def _experiment(config: str | Experiment | TrainConfig) -> Experiment:
+    if isinstance(config, str):
+        return load_preset(config)
+    if isinstance(config, TrainConfig):
+        return Experiment(train=config)
+    if isinstance(config, Experiment):
+        return config
+    raise TypeError(f"config must be a preset's name, an Experiment or a TrainConfig, got {type(config).__name__}")
+
+
+def _directory(config: str | Experiment | TrainConfig, out: str | os.PathLike[str] | None) -> Path:
+    if out is not None:
+        return Path(out)
+    if isinstance(config, str):
+        return Path("runs") / config
+    raise ValueError('a configuration without a name has no folder of its own: say where, as out="runs/mine"')

@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from generalist.configs.presets import PRESETS, load_preset
+from generalist.envs.sets import task_set
+from generalist.envs.table import find_task
+from generalist.envs.task_spaces import stored_spaces
+from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.text import ByteTokenizer
+from generalist.train.sources import check_local_positions
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_names_tasks_that_there_are(name):
+    sources = load_preset(name).train.sources
+    assert [find_task(source.task).id for source in sources] == [source.task for source in sources]
+
+
+@pytest.mark.parametrize("name", ["mt50", "babyai", "local"])
+def test_timesteps_of_a_set_fit_its_preset(name):
+    config = load_preset(name).train
+    for source in config.sources:
+        layout = Layout.from_spaces(
+            *stored_spaces()[source.task], vocabulary=config.vocabulary, text=ByteTokenizer(), options=source.layout
+        )
+        check_local_positions(source.task, layout, config.agent)
+        assert layout.max_tokens <= config.sequence_length
+
+
+@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local")])
+def test_a_preset_trains_on_its_set(name, tasks):
+    sources = load_preset(name).train.sources
+    assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
+
+
+def test_every_family_of_the_local_suite_has_the_same_share():
+    shares: dict[str, float] = {}
+    for source in load_preset("local").train.sources:
+        family = find_task(source.task).family
+        shares[family] = shares.get(family, 0) + source.weight
+    assert set(np.round(list(shares.values()), 9)) == {1.0}
+
+
+def test_an_unknown_preset_names_the_nearest():
+    with pytest.raises(ValueError, match="unknown config 'quickstrat': did you mean quickstart"):
+        load_preset("quickstrat")
