@@ -54,7 +54,9 @@ class Agent:
     def load(
         cls, run: str | Path, *, step: int | Literal["best"] | None = None, decode: DecodeConfig | None = None
     ) -> "Agent":
-        """Load the newest checkpoint of a run directory, the one of update `step`, or the one of lowest training loss.
+        """Load the newest checkpoint of a run directory, the one of update `step`, or the best one.
+
+        The best is the one of lowest loss on what is held out; where a run holds nothing out, of lowest training loss.
 
         Raises:
             FileNotFoundError: no run there. CheckpointError: no checkpoint, a damaged one, or another vocabulary.
@@ -67,7 +69,7 @@ class Agent:
         with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
             chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
             if chosen is None:
-                what = "checkpoint with a training loss" if step == "best" else "checkpoint"
+                what = "checkpoint with a loss" if step == "best" else "checkpoint"
                 raise CheckpointError(f"{run} has no {what} yet; wait for the first one, or train it with --resume")
             state = checkpoints.restore_agent(chosen, state)
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))

@@ -87,7 +87,7 @@ class TaskSource:
 Source = TaskSource | DocumentSource
 
 
-def take(tree: Any, index: np.ndarray) -> Any:
+def take(tree: Any, index: np.ndarray | slice) -> Any:
     """Rows `index` of every leaf of a nested dict or tuple."""
     if isinstance(tree, Mapping):
         return {key: take(value, index) for key, value in tree.items()}

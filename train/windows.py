@@ -23,6 +23,10 @@ class EpisodeTable:
         if np.any(self.lengths < 1):
             raise ValueError("every episode needs at least one timestep")
 
+    def selected(self, episodes: slice | np.ndarray) -> "EpisodeTable":
+        """Only these episodes, of the same steps."""
+        return EpisodeTable(self.starts[episodes], self.lengths[episodes])
+
     @property
     def total(self) -> int:
         return int(self.lengths.sum())
