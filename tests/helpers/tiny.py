@@ -37,6 +37,7 @@ CONFIG = TrainConfig(
     batch_size=4,
     steps=6,
     held_out=0.1,
+    evaluate_every=4,
     held_out_batches=2,
     return_filter=0.0,
     log_every=2,
