@@ -1,8 +1,11 @@
 """Masked next-token loss on text and actions (Reed et al. 2022, sec. 2.3), with metrics per source.
 
+`loss_and_metrics` is what training computes; `held_out_metrics` is more, for what is not trained on.
+
 Logits are computed only at the positions that carry a target; [B, T, V] never exists.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -64,17 +67,57 @@ def cross_entropy(
     return log_sum - jnp.where(continuous, soft, at_target), correct
 
 
-def score(
-    network: Network, at: Float[Array, "B M D"], targets: Int[Array, "B M"], vocabulary: Vocabulary, config: LossConfig
+def bin_error(
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary
 ) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
-    """`cross_entropy` of the targets from hidden states, `config.chunk` of a row at a time.
+    """Distance in bins of the expectation over the continuous bins from the target, and whether the target is a bin.
+
+    The expectation is what `decode.continuous` mean plays; 0 where the target is no bin.
+    """
+    start, stop = vocabulary.continuous
+    continuous = (targets >= start) & (targets < stop)
+    share = jax.nn.softmax(logits[..., start:stop], axis=-1)
+    expected = jnp.einsum("BMV,V->BM", share, jnp.arange(stop - start, dtype=jnp.float32))
+    return jnp.where(continuous, jnp.abs(expected - (targets - start)), 0.0), continuous
+
+
+Scores = dict[str, jax.Array]
+"""Numbers [B, M] of every target; `loss` is among them."""
+
+
+def training_scores(
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary, label_width: float
+) -> Scores:
+    losses, correct = cross_entropy(logits, targets, vocabulary, label_width)
+    return {"loss": losses, "correct": correct}
+
+
+def held_out_scores(
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary, label_width: float
+) -> Scores:
+    scores = training_scores(logits, targets, vocabulary, label_width)
+    error, continuous = bin_error(logits, targets, vocabulary)
+    actions = (targets >= vocabulary.continuous[0]) & (targets < vocabulary.discrete[1])
+    said = {"actions": actions, "correct_actions": actions & scores["correct"]}
+    return scores | said | {"bins": continuous, "bin_error": error}
+
+
+def score(
+    network: Network,
+    at: Float[Array, "B M D"],
+    targets: Int[Array, "B M"],
+    vocabulary: Vocabulary,
+    config: LossConfig,
+    scores: Callable[..., Scores] = training_scores,
+) -> Scores:
+    """`scores` of the targets from hidden states, `config.chunk` of a row at a time.
 
     The backward pass computes the logits of a chunk again, so that [B, M, V] is never stored.
     """
 
-    def one(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def one(part: tuple[jax.Array, jax.Array]) -> Scores:
         hidden, target = part
-        return cross_entropy(network.logits(hidden), target, vocabulary, config.label_width)
+        return scores(network.logits(hidden), target, vocabulary, config.label_width)
 
     B, M = targets.shape
     if not 0 < config.chunk < M:
@@ -103,15 +146,31 @@ def loss_and_metrics(
         return _loss_of_hidden(network, hidden, batch, vocabulary, config)
 
 
+def held_out_metrics(
+    network: Network, batch: TokenBatch, vocabulary: Vocabulary, config: LossConfig
+) -> dict[str, Array]:
+    """The metrics of `loss_and_metrics`, with patch positions as in acting, and more of them.
+
+    Per source [sources]: `actions` (targets that are actions, not text) and `correct_actions` of them; `bins` (targets
+    that are bins of a continuous action) and `bin_error`, the sum of what `bin_error` gives for them.
+    """
+    return _loss_of_hidden(network, network.hidden(batch), batch, vocabulary, config, held_out_scores)[1]
+
+
 def _loss_of_hidden(
-    network: Network, hidden: Float[Array, "B T D"], batch: TokenBatch, vocabulary: Vocabulary, config: LossConfig
+    network: Network,
+    hidden: Float[Array, "B T D"],
+    batch: TokenBatch,
+    vocabulary: Vocabulary,
+    config: LossConfig,
+    scores: Callable[..., Scores] = training_scores,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     index, real = gather_targets(batch.loss_mask, config.targets)
     at = jnp.take_along_axis(hidden, index[..., None], axis=1)
     targets = jnp.take_along_axis(batch.targets, index, axis=1)
     source = jnp.take_along_axis(batch.source, index, axis=1)
-    losses, correct = score(network, at, targets, vocabulary, config)
-    losses, correct = jnp.where(real, losses, 0.0), real & correct
+    found = score(network, at, targets, vocabulary, config, scores)
+    found = {name: jnp.where(real, values, jnp.zeros((), values.dtype)) for name, values in found.items()}
     weight = real.astype(jnp.float32)
     if config.source_weights:
         weight = weight * jnp.asarray(config.source_weights, jnp.float32)[source]
@@ -124,9 +183,8 @@ def _loss_of_hidden(
     metrics = {
         "weight": weight.sum(),
         "tokens": present.sum().astype(jnp.float32),
-        "loss": per_source(losses, source),
-        "correct": per_source(correct, source),
+        **{name: per_source(values, source) for name, values in found.items()},
         "targets": per_source(real, source),
         "source_tokens": per_source(present, batch.source),
     }
-    return (losses * weight).sum(), metrics
+    return (found["loss"] * weight).sum(), metrics

@@ -68,6 +68,11 @@ class Part:
         sizes = sizes_of(self.corpus)
         return None if sizes is None else [sizes[index] for index in self.chosen]
 
+    @property
+    def groups(self) -> Sequence[int]:
+        groups = groups_of(self.corpus)
+        return [groups[index] for index in self.chosen]
+
     def __len__(self) -> int:
         return len(self.chosen)
 

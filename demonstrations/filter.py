@@ -13,8 +13,8 @@ def expert_return(returns: np.ndarray) -> float:
     return float(np.max(sums[window:] - sums[:-window]) / window)
 
 
-def filter_by_return(returns: np.ndarray, fraction: float = 0.8) -> np.ndarray:
-    """Indices int64 (ascending) of the episodes whose return is at least `fraction` of the expert's return.
+def lowest_return(returns: np.ndarray, fraction: float = 0.8) -> float:
+    """The return from which on an episode is good enough: `fraction` of the expert's return.
 
     The paper says "at least 80% of the expert return", which has no meaning for a negative one: 80% of -100 is -80,
     better than the expert. So a return may fall short by (1 - fraction) * |expert return|; for positive returns that
@@ -35,4 +35,9 @@ def filter_by_return(returns: np.ndarray, fraction: float = 0.8) -> np.ndarray:
     expert = expert_return(returns)
     threshold = expert - (1 - fraction) * abs(expert)
     slack = 1e-9 * max(1.0, abs(expert))  # equal returns must not be split by rounding in the mean
-    return np.flatnonzero(returns >= threshold - slack)
+    return threshold - slack
+
+
+def filter_by_return(returns: np.ndarray, fraction: float = 0.8) -> np.ndarray:
+    """Indices int64 (ascending) of the episodes that reach `lowest_return`, whose arguments and errors it shares."""
+    return np.flatnonzero(np.asarray(returns, np.float64) >= lowest_return(returns, fraction))

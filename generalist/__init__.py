@@ -35,10 +35,9 @@ __all__ = [
 ]
 
 # The sources of `generalist.agent`, `generalist.envs` and so on stand in folders at the top of the repository, beside
-# this one. When the package is installed from a wheel they lie inside this folder, and an editable install maps them
-# (`package-dir` in pyproject.toml). In a checkout that is only on PYTHONPATH nobody does that: there, the package looks
-# for its parts in the top folder too. The folders have no `__init__.py`, so that none can be imported by its bare name;
-# `tokenizers` would shadow the well-known library.
+# this one. When the package is installed from a wheel they lie inside this folder. In a checkout, installed as editable
+# or only on PYTHONPATH, the package looks for its parts in the top folder too. The folders have no `__init__.py`, so
+# that none is a package by its bare name; `tokenizers` would shadow the well-known library.
 _top = _Path(__file__).resolve().parent.parent
 if (_top / "pyproject.toml").is_file():
     __path__.append(str(_top))

@@ -81,7 +81,8 @@ class Agent:
 
         Args:
             run: the directory, or the `Run` that `fit` gives.
-            step: the checkpoint of this update, or "best" for the one of lowest training loss; the newest by default.
+            step: the checkpoint of this update, or "best" for the one of lowest loss on what is held out
+                (where a run holds nothing out, of lowest training loss); the newest by default.
             decode: how actions are chosen; by default the likeliest discrete value and the mean of continuous ones, see
                 `generalist.agent.config.DecodeConfig`.
 
@@ -107,7 +108,7 @@ class Agent:
         with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
             chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
             if chosen is None:
-                what = "checkpoint with a training loss" if step == "best" else "checkpoint"
+                what = "checkpoint with a loss" if step == "best" else "checkpoint"
                 raise CheckpointError(f"{run} has no {what} yet; wait for the first one, or train it with --resume")
             state = checkpoints.restore_agent(chosen, state)
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))

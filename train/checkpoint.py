@@ -25,7 +25,8 @@ class Checkpoints:
     Args:
         directory: made if it is not there.
         keep: this many newest checkpoints stay,
-        keep_best: and this many with the lowest loss, of those that were saved with one.
+        keep_best: and this many with the lowest loss (see `generalist.train.log.compared_loss`), of those that were
+            saved with one.
         metadata: JSON stored in every checkpoint and compared on load; holds the vocabulary's version.
         writes: whether it may save. Then it removes what a killed run left half-written; a reader must not, because a
             run may be writing right now.

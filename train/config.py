@@ -96,7 +96,9 @@ class OptimizerConfig:
         initial_rate: rate at step 0.
         final_fraction: the rate decays to this part of `learning_rate`.
         warmup_steps, decay_steps: the decay is counted after the warm-up; the paper leaves that open. A `decay_steps`
-            of 0 decays over the whole run.
+            of 0 decays over the whole run. The rate is a function of the update and of the run's `steps`: a run that
+            goes on to more `steps` follows the schedule of the longer run from there, so that with 0 the rate rises
+            again; with a fixed `decay_steps` nothing changes.
         clip: global gradient norm; 0 does not clip. The paper mentions no clipping.
     """
 
@@ -160,14 +162,21 @@ class TrainConfig:
             several make the same. More streams leave a little more padding.
         accumulation: parts into which an update's rows are split to save memory.
         steps: number of updates.
+        held_out: share of the episodes of each task, and of the documents of each corpus, that are never trained on (as
+            `generalist.train.held_out` chooses them); 0 trains on all.
+        evaluate_every: updates from one measurement of what is held out to the next. There is one with every checkpoint
+            too, and at the end. It costs about a third of as many updates as `held_out_batches` says: with the defaults
+            1% of training, whatever the model and the mixture.
+        held_out_batches: that are measured, always the same: those that training would make of what is held out.
         return_filter: keep demonstrations with at least this part of the expert's return (0.8 in the paper, sec. 3);
             0 keeps all.
         label_width: standard deviation in bins of the label of a continuous action; 0 is one-hot, as in the paper.
         loss_chunk: targets of a row whose logits are in memory at one time, for large vocabularies; 0 is all of them.
         log_every, checkpoint_every: in updates.
         keep, keep_best: the newest `keep` checkpoints stay on disk, and besides them the `keep_best` with the lowest
-            training loss: that of the line of `metrics.jsonl` at the checkpoint's step, the mean over the targets since
-            the line before. It is noisy where that is few updates, and says nothing of rollouts.
+            loss of what is held out. Where nothing is, it is the training loss of the line of `metrics.jsonl` at the
+            checkpoint's step: the mean over the targets since the line before, noisy where that is few updates. Neither
+            says much of rollouts.
         seed: of parameters, batches and everything random in training.
     """
 
@@ -184,6 +193,9 @@ class TrainConfig:
     data_streams: int = 0
     accumulation: int = 1
     steps: int = 1_000_000
+    held_out: float = 0.05
+    evaluate_every: int = 500
+    held_out_batches: int = 16
     return_filter: float = 0.8
     label_width: float = 0.0
     loss_chunk: int = 0
@@ -199,9 +211,11 @@ class TrainConfig:
         if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ValueError(f"each task may be a source once; repeated: {', '.join(repeated)}")
         counts = ("sequence_length", "batch_size", "accumulation", "steps")
-        for name in (*counts, "log_every", "checkpoint_every", "keep"):
+        for name in (*counts, "evaluate_every", "held_out_batches", "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.held_out <= 0.5:
+            raise ValueError(f"held_out must lie in [0, 0.5], got {self.held_out}; 0 trains on every episode")
         if self.loss_chunk < 0:
             raise ValueError(f"loss_chunk must not be negative, got {self.loss_chunk}; 0 computes all logits at once")
         if self.keep_best < 0:

@@ -48,7 +48,8 @@ class TaskTokens:
         targets: positions that carry a loss, at most.
         timesteps: of the longest kind that fit one sequence.
         frames_per_second: timesteps per second of play; None where the environment does not say.
-        episodes: demonstrations that pass the return filter; None without any on disk.
+        episodes: demonstrations that are trained on: not held out, and passing the return filter; None without any on
+            disk.
     """
 
     task: str
@@ -162,7 +163,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         except MissingExtra as error:
             missing.append((source.task, str(error)))
             errors.append(error)
-    documents = document_sources(config, make_text_tokenizer(config.text))
+    documents = [source for source, _ in document_sources(config, make_text_tokenizer(config.text))]
     if not found and not documents:
         raise errors[0]
     for task, source in found:

@@ -22,7 +22,10 @@ def progress_bars(console: Console, *, visible: bool) -> Progress:
 
 
 class TrainingDisplay:
-    """A context manager; `quiet` shows nothing. Without a terminal, a line is printed for every tenth of the run."""
+    """A context manager; `quiet` shows nothing. Without a terminal, a line is printed for every tenth of the run.
+
+    The loss of what is held out is that of the newest evaluation.
+    """
 
     def __init__(self, steps: int, first: int, *, quiet: bool = False):
         self.steps, self.quiet = steps, quiet
@@ -30,6 +33,7 @@ class TrainingDisplay:
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.task = self.progress.add_task("training", total=steps, completed=first, text="compiling")
         self.printed = first * 10 // steps
+        self.held_out = ""
 
     def __enter__(self) -> "TrainingDisplay":
         self.progress.start()
@@ -39,12 +43,14 @@ class TrainingDisplay:
         self.progress.stop()
 
     def say(self, text: str) -> None:
-        if not self.quiet:
+        if text and not self.quiet:
             self.console.print(text, highlight=False, soft_wrap=True)
 
     def update(self, step: int, line: dict[str, Any]) -> None:
+        if "held_out" in line:
+            self.held_out = f"held out {line['held_out']['loss']:.3f}  "
         text = (
-            f"loss {line['loss']:.3f}  {line['tokens_per_second']:,.0f} tokens/s  "
+            f"loss {line['loss']:.3f}  {self.held_out}{line['tokens_per_second']:,.0f} tokens/s  "
             f"{line['model_flops_utilisation']:.0%} of peak  padding {line['padding']:.0%}  "
             f"input wait {line['input_wait']:.1%}"
         )

@@ -26,6 +26,7 @@ class Interval:
         self.updates: int = stored.get("updates", 0)
         self.sums = {name: np.asarray(value, np.float64) for name, value in stored.get("sums", {}).items()}
         self.waited: float = stored.get("waited", 0.0)
+        self.evaluated: float = 0.0
         self._begun = time.perf_counter() - stored.get("seconds", 0.0)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,6 +45,13 @@ class Interval:
         asked = time.perf_counter()
         yield
         self.waited += time.perf_counter() - asked
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The time spent inside is none of training's: speed and waiting are of the rest of the interval."""
+        begun = time.perf_counter()
+        yield
+        self.evaluated += time.perf_counter() - begun
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Take in what `loss_and_metrics` returned for update `step`.
@@ -70,6 +78,7 @@ class Interval:
             positions: positions in all rows of one update, padding included.
         """
         total, seconds = self.sums, self.seconds
+        trained = seconds - self.evaluated
         targets = np.maximum(total["targets"], 1)
         sources = {
             name: {
@@ -93,6 +102,7 @@ class Interval:
             "padding": float(1 - total["tokens"] / (positions * self.updates)),
             "sources": sources,
             "seconds": seconds,
-            "tokens_per_second": float(total["tokens"] / seconds),
-            "input_wait": self.waited / seconds,
+            "evaluation_seconds": self.evaluated,
+            "tokens_per_second": float(total["tokens"] / trained),
+            "input_wait": self.waited / trained,
         }

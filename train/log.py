@@ -1,6 +1,7 @@
 """What training says of itself: reads the metrics of updates, one update late, and makes lines of them."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,17 +11,28 @@ from generalist.train.config import TrainConfig
 from generalist.train.display import TrainingDisplay
 from generalist.train.flops import measured_peak
 from generalist.train.interval import Interval
-from generalist.train.metrics import MetricsWriter
+from generalist.train.metrics import DivergedError, MetricsWriter
 
 
 def ends_interval(config: TrainConfig, step: int) -> bool:
-    """Whether a line of metrics is written for update `step`: every `log_every`, with a checkpoint, and at the end."""
-    return step % config.log_every == 0 or ends_in_checkpoint(config, step)
+    """Whether a line of metrics is written for update `step`: every `log_every`, and where one is evaluated."""
+    return step % config.log_every == 0 or ends_in_evaluation(config, step)
+
+
+def ends_in_evaluation(config: TrainConfig, step: int) -> bool:
+    """Whether what is held out is measured after update `step`: every `evaluate_every`, with a checkpoint, last."""
+    due = config.held_out > 0 and step % config.evaluate_every == 0
+    return due or ends_in_checkpoint(config, step)
 
 
 def ends_in_checkpoint(config: TrainConfig, step: int) -> bool:
     """Whether a checkpoint follows update `step`, stopped or not."""
     return step % config.checkpoint_every == 0 or step == config.steps
+
+
+def compared_loss(line: Mapping[str, Any]) -> float:
+    """What the best checkpoint has least of: the loss of what is held out, or that of training where nothing is."""
+    return line["held_out"]["loss"] if "held_out" in line else line["loss"]
 
 
 class MetricsLog:
@@ -62,18 +74,32 @@ class MetricsLog:
         self.finish()
         self._pending = step, metrics
 
-    def finish(self) -> None:
-        """Wait for every update so far; needed before a checkpoint, which waits for them anyway. Raises as `add`."""
+    def finish(self, evaluate: Callable[[], Mapping[str, Any]] | None = None) -> None:
+        """Wait for every update so far; needed before a checkpoint, which waits for them anyway.
+
+        Args:
+            evaluate: gives `held_out` of the line that is due now.
+
+        Raises:
+            DivergedError: as `add`, also of the loss of what is held out.
+        """
         if self._pending is None:
             return
         (step, metrics), self._pending = self._pending, None
         self.interval.add(step, jax.device_get(metrics))
         if ends_interval(self.config, step):
-            self._write(step)
+            self._write(step, evaluate)
 
-    def _write(self, step: int) -> None:
-        line = self.interval.line(step, self.names, self.config.batch_size * self.config.sequence_length)
-        line["model_flops_utilisation"] = self.flops * self.interval.updates / line["seconds"] / self.peak
+    def _write(self, step: int, evaluate: Callable[[], Mapping[str, Any]] | None) -> None:
+        measured = {}
+        if evaluate:
+            with self.interval.evaluating():
+                measured["held_out"] = evaluate()
+            if not math.isfinite(loss := measured["held_out"]["loss"]):
+                raise DivergedError(f"step {step}: loss {loss} of what is held out; lower optimizer.learning_rate")
+        line = self.interval.line(step, self.names, self.config.batch_size * self.config.sequence_length) | measured
+        trained = line["seconds"] - line["evaluation_seconds"]
+        line["model_flops_utilisation"] = self.flops * self.interval.updates / trained / self.peak
         self.writer.write(line)
         self.display.update(step, line)
         self.newest, self.interval = line, Interval()

@@ -1,6 +1,7 @@
 """The training loop: batches in, updates, metrics and checkpoints out; a resumed run equals an uninterrupted one."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,18 @@ from generalist.train.display import TrainingDisplay
 from generalist.train.documents import keep_damaged
 from generalist.train.flops import update_flops
 from generalist.train.interval import Interval
-from generalist.train.log import MetricsLog, ends_in_checkpoint
+from generalist.train.log import MetricsLog, compared_loss, ends_in_checkpoint, ends_in_evaluation
 from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter
 from generalist.train.preemption import Stopped, stop_request
-from generalist.train.processes import leads
+from generalist.train.processes import leads, wait_for_all
 from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
 from generalist.train.sources import Mixture, input_sizes, open_mixture
-from generalist.train.start import Start, first_state, open_run
+from generalist.train.start import Start, first_state, go_on, open_run
 from generalist.train.step import loss_config, make_step
 from generalist.train.streams import open_stream
+from generalist.train.validation import make_evaluation
 
 
 def train(
@@ -49,6 +51,7 @@ def train(
 
     Raises:
         FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for.
+        ValueError: the run to go on with has another configuration, `steps` and mesh aside, or is beyond `steps`.
         DivergedError: loss or gradient is not finite.
         Stopped: SIGTERM came; the update that was running is finished and its checkpoint saved.
     """
@@ -56,7 +59,11 @@ def train(
     keep_freed_memory()
     split_cpu(config.mesh.cpu_devices)
     start = start or Start()
+    if not leads():
+        wait_for_all("what is made of the data once is there")  # by the first process, where all see the same folder
     mixture = open_mixture(config, data)
+    if leads():
+        wait_for_all("what is made of the data once is there")
     run = open_run(config, mixture, data, directory, start)
     if on_start and leads():
         on_start(run)
@@ -68,10 +75,12 @@ def train(
         run.open_checkpoints(writes=True) as checkpoints,
     ):
         done = (checkpoints.latest or 0) if start.resume else 0
+        run, said = go_on(run, config, done)
         check_profile(profile, config.steps - done)
         graphdef, state = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
         interval = Interval(checkpoints.note(done).get("interval") if done else None)
         step = make_step(config, graphdef, state, loss_config(config, mixture.capacity), mesh)
+        evaluation = make_evaluation(config, mixture, graphdef, mesh)
         writer = MetricsWriter(run.directory if leads() else None, resume=done)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
         try:
@@ -80,7 +89,10 @@ def train(
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
                 log = MetricsLog(config, mixture.names, flops, writer, display, interval)
-                number = _updates(config, state, stream, step, checkpoints, log, tracer, stop, done, on_checkpoint)
+                display.say(said)
+                number = _updates(
+                    config, state, stream, step, evaluation, checkpoints, log, tracer, stop, done, on_checkpoint
+                )
         finally:
             writer.close()
     _tell_damaged(run, mixture, display)
@@ -100,7 +112,7 @@ def _tell_damaged(run: Run, mixture: Mixture, display: TrainingDisplay) -> None:
         display.say(f"{count} damaged documents were passed over; {path} names them")
 
 
-def _updates(config, state, stream, step, checkpoints, log, profile, stop, first, on_checkpoint) -> int:
+def _updates(config, state, stream, step, evaluation, checkpoints, log, profile, stop, first, on_checkpoint) -> int:
     """Updates `first + 1` to `config.steps`, or to where a stop was asked for; gives the number of the last."""
     number = first
     for number in range(first + 1, config.steps + 1):
@@ -111,9 +123,11 @@ def _updates(config, state, stream, step, checkpoints, log, profile, stop, first
         profile.done(number, metrics)
         log.add(number, metrics)
         stopping, regular = stop.reached(number), ends_in_checkpoint(config, number)
+        if evaluation and ends_in_evaluation(config, number):
+            log.finish(partial(evaluation, state))
         if regular or stopping:
             log.finish()
-            loss = log.newest["loss"] if regular else None  # a stop inside an interval is not measured
+            loss = compared_loss(log.newest) if regular else None  # a stop inside an interval is not measured
             checkpoints.save(number, state, stream, loss=loss, note={"interval": log.to_json()})
         if regular and on_checkpoint:
             on_checkpoint(number, state)

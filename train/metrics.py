@@ -6,7 +6,7 @@ from typing import Any
 
 from generalist.envs.files import write_atomically
 
-TIMINGS = ("seconds", "tokens_per_second", "model_flops_utilisation", "input_wait")
+TIMINGS = ("seconds", "evaluation_seconds", "tokens_per_second", "model_flops_utilisation", "input_wait")
 """Fields that depend on the machine; every other field is a function of the configuration and the step."""
 
 
@@ -47,18 +47,24 @@ class MetricsWriter:
         self._file.flush()
         if self._board is None:
             return
-        for name, value in line.items():
-            if isinstance(value, int | float) and name != "step":
-                self._board.add_scalar(f"train/{name}", value, line["step"])
-        for source, values in line["sources"].items():
-            for name, value in values.items():
-                self._board.add_scalar(f"{name}/{source}", value, line["step"])
+        for name, value in scalars(line).items():
+            self._board.add_scalar(name, value, line["step"])
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def scalars(line: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a line by their names in TensorBoard: train/loss, loss/SOURCE, held_out/loss, ..."""
+    held_out = line.get("held_out", {"sources": {}})
+    found = {f"train/{name}": value for name, value in line.items() if name != "step"}
+    found |= {f"held_out/{name}": value for name, value in held_out.items()}
+    for before, sources in (("", line["sources"]), ("held_out/", held_out["sources"])):
+        found |= {f"{before}{name}/{id}": value for id, values in sources.items() for name, value in values.items()}
+    return {name: value for name, value in found.items() if isinstance(value, int | float)}
 
 
 def _tensorboard(directory: Path, resume: int) -> Any:

@@ -90,6 +90,14 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
     return read_run(directory)
 
 
+def rewrite_steps(directory: Path, steps: int) -> None:
+    """Change the number of updates in a run's `config.json`, whole or not at all."""
+    path = directory / "config.json"
+    stored = read_json(path, "train a run with generalist train")
+    stored["config"]["steps"] = steps
+    write_json(path, stored)
+
+
 def read_run(directory: Path) -> Run:
     """Read a run directory.
 
@@ -111,7 +119,7 @@ def read_run(directory: Path) -> Run:
             f"{directory} was trained with vocabulary version {vocabulary}, this version of generalist has {VERSION}: "
             "its token ids mean something else; train again, or use the generalist that wrote it"
         )
-    config = config_from_json(stored["config"])
+    config = config_from_json({"held_out": 0.0} | stored["config"])  # 0.1.0 held nothing out and had no such field
     own = _own_text(Path(directory), config)
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources

@@ -1,7 +1,7 @@
 """From demonstrations on disk to the sources of a mixture: layouts with their statistics, filtered episodes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.corpora.open import open_corpus
-from generalist.demonstrations.filter import filter_by_return
+from generalist.demonstrations.columns import Columns
+from generalist.demonstrations.filter import lowest_return
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.table import find_task
@@ -20,6 +21,7 @@ from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, Te
 from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
+from generalist.train.held_out import split_corpus, split_indices
 from generalist.train.shown import shown_steps
 from generalist.train.step_tokens import column_tokens
 from generalist.train.windows import EpisodeTable
@@ -45,12 +47,18 @@ def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None
 
 @dataclass(frozen=True)
 class Mixture:
-    """Everything that training takes from its data: sources, weights, and the static sizes they imply."""
+    """Everything that training takes from its data: sources, weights, and the static sizes they imply.
+
+    Args:
+        held_out: the same of what is never trained on, with the same capacity; sources of which nothing is held out are
+            not in it. None where there is nothing at all.
+    """
 
     sources: tuple[Source, ...]
     weights: tuple[float, ...]
     names: tuple[str, ...]
     capacity: Capacity
+    held_out: "Mixture | None" = None
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -67,6 +75,7 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     """
     text = make_text_tokenizer(config.text)
     sources: list[Source] = []
+    held_out: list[Source | None] = []
     for index, source in enumerate(config.sources):
         path = dataset_folder(data, source.task)
         if not path.exists():
@@ -75,54 +84,92 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
                 f"no demonstrations of {source.task} under {data}; run: "
                 f"generalist collect --task {source.task}{policy} --out {data}"
             )
-        found = _source(config, index, Demonstrations.open(path), text)
+        found, unseen = _sources(config, index, Demonstrations.open(path), text)
         check_local_positions(source.task, found.layout, config.agent)
         check_timesteps(source.task, found, config.sequence_length)
         sources.append(found)
-    sources += document_sources(config, text)
-    return Mixture(tuple(sources), config.weights, config.names, row_capacity(sources))
+        held_out.append(unseen)
+    for found, unseen in document_sources(config, text):
+        sources.append(found)
+        held_out.append(unseen)
+    capacity = row_capacity(sources)
+    mixture = Mixture(tuple(sources), config.weights, config.names, capacity)
+    return replace(mixture, held_out=_held_out(mixture, held_out))
 
 
-def document_sources(config: TrainConfig, text: TextTokenizer) -> list[DocumentSource]:
-    """The training documents of every corpus of a job. Raises as `generalist.corpora.open.open_corpus`."""
-    return [
-        DocumentSource(
+def _held_out(mixture: Mixture, sources: Sequence[Source | None]) -> Mixture | None:
+    there = [index for index, source in enumerate(sources) if source is not None]
+    if not there:
+        return None
+    kept = tuple(source for source in sources if source is not None)
+    weights, names = tuple(mixture.weights[index] for index in there), tuple(mixture.names[index] for index in there)
+    return Mixture(kept, weights, names, mixture.capacity)
+
+
+def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[DocumentSource, DocumentSource | None]]:
+    """Of every corpus of a job, the documents of its training split that are trained on, and those that are held out.
+
+    Raises as `generalist.corpora.open.open_corpus`.
+    """
+    found = []
+    for number, each in enumerate(config.documents):
+        corpus, held_out = split_corpus(open_corpus(each.corpus), config.held_out)
+        source = DocumentSource(
             index=len(config.sources) + number,
             name=each.corpus,
             layout=DocumentLayout(config.vocabulary, text, each.pictures),
-            corpus=open_corpus(each.corpus),
+            corpus=corpus,
             sequence_length=config.sequence_length,
             pictures=each.room,
             seed=config.seed,
         )
-        for number, each in enumerate(config.documents)
-    ]
+        found.append((source, None if held_out is None else replace(source, corpus=held_out)))
+    return found
 
 
-def _source(config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer) -> TaskSource:
-    kept = None
+def select_episodes(config: TrainConfig, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int64 (ascending): the episodes that are trained on, and those that are held out.
+
+    The return filter takes its threshold from the former; of the latter, which may then be none, those below it are
+    left out too.
+    """
+    training, held_out = split_indices(len(returns), config.held_out)
     if config.return_filter:
-        kept = filter_by_return(demonstrations.returns, config.return_filter)
+        lowest = lowest_return(returns[training], config.return_filter)
+        training, held_out = (chosen[returns[chosen] >= lowest] for chosen in (training, held_out))
+    return training, held_out
+
+
+def _sources(
+    config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer
+) -> tuple[TaskSource, TaskSource | None]:
+    """Two selections of episodes over the same steps: trained on, and held out."""
+    training, held_out = select_episodes(config, demonstrations.returns)
     columns = demonstrations.columns()
-    episodes = np.arange(len(demonstrations)) if kept is None else kept
     layout = Layout.from_spaces(
         demonstrations.observation_space,
         demonstrations.action_space,
         vocabulary=config.vocabulary,
         text=text,
         options=config.sources[index].layout,
-        statistics=columns.statistics(episodes),
+        statistics=columns.statistics(training),
     )
-    return TaskSource(
+    source = TaskSource(
         index=index,
         layout=layout,
         steps=shown_steps(demonstrations, columns, layout),
-        table=EpisodeTable(columns.starts[episodes], columns.lengths[episodes]),
+        table=episodes_of(columns, training),
         step_tokens=column_tokens(layout, columns),
         sequence_length=config.sequence_length,
         prompt=config.prompt,
         seed=config.seed,
     )
+    return source, replace(source, table=episodes_of(columns, held_out)) if len(held_out) else None
+
+
+def episodes_of(columns: Columns, episodes: np.ndarray) -> EpisodeTable:
+    """Where these episodes lie among the steps."""
+    return EpisodeTable(columns.starts[episodes], columns.lengths[episodes])
 
 
 def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:

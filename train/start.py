@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cattrs
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
@@ -14,8 +15,9 @@ from generalist.agent.config import InputSizes
 from generalist.agent.sharding import use_mesh
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import TrainConfig
+from generalist.train.optimizer import schedule
 from generalist.train.processes import leads, wait_for_all
-from generalist.train.run import TEXT_MODEL, Run, read_run, write_run
+from generalist.train.run import TEXT_MODEL, Run, read_run, rewrite_steps, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
 
@@ -25,7 +27,8 @@ class Start:
     """Where a run begins: resume > weights of another run > scratch.
 
     Args:
-        resume: go on from the newest checkpoint in the directory, or begin if there is none.
+        resume: go on from the newest checkpoint in the directory, or begin if there is none. A run may go on to more
+            `steps` than it was started with, also a finished one; see `go_on`.
         overwrite: remove the run that is there.
         weights: run directory whose agent's parameters to start from.
     """
@@ -63,14 +66,18 @@ def first_state(
 def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:
     """The run directory of this job: new, or the one that is there, as `start` allows.
 
-    A run may go on on another mesh: what is computed depends on it by rounding alone.
+    A run may go on on another mesh, because what is computed depends on it by rounding alone, and to other `steps`.
     """
     if (directory / "config.json").exists():
         if start.resume:
             run = read_run(directory)
-            if run.config != replace(config, mesh=run.config.mesh):
+            wait_for_all("run directory read")  # before the first process may write other steps into it
+            asked = replace(config, mesh=run.config.mesh, steps=run.config.steps)
+            if run.config != asked:
                 raise ValueError(
-                    f"{directory} was started with another configuration ({_difference(run.config, config)})"
+                    f"{directory} was started with another configuration ({_difference(run.config, asked)}); only "
+                    "steps and mesh may change when it goes on. To train its agent otherwise, start another run from "
+                    f"its parameters: --weights {directory} and another --out"
                 )
             for task, layout in mixture.layouts.items():
                 if layout_to_json(layout) != layout_to_json(run.layouts[task]):
@@ -91,6 +98,41 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
         write_run(directory, config, mixture, data)
     wait_for_all("run directory written")
     return read_run(directory)
+
+
+def go_on(run: Run, config: TrainConfig, done: int) -> tuple[Run, str]:
+    """The run with the `steps` that are asked for now, written to its `config.json`, and what to say of it.
+
+    The learning rate is a function of (update, steps). So the updates to come follow the schedule of a run that was
+    started with the new `steps`: where `decay_steps` is 0 the rate jumps back up to that schedule, and with a fixed
+    `decay_steps` the run is the same, to the last bit, as one that was started with them.
+
+    Args:
+        done: updates that were done.
+
+    Raises:
+        ValueError: the run is at or beyond the `steps` asked for, and they are not its own.
+    """
+    before, steps = run.config.steps, config.steps
+    if steps == before:
+        return run, _finished(run, done) if done >= steps else ""
+    if steps <= done:
+        raise ValueError(
+            f"{run.directory} is at update {done} of {before} and cannot go on to {steps}: ask for more than {done} "
+            "(--train.steps), or evaluate an older checkpoint (generalist eval --step)"
+        )
+    if leads():
+        rewrite_steps(run.directory, steps)
+    past, future = (np.asarray(schedule(config.optimizer, total)(done)) for total in (before, steps))
+    said = (
+        f"going on from update {done} to {steps} instead of {before}; the learning rate follows the schedule of "
+        f"{steps} updates: it is {future:.2e} at update {done + 1}, where that of {before} has {past:.2e}"
+    )
+    return replace(run, config=replace(run.config, steps=steps)), said
+
+
+def _finished(run: Run, done: int) -> str:
+    return f"{run.directory} is finished: {done} updates are done; more --train.steps with --resume go on with it"
 
 
 def _difference(old: TrainConfig, new: TrainConfig) -> str:

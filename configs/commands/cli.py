@@ -47,7 +47,7 @@ class Train(Generic[Config]):
     """Train on these corpora instead of the config's; give it again for more: text:PATH, images:PATH, webdataset:PATH,
     chat:PATH, tfds:NAME, or docstrings, digits, scenes/captions, scenes/questions, scenes/dialogue."""
     resume: Flag = False
-    """Go on from the newest checkpoint of the run directory."""
+    """Go on from the newest checkpoint of the run directory; with more --train.steps, also after the run's end."""
     overwrite: Flag = False
     """Delete what the run directory holds."""
     weights: Path | None = None
@@ -114,7 +114,8 @@ class Eval(Generic[Config]):
     out: Path | None = None
     """Folder of the report; default: the run directory."""
     step: int | Literal["best"] | None = None
-    """Evaluate the checkpoint of this update, or the one of lowest training loss; default: the newest."""
+    """Evaluate the checkpoint of this update, or the best: the one of lowest loss on what is held out (on the training
+    data where a run holds nothing out); default: the newest."""
     alone: Runs = ()
     """A run on a part of this one's mixture, already evaluated, to stand beside it; give it again for more."""
     ray: str = ""

@@ -48,6 +48,7 @@ def _tasks(description: Description, name: str, out: Console) -> None:
         "max = text + obs + sep + act; loss: most targets; fit: timesteps of that size in a sequence; tok/s: of play",
         markup=False,
     )
+    out.print("demos: episodes to train on, without those held out or below the return filter", markup=False)
     for task, why in description.missing:
         out.print(f"not counted: {task}: {why}", markup=False)
 

@@ -51,7 +51,8 @@ class Writing:
     source: str | None = None
     """Write as this corpus of the run's; default: the first that fits."""
     step: int | Literal["best"] | None = None
-    """Use the checkpoint of this update, or the one of lowest training loss; default: the newest."""
+    """Use the checkpoint of this update, or the best: the one of lowest loss on what is held out (on the training data
+    where a run holds nothing out); default: the newest."""
 
     @property
     def sampling(self) -> SamplingConfig:

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -194,27 +194,37 @@ def verdict(payload: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def loss_charts(training: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Polylines in a 100 x 100 box, all on one logarithmic axis; None if there are no curves."""
+    """Polylines in a 100 x 100 box, all on one logarithmic axis; None if there are no curves.
+
+    Each of the training and, where something was held out, of that.
+    """
     sources = {id: curves for id, curves in training.get("sources", {}).items() if any(map(_drawn, curves["loss"]))}
-    known = [value for curve in (training.get("loss", []), *(s["loss"] for s in sources.values())) for value in curve]
-    known = [value for value in known if _drawn(value)]
+    held_out = training.get("held_out") or {"steps": [], "loss": [], "sources": {}}
+    drawn = [training.get("loss", []), *(curves["loss"] for curves in sources.values())]
+    drawn += [held_out["loss"], *(curves["loss"] for curves in held_out["sources"].values())]
+    known = [value for curve in drawn for value in curve if _drawn(value)]
     if not known:
         return None
     low, high = math.log10(min(known)), math.log10(max(known))
     low, high = (low, high) if high - low > 0.1 else (low - 0.05, high + 0.05)
-    first, last = training["steps"][0], max(training["steps"][-1], training["steps"][0] + 1)
+    first = min([*training["steps"][:1], *held_out["steps"][:1]])
+    last = max(training["steps"][-1], first + 1)
 
-    def line(values: Sequence[float | None]) -> str:
-        return " ".join(
+    def line(steps: Sequence[int], values: Sequence[float | None]) -> str:
+        """A single point twice, so that it is drawn as a dot."""
+        points = [
             f"{100 * (step - first) / (last - first):.1f},{100 * (high - math.log10(value)) / (high - low):.1f}"
-            for step, value in zip(training["steps"], values, strict=True)
+            for step, value in zip(steps, values, strict=True)
             if _drawn(value)
-        )
+        ]
+        return " ".join(points * 2 if len(points) == 1 else points)
 
     decades = [(value, round(100 * (high - math.log10(value)) / (high - low), 1)) for value in _ticks(low, high)]
     return {
-        "total": line(training["loss"]),
+        "total": line(training["steps"], training["loss"]),
+        "held_out": line(held_out["steps"], held_out["loss"]),
         "final": _last(training["loss"]),
+        "final_held_out": _last(held_out["loss"]),
         "steps": training["steps"][-1],
         "speed": _last(training.get("tokens_per_second", [])),
         "ticks": decades,
@@ -222,13 +232,22 @@ def loss_charts(training: Mapping[str, Any]) -> dict[str, Any] | None:
             {
                 "id": id,
                 "name": _short(id),
-                "line": line(curves["loss"]),
+                "line": line(training["steps"], curves["loss"]),
                 "loss": _last(curves["loss"]),
                 "accuracy": _last(curves["accuracy"]),
+                "held_out": _held_out_chart(held_out, id, line),
             }
             for id, curves in sources.items()
         ],
     }
+
+
+def _held_out_chart(held_out: Mapping[str, Any], id: str, line: Callable[..., str]) -> dict[str, Any] | None:
+    """Of one source; None where nothing of it is held out."""
+    if (curves := held_out["sources"].get(id)) is None:
+        return None
+    last = {name: _last(curves[name]) for name in ("loss", "accuracy", "error_in_bins")}
+    return last | {"line": line(held_out["steps"], curves["loss"])}
 
 
 def _drawn(value: float | None) -> TypeGuard[float]:

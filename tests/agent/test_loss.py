@@ -9,7 +9,14 @@ import pytest
 from flax import nnx
 from token_examples import VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
 
-from generalist.agent.loss import LossConfig, cross_entropy, gather_targets, loss_and_metrics
+from generalist.agent.loss import (
+    LossConfig,
+    bin_error,
+    cross_entropy,
+    gather_targets,
+    held_out_metrics,
+    loss_and_metrics,
+)
 from generalist.agent.network import Network
 from generalist.tokenizers.sequence import TokenBatch
 
@@ -95,6 +102,48 @@ def test_sums_per_source_against_one_position_at_a_time():
     assert float(loss) == pytest.approx(losses.sum(), rel=1e-4)
     assert float(metrics["weight"]) == 14
     assert float(metrics["tokens"]) == (example.segment > 0).sum() == sum(metrics["source_tokens"].tolist())
+
+
+def test_the_error_in_bins_is_the_distance_of_the_expectation():
+    """Of two bins 4 apart, the middle; ids beside the bins do not count, nor do their targets."""
+    start, stop = VOCABULARY.continuous
+    logits = np.full((1, 4, VOCABULARY.size), -50.0, np.float32)
+    logits[0, :3, [start + 2, start + 6]] = 3.0
+    logits[0, :, stop] = 9.0
+    logits[0, 3, stop - 1] = 0.0
+    targets = np.asarray([[start + 4, start + 1, stop, start]])
+    error, continuous = bin_error(jnp.asarray(logits), jnp.asarray(targets), VOCABULARY)
+    assert continuous.tolist() == [[True, True, False, True]]
+    np.testing.assert_allclose(error, [[0.0, 3.0, 0.0, stop - 1 - start]], atol=1e-4)
+
+
+def test_held_out_metrics_are_those_of_training_and_more():
+    """On made-up targets: text, bins and discrete values."""
+    model, example = network("vector"), two_sources()
+    (text, _), (start, _), (discrete, _) = VOCABULARY.text, VOCABULARY.continuous, VOCABULARY.discrete
+    made = np.random.default_rng(0).choice([text + 1, start + 3, discrete, start], example.targets.shape)
+    example = TokenBatch(**example.arrays() | {"targets": np.where(example.loss_mask, made, 0).astype(np.int32)})
+    config = LossConfig(targets=10, label_width=1.0, chunk=4)
+    _, training = total(model, example, config)
+    found = jitted(lambda model, example: held_out_metrics(model, example, VOCABULARY, config), model, example)
+    for name, values in training.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
+    logits = jitted(lambda model, example: model(example), model, example)
+    error, bins, actions, correct = np.zeros(2), np.zeros(2), np.zeros(2), np.zeros(2)
+    for row, column in zip(*np.nonzero(example.loss_mask), strict=True):
+        target, source = example.targets[row, column], example.source[row, column]
+        share = np.exp(np.asarray(logits[row, column, slice(*VOCABULARY.continuous)], np.float64))
+        if VOCABULARY.continuous[0] <= target < VOCABULARY.continuous[1]:
+            bins[source] += 1
+            error[source] += abs((share / share.sum() * np.arange(len(share))).sum() - (target - start))
+        if target >= VOCABULARY.text[1]:
+            actions[source] += 1
+            correct[source] += logits[row, column].argmax() == target
+    assert bins.min() > 0
+    assert (actions < found["targets"]).all()
+    np.testing.assert_allclose(found["bin_error"], error, rtol=1e-4)
+    for name, values in (("bins", bins), ("actions", actions), ("correct_actions", correct)):
+        assert found[name].tolist() == values.tolist(), name
 
 
 def gradients(config: LossConfig):

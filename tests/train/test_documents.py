@@ -14,9 +14,11 @@ from generalist.tokenizers.document import Document, DocumentLayout, Picture, Pi
 from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
+from generalist.train import sources
 from generalist.train.config import DocumentsConfig
 from generalist.train.data import packed_rows, row_capacity
 from generalist.train.documents import DocumentSource, keep_damaged, piece_of
+from generalist.train.held_out import held_out_indices
 from generalist.train.packing import to_batch
 from generalist.train.sources import input_sizes, open_mixture
 from generalist.train.start import Start
@@ -150,6 +152,7 @@ def test_tasks_and_corpora_train_together_and_alone(tmp_path):
     documents = (DocumentsConfig(corpus="digits", weight=3.0, pictures=pictures), DocumentsConfig(corpus="docstrings"))
     documents = tuple(replace(each, pictures=pictures) for each in documents)
     run = train_here(tmp_path / "both", documents=documents)
+    assert set(metrics_of(run)[-1]["held_out"]["sources"]) == {*CONFIG.names, "digits", "docstrings"}
     seen = {name for line in metrics_of(run) for name in line["sources"]}
     assert seen == {*CONFIG.names, "digits", "docstrings"}
     alone = train_here(tmp_path / "alone", documents=documents, sources=())
@@ -161,6 +164,22 @@ def test_tasks_and_corpora_train_together_and_alone(tmp_path):
         replace(CONFIG, documents=documents), list(open_mixture(CONFIG, demonstrations()).layouts.values())
     )
     assert (sizes.sources, sizes.image_shape) == (4, (16, 16, 1))
+
+
+def test_pieces_of_held_out_documents_are_never_drawn_in_training(monkeypatch):
+    """Long texts of one letter each, in pieces; the held-out source has the others."""
+    corpus = Texts(tuple(letter * 100 for letter in "abcdefghij"))
+    monkeypatch.setattr(sources, "open_corpus", lambda name: corpus)
+    config = replace(CONFIG, documents=(DocumentsConfig(corpus="text:x"),), held_out=0.2)
+    [(training, held_out)] = sources.document_sources(config, ByteTokenizer())
+    seen, unseen = ({words(made, i).text[0] for i in range(3 * int(made.ends[-1]))} for made in (training, held_out))
+    assert unseen == {"abcdefghij"[index] for index in held_out_indices(10, 0.2)}
+    assert seen == set("abcdefghij") - unseen
+    assert training.index == held_out.index == 2
+    assert sources.document_sources(replace(config, held_out=0.0), ByteTokenizer())[0][1] is None
+    corpus = Texts(("a" * 100,))
+    [(alone, none)] = sources.document_sources(config, ByteTokenizer())
+    assert (len(alone.corpus), none) == (1, None)
 
 
 def test_settings_of_a_corpus_are_checked():

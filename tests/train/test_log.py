@@ -1,12 +1,15 @@
 """Metrics are read one update late; no update is lost, no line is late at a checkpoint."""
 
+import time
+from dataclasses import replace
+
 import jax.numpy as jnp
 import pytest
 from tiny import CONFIG, TASKS
 
 from generalist.train.display import TrainingDisplay
 from generalist.train.interval import Interval
-from generalist.train.log import MetricsLog, ends_interval
+from generalist.train.log import MetricsLog, compared_loss, ends_interval
 from generalist.train.metrics import DivergedError, MetricsWriter, read_metrics
 
 
@@ -48,7 +51,60 @@ def test_what_is_not_finite_is_found_with_the_next_update(log):
 
 
 def test_where_lines_are_due():
-    assert [step for step in range(1, 7) if ends_interval(CONFIG, step)] == [2, 3, 4, 6]
+    def due(**changes) -> list[int]:
+        return [step for step in range(1, 7) if ends_interval(replace(CONFIG, **changes), step)]
+
+    assert due() == [2, 3, 4, 6]
+    assert due(evaluate_every=5) == [2, 3, 4, 5, 6]
+    assert due(evaluate_every=5, held_out=0.0) == [2, 3, 4, 6]
+
+
+def test_what_is_held_out_stands_in_the_line_it_was_measured_for(log):
+    """And the time that it took is none of training's."""
+    held_out = {"loss": 0.5, "accuracy": 1.0, "targets": 3, "sources": {}}
+
+    def slowly() -> dict:
+        time.sleep(0.2)
+        return held_out
+
+    log.add(1, metrics(1.0))
+    log.add(2, metrics(1.0))
+    log.finish(slowly)
+    line = log.newest
+    assert (line["step"], line["held_out"]) == (2, held_out)
+    assert 0.2 <= line["evaluation_seconds"] < line["seconds"]
+    trained = line["seconds"] - line["evaluation_seconds"]
+    assert line["tokens_per_second"] == pytest.approx(12 / trained)
+    assert line["model_flops_utilisation"] == pytest.approx(2 * 1e9 / trained / log.peak)
+    log.add(3, metrics(1.0))
+    log.finish()
+    assert "held_out" not in log.newest
+    assert log.newest["evaluation_seconds"] == 0
+
+
+def test_a_held_out_loss_that_is_not_a_number_stops_the_run(log):
+    log.add(1, metrics(1.0))
+    log.add(2, metrics(1.0))
+    with pytest.raises(DivergedError, match="step 2: loss nan of what is held out"):
+        log.finish(lambda: {"loss": float("nan")})
+
+
+def test_checkpoints_are_compared_by_what_is_held_out():
+    assert compared_loss({"loss": 2.0, "held_out": {"loss": 3.0}}) == 3.0
+    assert compared_loss({"loss": 2.0}) == 2.0
+
+
+@pytest.mark.parametrize("step", [2, 6])
+def test_the_terminal_shows_the_newest_loss_of_what_is_held_out(step, capsys):
+    numbers = {"loss": 1.0, "tokens_per_second": 1.0, "model_flops_utilisation": 0.1, "padding": 0, "input_wait": 0}
+    display = TrainingDisplay(10, 0)
+    display.update(1, numbers)
+    display.update(step, numbers | {"held_out": {"loss": 0.1234}})
+    display.update(step + 1, numbers)
+    first, *others = capsys.readouterr().err.splitlines()
+    assert "held out" not in first
+    assert [f"step {step}/10  loss 1.000  held out 0.123  1 tokens/s" in others[0], len(others)] == [True, 2]
+    assert "held out 0.123" in others[1]
 
 
 def test_utilisation_counts_every_update_of_the_line(log):

@@ -54,6 +54,10 @@ def test_a_run_leaves_what_the_agent_needs():
     lines = metrics_of(run)
     assert [line["step"] for line in lines] == [2, 3, 4, 6]
     assert set(lines[0]["sources"]) == set(TASKS)
+    assert [line["step"] for line in lines if "held_out" in line] == [3, 4, 6]
+    for line in lines[1:]:
+        assert set(line["held_out"]["sources"]) == set(TASKS)
+        assert 0 < line["held_out"]["loss"] < 20
     assert 0 <= lines[0]["padding"] < 0.5
     agent = Agent.load(run)
     assert (agent.step, agent.tasks) == (6, TASKS)
@@ -105,10 +109,15 @@ def test_stopped_by_sigterm_and_resumed_equals_uninterrupted(tmp_path, monkeypat
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_best_checkpoint_is_that_of_the_lowest_loss(tmp_path, monkeypatch):
-    """A rate so high that the loss rises; stopped inside an interval, the same ones are kept."""
-    high = OptimizerConfig(learning_rate=3.0, initial_rate=3.0, warmup_steps=0, decay_steps=0)
+@pytest.mark.parametrize(("held_out", "rate"), [(0.1, 1.0), (0.0, 3.0)])
+def test_the_best_checkpoint_is_that_of_the_lowest_held_out_loss(tmp_path, monkeypatch, held_out, rate):
+    """A rate so high that losses rise; stopped inside an interval, the same ones are kept.
+
+    With nothing held out, it is that of the lowest training loss.
+    """
+    high = OptimizerConfig(learning_rate=rate, initial_rate=rate, warmup_steps=0, decay_steps=0)
     changes = {"optimizer": high, "log_every": 2, "checkpoint_every": 2, "keep": 1, "keep_best": 1}
+    changes["held_out"] = held_out
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         sigterm_at(3, patch)
@@ -116,7 +125,9 @@ def test_the_best_checkpoint_is_that_of_the_lowest_loss(tmp_path, monkeypatch):
             train_here(run, **changes)
     train_here(run, start=Start(resume=True), **changes)
     lines = metrics_of(run)
-    best = min(lines, key=lambda line: line["loss"])["step"]
+    by_training = min(lines, key=lambda line: line["loss"])["step"]
+    best = min(lines, key=lambda line: line["held_out"]["loss"])["step"] if held_out else by_training
+    assert (best == by_training) == (not held_out)
     assert best < 6 == lines[-1]["step"]
     assert sorted(int(path.name) for path in (run / "checkpoints").iterdir()) == [best, 6]
     assert Agent.load(run, step="best").step == best
@@ -128,6 +139,7 @@ WIDE = replace(
     agent=AgentConfig(width=32, layers=1, heads=8, head_size=4, feedforward=64, window=32, vector_hidden=16),
     batch_size=8,
     steps=9,
+    held_out=0.0,
     log_every=1,
 )
 """Every dimension that a mesh axis may split is a multiple of 8; checkpoints after 3, 6 and 9 updates."""
@@ -171,9 +183,30 @@ def test_a_run_moves_from_eight_devices_to_four_to_one(tmp_path, monkeypatch):
         np.testing.assert_allclose(mine["objective"], theirs["objective"], rtol=2e-3)
 
 
-def test_a_finished_run_resumes_to_itself(tmp_path):
-    assert train_here(trained(), start=Start(resume=True)) == trained()
+def test_a_finished_run_resumes_to_itself_and_says_so(capsys):
+    train(CONFIG, demonstrations(), trained(), start=Start(resume=True))
+    assert "run is finished: 6 updates are done; more --train.steps" in capsys.readouterr().err.replace("\n", " ")
     assert [line["step"] for line in metrics_of(trained())] == [2, 3, 4, 6]
+
+
+def test_a_finished_run_goes_on_to_more_updates(tmp_path, capsys):
+    """With a fixed decay, to the last bit as if it had been started with them."""
+    fixed = replace(CONFIG, optimizer=replace(CONFIG.optimizer, decay_steps=10))
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    for config in (replace(fixed, steps=3), fixed):
+        train(config, demonstrations(), run, start=Start(resume=True))
+    assert "going on from update 3 to 6 instead of 3" in capsys.readouterr().err.replace("\n", " ")
+    assert read_run(run).config.steps == 6
+    train_here(whole, config=fixed)
+    assert metrics_of(run) == metrics_of(whole)
+    for one, other in zip(parameters(run), parameters(whole), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_held_out_zero_trains_on_everything_and_says_nothing_of_it(tmp_path):
+    lines = metrics_of(train_here(tmp_path / "run", held_out=0.0, steps=2))
+    assert [line["step"] for line in lines] == [2]
+    assert "held_out" not in lines[0]
 
 
 def test_an_existing_run_is_not_touched():
@@ -181,9 +214,12 @@ def test_an_existing_run_is_not_touched():
     with pytest.raises(FileExistsError, match=r"already holds a run; add --resume .* or --overwrite"):
         train_here(trained())
     changed = replace(CONFIG.optimizer, learning_rate=2e-2)
-    difference = r"another configuration \(optimizer.learning_rate: 0.01 -> 0.02, seed: 0 -> 1\)"
+    difference = r"another configuration \(optimizer.learning_rate: 0.01 -> 0.02, seed: 0 -> 1\); .* --weights .*run "
     with pytest.raises(ValueError, match=difference):
-        train_here(trained(), start=Start(resume=True), optimizer=changed, seed=1)
+        train_here(trained(), start=Start(resume=True), optimizer=changed, seed=1, steps=9)
+    for steps in (5, 3):
+        with pytest.raises(ValueError, match=f"is at update 6 of 6 and cannot go on to {steps}: ask for more than 6"):
+            train_here(trained(), start=Start(resume=True), steps=steps)
     assert {path: path.stat().st_mtime_ns for path in trained().rglob("*")} == before
 
 
@@ -235,12 +271,15 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_kept(tmp_path):
     for name, every in (("often", 1), ("never", 6)):
         run, changes = tmp_path / name, {"optimizer": wild, "log_every": every, "checkpoint_every": every}
         with pytest.raises(DivergedError, match=r"step 2: loss"):
-            train_here(run, **changes)
+            train_here(run, held_out=0.0, **changes)
         assert [path.name for path in (run / "checkpoints").iterdir()] == ["1"] * (every == 1)
+    with pytest.raises(DivergedError, match="step 1: loss nan of what is held out"):
+        train_here(tmp_path / "held", optimizer=wild, log_every=1, checkpoint_every=1)
+    assert not list((tmp_path / "held" / "checkpoints").iterdir())
 
 
 def test_metrics_are_read_when_the_next_update_has_been_started(tmp_path, monkeypatch):
-    """So that the device does not wait for the host; before a checkpoint (3 and 6) there is no next one."""
+    """So that the device does not wait for the host; there is no next one before an evaluation or checkpoint (3, 6)."""
     events = []
     make_step, add = loop.make_step, Interval.add
 
@@ -259,7 +298,7 @@ def test_metrics_are_read_when_the_next_update_has_been_started(tmp_path, monkey
 
     monkeypatch.setattr(loop, "make_step", make_noted_step)
     monkeypatch.setattr(Interval, "add", noted_add)
-    train_here(tmp_path / "run")
+    train_here(tmp_path / "run", evaluate_every=6)
     half = ["update", "update", 1, "update", 2, 3]
     assert events == half + [event if event == "update" else event + 3 for event in half]
 

@@ -49,10 +49,13 @@ def events(directory: Path) -> list[Event]:
 
 def test_tensorboard_gets_every_number_at_its_step(tmp_path):
     writer = MetricsWriter(tmp_path, resume=10)
-    writer.write(line(20))
+    held_out = {"loss": 2.5, "accuracy": 0.5, "sources": {"one": {"loss": 2.0}}}
+    writer.write(line(20) | {"held_out": held_out})
     writer.close()
     found = events(tmp_path / "tensorboard")
     values = {(event.step, value.tag): value.simple_value for event in found for value in event.summary.value}
-    assert values == {(20, "train/loss"): 1.5, (20, "loss/one"): 1.0}
+    training = {(20, "train/loss"): 1.5, (20, "loss/one"): 1.0}
+    unseen = {(20, "held_out/loss"): 2.5, (20, "held_out/accuracy"): 0.5, (20, "held_out/loss/one"): 2.0}
+    assert values == training | unseen
     starts = [event.step for event in found if event.session_log.status == event.session_log.START]
     assert starts == [11], "what the interrupted run showed after its checkpoint is hidden"

@@ -92,6 +92,10 @@ def assert_same_updates(run: Path, other: Path) -> None:
             {task: (of["targets"], of["tokens"]) for task, of in line["sources"].items()} for line in (mine, theirs)
         ]
         assert counts[0] == counts[1]
+        assert ("held_out" in mine) == ("held_out" in theirs) == (mine["step"] % 10 == 0)
+        if "held_out" in mine:
+            assert mine["held_out"]["targets"] == theirs["held_out"]["targets"]
+            np.testing.assert_allclose(mine["held_out"]["loss"], theirs["held_out"]["loss"], rtol=1e-4)
         for name in ("loss", "objective", "gradient_norm"):
             np.testing.assert_allclose(mine[name], theirs[name], rtol=1e-4, err_msg=f"{name} of step {mine['step']}")
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def test_another_schema_is_refused(tmp_path):
 def test_unknown_fields_are_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"not a training configuration: .*wings"):
         read_run(changed(tmp_path, lambda stored: stored["config"]["agent"].update(wings=2)))
+
+
+def test_a_run_of_a_version_without_held_out_episodes_held_none_out(tmp_path):
+    """As 0.1.0 wrote it: its statistics are of all episodes, and so are its updates."""
+
+    def older(stored):
+        for name in ("held_out", "evaluate_every", "held_out_batches", "keep_best"):
+            del stored["config"][name]
+
+    assert read_run(changed(tmp_path, older)).config == replace(
+        CONFIG, held_out=0.0, evaluate_every=500, held_out_batches=16
+    )
 
 
 def test_a_text_model_lies_in_the_run(tmp_path):

@@ -1,24 +1,122 @@
 """Demonstrations as the sources of a mixture: what the configuration says of them, their sizes, layouts as JSON."""
 
+import functools
+import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from tiny import CONFIG, TASKS, demonstrations
 from token_examples import SPACES, layout, stacked, steps
 
+from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.seeds import demonstration_seed
 from generalist.envs.spaces import take
+from generalist.envs.task import Task
+from generalist.tokenizers.continuous import expand
 from generalist.train.config import TextConfig
+from generalist.train.data import packed_rows
+from generalist.train.held_out import held_out_indices
+from generalist.train.packing import to_batch
 from generalist.train.sources import (
+    Mixture,
     input_sizes,
     layout_from_json,
     layout_to_json,
     make_text_tokenizer,
     open_mixture,
+    select_episodes,
 )
 from generalist.train.step_tokens import token_counts
+
+
+class Marked(gym.Env):
+    """Shows the number of its episode all along and rewards with it; those of `POISONED` with a million instead."""
+
+    observation_space = gym.spaces.Box(-np.inf, np.inf, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.number, self.left = seed - demonstration_seed(0, 0), 4
+        return self.seen(), {}
+
+    def seen(self) -> np.ndarray:
+        return np.asarray([1e6 if self.number in POISONED else self.number], np.float32)
+
+    def step(self, action):
+        self.left -= 1
+        return self.seen(), float(self.seen()[0]), self.left == 0, False, {}
+
+
+POISONED = held_out_indices(20, 0.2).tolist()
+MARKED = Task(id="Marked-v1", family="gym", make=Marked, expert=None, horizon=4, score="return", has_success=False)
+
+
+@functools.cache
+def marked_demonstrations() -> Path:
+    """Twenty episodes, of which the four that would be held out are poisoned."""
+    data = demonstrations().parent / "marked"
+    collect([MARKED], data, seed=0, episodes=20, policy="random", workers=0, progress=False)
+    return data
+
+
+def marked(**changes) -> Mixture:
+    sources = (replace(CONFIG.sources[0], task=MARKED.id),)
+    return open_mixture(replace(CONFIG, sources=sources, held_out=0.2, **changes), marked_demonstrations())
+
+
+def shown(mixture: Mixture, count: int) -> set[float]:
+    """What the vectors of the first batches show, without the layout's normalisation."""
+    [source] = mixture.sources
+    [(mean, std)] = source.layout.statistics.values()
+    made = packed_rows(mixture.sources, mixture.weights, mixture.capacity, rows=4)
+    found: set[float] = set()
+    for packed in itertools.islice(made, count):
+        batch = to_batch([packed], mixture.capacity)
+        values = batch.vectors[batch.vector_at < len(batch)][:, 0]
+        found |= set(np.round(expand(values) * std[0] + mean[0]).tolist())
+    return found
+
+
+def test_held_out_episodes_are_in_no_training_batch():
+    seen = shown(marked(), 40)
+    assert seen == set(range(20)) - set(POISONED)
+    assert shown(replace(marked(), sources=marked().held_out.sources), 10) == {1e6}
+
+
+def test_statistics_and_the_return_filter_do_not_know_what_is_held_out():
+    [(mean, std)] = marked().sources[0].layout.statistics.values()
+    training = sorted(set(range(20)) - set(POISONED))
+    assert mean == pytest.approx([np.mean(training)])
+    assert std == pytest.approx([np.std(training)])
+    assert shown(marked(return_filter=0.8), 20) == {number for number in training if number >= 0.8 * 18.5}
+
+
+def test_held_out_episodes_below_the_threshold_are_left_out_too():
+    returns = np.arange(20.0)
+    training, held_out = select_episodes(replace(CONFIG, held_out=0.2, return_filter=0.5), returns)
+    assert set(training) | set(held_out) == set(np.flatnonzero(returns >= 0.5 * 18.5).tolist())
+    assert set(held_out) == {number for number in POISONED if number >= 0.5 * 18.5}
+    none = select_episodes(
+        replace(CONFIG, held_out=0.2, return_filter=1.0), np.where(np.isin(range(20), POISONED), 0, 1)
+    )
+    assert (len(none[0]), len(none[1])) == (16, 0)
+
+
+def test_sources_of_which_nothing_is_held_out_are_not_in_it():
+    """FrozenLake's held-out episode reaches nothing, and the threshold is that of one that does."""
+    both = open_mixture(CONFIG, demonstrations())
+    assert both.held_out.names == TASKS
+    assert both.held_out.capacity == both.capacity
+    strict = open_mixture(replace(CONFIG, return_filter=1.0), demonstrations())
+    assert {source.index for source in strict.held_out.sources} < {0, 1}
+    assert strict.held_out.names == tuple(TASKS[source.index] for source in strict.held_out.sources)
+    assert open_mixture(replace(CONFIG, held_out=0.0), demonstrations()).held_out is None
 
 
 def test_sources_are_those_of_the_configuration():
@@ -28,12 +126,12 @@ def test_sources_are_those_of_the_configuration():
         assert (source.index, source.seed, source.prompt) == (index, 5, CONFIG.prompt)
         assert source.layout.options == given.layout
         assert source.sequence_length == CONFIG.sequence_length
-        assert len(source.table.lengths) == 10
+        assert len(source.table.lengths) == 9
 
 
 def test_episodes_below_the_return_filter_are_left_out():
     returns = Demonstrations.open(dataset_folder(demonstrations(), TASKS[0])).returns
-    [cart, _] = open_mixture(replace(CONFIG, return_filter=1.0), demonstrations()).sources
+    [cart, _] = open_mixture(replace(CONFIG, return_filter=1.0, held_out=0.0), demonstrations()).sources
     assert 0 < len(cart.table.lengths) < len(returns)
     assert cart.table.lengths.min() >= returns.max()  # CartPole's return is its length
     kept = Demonstrations.open(dataset_folder(demonstrations(), TASKS[0])).lengths[returns >= returns.max()]

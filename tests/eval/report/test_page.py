@@ -131,6 +131,47 @@ def test_loss_charts_stay_in_their_box(metrics):
     assert loss_charts(summarize([{"step": 1, "loss": 0.0}])) is None
 
 
+def with_held_out(metrics):
+    """Every fortieth line is measured on what is held out; of the first source nothing is, the second has bins."""
+
+    def measured(line):
+        sources = {id: {"loss": 2 * one["loss"], "accuracy": 0.71} for id, one in line["sources"].items()}
+        first, second, *_ = sources
+        sources[second]["error_in_bins"] = 3.21
+        return {"loss": 2 * line["loss"], "accuracy": 0.71, "sources": {k: v for k, v in sources.items() if k != first}}
+
+    return [line | {"held_out": measured(line)} if at % 40 == 0 else line for at, line in enumerate(metrics)]
+
+
+def test_loss_charts_show_what_is_held_out_beside_the_training(report, metrics):
+    lines = with_held_out(metrics)
+    found = loss_charts(summarize(lines))
+    first, second, *others = found["sources"]
+    assert first["held_out"] is None
+    for line in (found["held_out"], *(source["held_out"]["line"] for source in (second, *others))):
+        points = [tuple(map(float, pair.split(","))) for pair in line.split()]
+        assert len(points) == 10
+        assert all(0 <= x <= 100 and 0 <= y <= 100 for x, y in points)
+    html = render_page(to_json(replace(report, training=summarize(lines))))
+    text = " ".join("".join(checked(html).text).split())
+    assert html.count('<polyline class="held"') == 18
+    assert "held out: episodes and documents that were never trained on" in text
+    assert [text.count(said) for said in ("nothing held out", ", 3.2 bins off")] == [1, 1]
+    assert len(re.findall(r"held out [0-9.]+, 71% right", text)) == 16
+    assert f"held out {number(found['final_held_out'], 3)}" in text
+
+
+def test_one_evaluation_is_a_dot(metrics):
+    found = loss_charts(summarize(with_held_out(metrics[:5])))
+    one, other = found["held_out"].split()
+    assert one == other
+
+
+def test_a_page_of_a_run_without_held_out_does_not_speak_of_it(payload):
+    assert "held out" not in render_page(payload).replace("polyline.held", "")
+    assert loss_charts({k: v for k, v in payload["training"].items() if k != "held_out"})["held_out"] == ""
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.456, "0.46"), (-0.001, "0.00"), (-12.345, "−12.35"), (99.999, "100.0"), (2055.8, "2,056"), (None, "–")],  # noqa: RUF001
