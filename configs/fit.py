@@ -33,6 +33,7 @@ def fit(
     weights: str | os.PathLike[str] | None = None,
     quiet: bool = False,
     profile: int = 0,
+    workers: int | None = None,
     processes: Processes | None = None,
 ) -> Run:
     """Train one agent on the demonstrations of its tasks, and leave a run directory.
@@ -50,6 +51,7 @@ def fit(
         weights: another run, whose parameters to start from.
         quiet: show no progress.
         profile: trace this many updates into the run directory's profile/.
+        workers: processes that make batches; 0 is a thread of this one, None chooses by the machine. Batches are the same.
         processes: that train together; None is this one alone.
 
     Returns:
@@ -92,6 +94,7 @@ def fit(
         start=start,
         quiet=quiet,
         profile=profile,
+        workers=workers,
         on_start=lambda run: keep_evaluation(run.directory, experiment.evaluation),
     )
 

@@ -52,7 +52,7 @@ class TrainingDisplay:
         text = (
             f"loss {line['loss']:.3f}  {self.held_out}{line['tokens_per_second']:,.0f} tokens/s  "
             f"{line['model_flops_utilisation']:.0%} of peak  padding {line['padding']:.0%}  "
-            f"input wait {line['input_wait']:.1%}"
+            f"input wait {line['input_wait']:.1%}, {line['input_made']:,.0f} tokens/s made"
         )
         self.progress.update(self.task, completed=step, text=text)
         if not self.quiet and not self.console.is_terminal and step * 10 // self.steps > self.printed:

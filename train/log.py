@@ -42,6 +42,7 @@ class MetricsLog:
         names: of the sources.
         flops: floating-point operations of one update.
         interval: the updates since the last line.
+        made: gives the tokens per second that the input could have made since it was last asked.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class MetricsLog:
         writer: MetricsWriter,
         display: TrainingDisplay,
         interval: Interval,
+        made: Callable[[], float],
     ):
         self.config, self.names, self.flops = config, names, flops
         self.writer, self.display, self.interval = writer, display, interval
         self.peak = measured_peak(config.agent.dtype)
         self.newest: dict[str, Any] = {}
+        self._made = made
         self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
 
     def waiting(self) -> AbstractContextManager[None]:
@@ -100,6 +103,10 @@ class MetricsLog:
         line = self.interval.line(step, self.names, self.config.batch_size * self.config.sequence_length) | measured
         trained = line["seconds"] - line["evaluation_seconds"]
         line["model_flops_utilisation"] = self.flops * self.interval.updates / trained / self.peak
+        waited = line["input_wait"] * trained
+        line["input_made"] = self._made()
+        each = line["tokens"] / jax.process_count()
+        line["input_needed"] = each / (trained - waited) if trained > waited else 0.0
         self.writer.write(line)
         self.display.update(step, line)
         self.newest, self.interval = line, Interval()

@@ -88,7 +88,7 @@ def train(
                 TrainingDisplay(config.steps, done, quiet=quiet or not leads()) as display,
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
-                log = MetricsLog(config, mixture.names, flops, writer, display, interval)
+                log = MetricsLog(config, mixture.names, flops, writer, display, interval, made=stream.tokens_per_second)
                 display.say(said)
                 number = _updates(
                     config, state, stream, step, evaluation, checkpoints, log, tracer, stop, done, on_checkpoint

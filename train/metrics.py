@@ -6,8 +6,15 @@ from typing import Any
 
 from generalist.envs.files import write_atomically
 
-TIMINGS = ("seconds", "evaluation_seconds", "tokens_per_second", "model_flops_utilisation", "input_wait")
-"""Fields that depend on the machine; every other field is a function of the configuration and the step."""
+TIMINGS = (
+    *("seconds", "evaluation_seconds", "tokens_per_second", "model_flops_utilisation"),
+    *("input_wait", "input_made", "input_needed"),
+)
+"""Fields that depend on the machine; every other field is a function of the configuration and the step.
+
+`input_wait` is the share of time in which updates waited for a batch. `input_made` are the tokens per second that the
+first process's makers of batches could make, by the time they spent on it; `input_needed` those that its share of the
+updates would take if they never waited."""
 
 
 class DivergedError(FloatingPointError):

@@ -54,6 +54,9 @@ class Train(Generic[Config]):
     """Another run's directory, whose parameters to start from."""
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
+    workers: int | None = None
+    """Processes that make batches; 0 is a thread of the training itself. The batches are the same. Default: none on a CPU,
+    one for each core but one beside an accelerator."""
     coordinator: str | None = None
     """HOST:PORT of process 0, where several processes train together and the cluster does not say who they are."""
     processes: int | None = None
@@ -75,6 +78,7 @@ class Train(Generic[Config]):
             overwrite=self.overwrite,
             weights=self.weights,
             profile=self.profile,
+            workers=self.workers,
             processes=Processes(coordinator=self.coordinator, count=self.processes, index=self.process),
         )
 

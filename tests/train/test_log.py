@@ -19,11 +19,14 @@ def metrics(objective: float, targets: int = 3) -> dict:
     return each | scalars | {"targets": jnp.asarray([targets, 0.0])}
 
 
+MADE = 5000.0
+
+
 @pytest.fixture
 def log(tmp_path):
     writer = MetricsWriter(tmp_path)
     with TrainingDisplay(CONFIG.steps, 0, quiet=True) as display:
-        yield MetricsLog(CONFIG, TASKS, 1e9, writer, display, Interval())
+        yield MetricsLog(CONFIG, TASKS, 1e9, writer, display, Interval(), made=lambda: MADE)
     writer.close()
 
 
@@ -89,6 +92,19 @@ def test_a_held_out_loss_that_is_not_a_number_stops_the_run(log):
         log.finish(lambda: {"loss": float("nan")})
 
 
+def test_tokens_that_are_made_and_needed_stand_beside_each_other(log):
+    """Needed: as if updates never waited."""
+    with log.waiting():
+        time.sleep(0.2)
+    for step in (1, 2):
+        log.add(step, metrics(1.0))
+    log.finish()
+    line = log.newest
+    assert line["input_made"] == MADE
+    assert line["input_needed"] == pytest.approx(12 / (line["seconds"] * (1 - line["input_wait"])))
+    assert line["input_needed"] > line["tokens_per_second"]
+
+
 def test_checkpoints_are_compared_by_what_is_held_out():
     assert compared_loss({"loss": 2.0, "held_out": {"loss": 3.0}}) == 3.0
     assert compared_loss({"loss": 2.0}) == 2.0
@@ -97,6 +113,7 @@ def test_checkpoints_are_compared_by_what_is_held_out():
 @pytest.mark.parametrize("step", [2, 6])
 def test_the_terminal_shows_the_newest_loss_of_what_is_held_out(step, capsys):
     numbers = {"loss": 1.0, "tokens_per_second": 1.0, "model_flops_utilisation": 0.1, "padding": 0, "input_wait": 0}
+    numbers |= {"input_made": 1234.5}
     display = TrainingDisplay(10, 0)
     display.update(1, numbers)
     display.update(step, numbers | {"held_out": {"loss": 0.1234}})
@@ -105,6 +122,7 @@ def test_the_terminal_shows_the_newest_loss_of_what_is_held_out(step, capsys):
     assert "held out" not in first
     assert [f"step {step}/10  loss 1.000  held out 0.123  1 tokens/s" in others[0], len(others)] == [True, 2]
     assert "held out 0.123" in others[1]
+    assert first.endswith("input wait 0.0%, 1,234 tokens/s made")
 
 
 def test_utilisation_counts_every_update_of_the_line(log):

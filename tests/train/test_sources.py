@@ -61,7 +61,7 @@ MARKED = Task(id="Marked-v1", family="gym", make=Marked, expert=None, horizon=4,
 def marked_demonstrations() -> Path:
     """Twenty episodes, of which the four that would be held out are poisoned."""
     data = demonstrations().parent / "marked"
-    collect([MARKED], data, seed=0, episodes=20, policy="random", workers=0, progress=False)
+    collect([MARKED], data, seed=0, episodes=20, policy="random", workers=0, quiet=True)
     return data
 
 

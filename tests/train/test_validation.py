@@ -128,7 +128,7 @@ def test_it_compiles_once_and_changes_nothing():
     mesh, state = placed(2, 2, 2)
     step = make_step(JOB, initial()[0], state, loss_config(JOB, mixture().capacity), mesh)
     evaluate = make_evaluation(JOB, mixture(), initial()[0], mesh)
-    stream = open_stream(JOB, mixture(), mesh, prefetch=0)
+    stream = open_stream(JOB, mixture(), mesh, ahead=0)
     state, _ = step(state, next(stream))
     before = leaves_of(state)
     first = evaluate(state)
