@@ -100,9 +100,7 @@ def _fitting(pieces: Iterable[Piece], lengths: np.ndarray, path: Path) -> Iterat
     found, at = np.zeros(len(lengths), np.int64), -1
     for episode, rows, rewards in pieces:
         if episode not in (at, at + 1) or any(len(each) != len(rewards) for each in rows):
-            raise ValueError(
-                f"{path}: after episode {at} came steps of episode {episode}, or leaves of several lengths"
-            )
+            raise ValueError(f"{path}: after episode {at} came episode {episode}, or leaves of several lengths")
         at = episode
         found[at : at + 1] += len(rewards)
         yield episode, rows, rewards
