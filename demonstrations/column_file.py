@@ -23,12 +23,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from generalist.envs.files import temporary_path
+from generalist.envs.files import TEMPORARY, temporary_path
 
 MAGIC = b"GENCOLS1"
 BLOCK = 1 << 16
 """Bytes that share a checksum."""
 ALIGNMENT = 64
+Identity = tuple[int, int, int, int]
+"""Device, inode, size and time of the last change."""
 _FOOTER = struct.Struct("<QII8s")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -48,6 +50,9 @@ class ArraySpec:
 class ColumnFileWriter:
     """Writes a file under a temporary name; `finish` gives it its own. A context manager: an exception leaves nothing.
 
+    Only one process at a time writes a file: the others wait until it is written or given up, and must then look
+    whether they still need to. What a killed one leaves is written over.
+
     Args:
         arrays: what it will hold besides the heap.
 
@@ -56,7 +61,7 @@ class ColumnFileWriter:
     """
 
     def __init__(self, path: Path, arrays: Mapping[str, ArraySpec]):
-        self.path, self._temporary = path, temporary_path(path)
+        self.path, self._finished = path, False
         self._specs, self._offsets, end = dict(arrays), {}, len(MAGIC)
         for name, spec in self._specs.items():
             end += -end % ALIGNMENT
@@ -65,15 +70,20 @@ class ColumnFileWriter:
         self._heap = self._end = end + -end % ALIGNMENT
         self._filled = dict.fromkeys(self._specs, 0)
         with _explained(path):
-            self._file: BinaryIO = self._temporary.open("w+b", buffering=0)
-            _write_whole(self._file.fileno(), MAGIC, 0)
+            self._temporary, self._file = _open_temporary(path)
+        try:
+            self._write(MAGIC, 0)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __enter__(self) -> ColumnFileWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._finished:  # else the name may be another process's by now
+            self._temporary.unlink(missing_ok=True)
         self._file.close()
-        self._temporary.unlink(missing_ok=True)
 
     def append(self, name: str, rows: np.ndarray) -> None:
         """The next rows of an array, along its first axis."""
@@ -114,6 +124,7 @@ class ColumnFileWriter:
         with _explained(self.path):
             os.fsync(self._file.fileno())
             self._temporary.replace(self.path)
+        self._finished = True
 
     def _checksums(self) -> np.ndarray:
         self._file.seek(0)
@@ -126,6 +137,35 @@ class ColumnFileWriter:
     def _write(self, data: Any, at: int) -> None:
         with _explained(self.path):
             _write_whole(self._file.fileno(), data, at)
+
+
+def _open_temporary(path: Path) -> tuple[Path, BinaryIO]:
+    """The empty file that is to become `path`, once nobody else writes it."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    while True:
+        file = open(os.open(temporary, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)  # noqa: SIM115
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):  # a file system without locks: a name that is this process's alone
+            file.close()
+            temporary.unlink(missing_ok=True)
+            return temporary_path(path), temporary_path(path).open("w+b", buffering=0)
+        except BaseException:
+            file.close()
+            raise
+        if _is_file_at(file, temporary):
+            file.truncate(0)
+            return temporary, file
+        file.close()  # who had it has finished or given it up
+
+
+def _is_file_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _write_whole(file: int, data: Any, at: int) -> None:
@@ -157,16 +197,20 @@ class ColumnFile:
 
     Args:
         path: of the file.
+        identity: of the file that is expected there, see `identity`; None for any.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is cut or damaged, with its name. Only what says where things are is checked here; see `array`.
+        ValueError: it is cut, damaged or not the expected one, with its name. Only what says where things are is
+            checked here; see `array`.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, identity: Identity | None = None):
         self.path = Path(path)
         with self.path.open("rb") as file:
-            self._identity = _identity(os.fstat(file.fileno()))
+            self.identity = _identity(os.fstat(file.fileno()))
+            if identity not in (None, self.identity):
+                raise self._changed("was replaced or changed")
             self._map = self._mapped(file)
         said = self._said()
         self.note: dict[str, Any] = said["note"]
@@ -199,7 +243,7 @@ class ColumnFile:
         return json.loads(text)
 
     def __reduce__(self):
-        return ColumnFile, (self.path,)
+        return ColumnFile, (self.path, self.identity)
 
     def close(self) -> None:
         """Give up the mapping; arrays that were given out must not be used any more."""
@@ -221,8 +265,9 @@ class ColumnFile:
         if self._unchecked:
             shape, dtype, offset = self._arrays[name]
             size = int(np.prod(shape[1:], dtype=np.int64)) * np.dtype(dtype).itemsize
-            starts = offset + np.asarray(rows, np.int64) * size
-            self._check(starts, starts + size)
+            if size:
+                starts = offset + np.asarray(rows, np.int64) * size
+                self._check(starts, starts + size)
 
     def heap(self, starts: np.ndarray, lengths: np.ndarray) -> list[bytes]:
         """Pieces of the heap. Raises ValueError, with the file's name, for damaged ones."""
@@ -237,10 +282,9 @@ class ColumnFile:
         try:
             now = _identity(os.stat(self.path))
         except FileNotFoundError:
-            now = None
-        if now != self._identity:
-            what = "was removed" if now is None else "was replaced or changed"
-            raise ValueError(f"{self.path} {what} while it was in use: start again to read what is there now")
+            raise self._changed("was removed") from None
+        if now != self.identity:
+            raise self._changed("was replaced or changed")
 
     def _check(self, starts: np.ndarray, ends: np.ndarray) -> None:
         first, last = starts // BLOCK, (np.maximum(ends, starts + 1) - 1) // BLOCK
@@ -262,9 +306,12 @@ class ColumnFile:
 
     def _damaged(self, what: str) -> ValueError:
         return ValueError(
-            f"{self.path} is damaged ({what}): delete this file, it is made anew from the shards beside it"
+            f"{self.path} is damaged ({what}): delete this file, it is made anew from what it was made of"
         )
 
+    def _changed(self, what: str) -> ValueError:
+        return ValueError(f"{self.path} {what} while it was in use: start again to read what is there now")
 
-def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+
+def _identity(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

@@ -20,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 import zstandard
 
-from generalist.demonstrations.column_file import ArraySpec, ColumnFile
+from generalist.demonstrations.column_file import ArraySpec, ColumnFile, Identity
 from generalist.envs.spaces import build_value, space_from_json, space_leaves
 from generalist.tokenizers.continuous import LARGEST, is_float_box
 from generalist.tokenizers.space import leaves
@@ -77,13 +77,14 @@ class Columns:
 
     Args:
         path: of the file, see `generalist.demonstrations.make_columns`.
+        identity: of the file that is expected there; None for any.
 
     Raises:
-        FileNotFoundError: there is no file. ValueError: it is damaged, with its name.
+        FileNotFoundError: there is no file. ValueError: it is damaged or not the expected one, with its name.
     """
 
-    def __init__(self, path: Path):
-        self.file = ColumnFile(path)
+    def __init__(self, path: Path, identity: Identity | None = None):
+        self.file = ColumnFile(path, identity)
         note = self.file.note
         self.observation_space = space_from_json(note["observation_space"])
         self.action_space = space_from_json(note["action_space"])
@@ -98,7 +99,7 @@ class Columns:
         self._readers: dict[str, _Reader] = {}
 
     def __reduce__(self):
-        return Columns, (self.file.path,)
+        return Columns, (self.file.path, self.file.identity)
 
     def _whole(self, name: str) -> np.ndarray:
         """A copy of a small array."""
@@ -124,6 +125,7 @@ class Columns:
 
         Raises:
             ValueError: the file is damaged or was changed since it was opened, with its name.
+            IndexError: there are no such steps.
         """
         return self.observations(steps), self.actions(steps)
 
@@ -136,7 +138,7 @@ class Columns:
         return self._take("action", steps, {})
 
     def _take(self, part: str, steps: np.ndarray, instead: dict[int, Any]) -> Any:
-        self.file.check_unchanged()
+        steps = self._checked(steps)
         space = self.observation_space if part == "observation" else self.action_space
         values = (
             instead[column.index] if column.index in instead else self._reader(column).take(steps)
@@ -145,14 +147,20 @@ class Columns:
         return build_value(space, values)
 
     def rows(self, part: str, index: int, steps: np.ndarray) -> np.ndarray:
-        """Rows of one leaf, [n, *shape]."""
-        return self._reader(self._columns[part][index]).take(steps)
+        """Rows of one leaf, [n, *shape]. Raises as `take`."""
+        return self._reader(self._columns[part][index]).take(self._checked(steps))
 
     def text_places(self, index: int, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where the texts of an observation's leaf begin, int64[n], and their bytes; one place holds one text."""
         reader = self._reader(self._columns["observation"][index])
         assert isinstance(reader, _Texts)
-        return reader.places(steps)
+        return reader.places(self._checked(steps))
+
+    def _checked(self, steps: np.ndarray) -> np.ndarray:
+        self.file.check_unchanged()
+        if len(steps) and (steps.min() < 0 or steps.max() >= len(self)):
+            raise IndexError(f"{self.file.path} has the steps [0, {len(self)}), not [{steps.min()}, {steps.max()}]")
+        return steps
 
     def _reader(self, column: Column) -> _Reader:
         if column.name not in self._readers:
@@ -168,6 +176,7 @@ class Columns:
         Raises:
             ValueError: NaN, with the path and the episode; a damaged file, with its name.
         """
+        self.file.check_unchanged()
         chosen = np.asarray(episodes, np.int64)
         return {
             self._path(column): self._moments(column, chosen)
@@ -208,7 +217,7 @@ class Moments:
     @classmethod
     def of(cls, rows: np.ndarray) -> Moments:
         """Of rows [n, V]; NaN where there is NaN, infinities left out."""
-        x = rows.astype(np.float64).reshape(len(rows), -1)
+        x = rows.astype(np.float64).reshape(len(rows), int(np.prod(rows.shape[1:], dtype=np.int64)))
         finite = ~np.isinf(x)
         x = np.where(finite, np.clip(x, -LARGEST, LARGEST), 0.0)
         count = finite.sum(0).astype(np.float64)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import zstandard
 from gymnasium import spaces
 
 from generalist.demonstrations.column_file import ArraySpec, ColumnFileWriter
-from generalist.demonstrations.columns import LENGTHS, MOMENTS, PARTS, REWARDS, Column, Moments, moments_name
+from generalist.demonstrations.columns import LENGTHS, MOMENTS, PARTS, REWARDS, Column, Columns, Moments, moments_name
 from generalist.envs.spaces import is_text, space_leaves, space_to_json
 from generalist.tokenizers.continuous import is_float_box
 
@@ -40,7 +42,7 @@ def write_columns(
     *,
     made_from: str,
 ) -> None:
-    """Write the file at `path`, whole or not at all.
+    """Write the file at `path`, whole or not at all; nothing where another process has just done that.
 
     Args:
         lengths: int64[E], steps of every episode.
@@ -50,7 +52,7 @@ def write_columns(
     Raises:
         OSError: it cannot be written (full disk, permissions), with its name. ValueError: pieces do not fit.
     """
-    incoming = iter(pieces)
+    incoming = _fitting(pieces, lengths, path)
     first = next(incoming)
     columns = _columns(observation_space, action_space, first[1])
     steps, episodes = int(lengths.sum()), len(lengths)
@@ -62,10 +64,12 @@ def write_columns(
     arrays[REWARDS] = ArraySpec((steps,), np.dtype(np.float32))
     arrays[LENGTHS] = ArraySpec((episodes,), np.dtype(np.int64))
     with ColumnFileWriter(path, arrays) as file:
+        if _is_made(path, made_from):
+            return
         file.append(LENGTHS, lengths)
         writers = [_WRITERS[column.form](file, column) for column in columns]
         moments = {column.name: _EpisodeMoments(file, column) for column in floats}
-        for episode, rows, rewards in _again(first, incoming):
+        for episode, rows, rewards in chain([first], incoming):
             for column, write, values in zip(columns, writers, rows, strict=True):
                 write(values)
                 if column.name in moments:
@@ -83,9 +87,26 @@ def write_columns(
         )
 
 
-def _again(first: Piece, others: Iterable[Piece]) -> Iterable[Piece]:
-    yield first
-    yield from others
+def _is_made(path: Path, made_from: str) -> bool:
+    with suppress(FileNotFoundError):
+        found = Columns(path)
+        with closing(found.file):
+            return found.made_from == made_from
+    return False
+
+
+def _fitting(pieces: Iterable[Piece], lengths: np.ndarray, path: Path) -> Iterator[Piece]:
+    """The pieces; raises ValueError unless they are the episodes in their order, each of its length."""
+    found, at = np.zeros(len(lengths), np.int64), -1
+    for episode, rows, rewards in pieces:
+        if episode not in (at, at + 1) or any(len(each) != len(rewards) for each in rows):
+            raise ValueError(f"{path}: after episode {at} came episode {episode}, or leaves of several lengths")
+        at = episode
+        found[at : at + 1] += len(rewards)
+        yield episode, rows, rewards
+    if at < 0 or at + 1 != len(lengths) or (found != lengths).any():
+        wrong = [each for each in range(len(lengths)) if found[each] != lengths[each]][:3]
+        raise ValueError(f"{path}: {at + 1} of {len(lengths)} episodes came; of other lengths than said are {wrong}")
 
 
 def _columns(observation_space: gym.Space, action_space: gym.Space, rows: list[np.ndarray]) -> list[Column]:
@@ -98,8 +119,10 @@ def _columns(observation_space: gym.Space, action_space: gym.Space, rows: list[n
 def _form(space: gym.Space, rows: np.ndarray) -> str:
     if is_text(space):
         return "text"
-    if not isinstance(space, spaces.Box) or rows.dtype != np.uint8 or rows[0].nbytes < SMALLEST_PICTURE:
+    if not isinstance(space, spaces.Box) or rows.dtype != np.uint8 or rows.nbytes < len(rows) * SMALLEST_PICTURE:
         return "raw"
+    if not len(rows):
+        return "zstd"
     compress = zstandard.ZstdCompressor(level=LEVEL).compress
     tried = rows[:: -(-len(rows) // TRIED_ROWS)]
     return "zstd" if sum(len(compress(row.tobytes())) for row in tried) <= WORTH * tried.nbytes else "raw"

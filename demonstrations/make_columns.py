@@ -60,7 +60,7 @@ def kept_columns(
             return found
 
     def make(path: Path) -> Columns:
-        told = pieces() if quiet else _told(pieces(), lengths, path)
+        told = pieces() if quiet else _told(pieces(), lengths, beside.parent.parent.name)
         write_columns(path, observation_space, action_space, lengths, told, made_from=made_from)
         return Columns(path)
 
@@ -69,8 +69,12 @@ def kept_columns(
     except OSError as cause:
         if cause.errno not in NOT_ALLOWED:
             raise
-    path = cached_path(beside)
-    path.parent.mkdir(parents=True, exist_ok=True)
+        path = cached_path(beside)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as why:
+            also = f"nor can {path.parent} be made ({why.strerror}): set XDG_CACHE_HOME to a folder that can be written"
+            raise OSError(cause.errno, f"{cause.strerror}; {also}") from why
     return make(path)
 
 
@@ -83,7 +87,7 @@ def cached_path(beside: Path) -> Path:
 def _opened(path: Path, made_from: str) -> Columns | None:
     try:
         found = Columns(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return None
     if found.made_from == made_from:
         return found
@@ -91,12 +95,12 @@ def _opened(path: Path, made_from: str) -> Columns | None:
     return None
 
 
-def _told(pieces: Iterable[Piece], lengths: np.ndarray, path: Path) -> Iterator[Piece]:
+def _told(pieces: Iterable[Piece], lengths: np.ndarray, name: str) -> Iterator[Piece]:
     """The pieces, with a bar on a terminal where there are many steps."""
     console, total = Console(stderr=True), int(lengths.sum())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal or total < MANY, transient=True) as bars:
-        bar = bars.add_task(f"columns of {path.parent.parent.name}, steps", total=total)
+        bar = bars.add_task(f"columns of {name}, steps", total=total)
         for piece in pieces:
             yield piece
             bars.advance(bar, len(piece[2]))

@@ -1,7 +1,8 @@
 """A fresh interpreter that is sent pickled things on its standard input and answers on its standard output.
 
-It runs nothing of the parent's `__main__`, and ends as soon as its input is closed, which the operating system does
-even when the parent is killed with SIGKILL. What it prints is kept, and told when it dies.
+It runs nothing of the parent's `__main__` and touches no accelerator. It ends as soon as its input is closed, which the
+operating system does even when the parent is killed with SIGKILL. Signals that reach the whole terminal group or job
+are the parent's business: it ignores them from its first instant. What it prints is kept, and told when it dies.
 """
 
 from __future__ import annotations
@@ -16,30 +17,43 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from {module} import {function}; {function}()"
+IGNORED = (signal.SIGINT, signal.SIGTERM)
+START = """\
+import json, signal, sys
+for each in {ignored}:
+    signal.signal(each, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {ignored})
+sys.path[:] = json.loads(sys.argv[1])
+from {module} import {function}
+{function}()
+"""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+NO_DEVICE = {"JAX_PLATFORMS": "cpu"}
+"""The memory of accelerators is the parent's."""
 
 
 class Child:
     """The parent's side.
 
     Args:
-        main: "module:function", which is called without arguments and uses `parent_pipes`.
-        environment: variables besides this process's own.
+        main: "module:function", which is called without arguments and uses `ParentPipes`.
     """
 
-    def __init__(self, main: str, environment: dict[str, str] | None = None):
+    def __init__(self, main: str):
         module, _, function = main.partition(":")
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `stop`)
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", START.format(module=module, function=function), json.dumps(sys.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._output,
-            env=ONE_THREAD | os.environ | (environment or {}),
-        )
+        code = START.format(module=module, function=function, ignored=[int(each) for each in IGNORED])
+        with _blocked(IGNORED):
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", code, json.dumps(sys.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._output,
+                env=ONE_THREAD | os.environ | NO_DEVICE,
+            )
         if self._process.stdin is None or self._process.stdout is None:
             raise AssertionError("pipes were asked for")
         self._to, self._from = self._process.stdin, self._process.stdout
@@ -84,15 +98,20 @@ class Child:
         return self._output.read()[-4000:].decode(errors="replace")
 
 
-class ParentPipes:
-    """The child's side, to be made once and before anything is printed.
+@contextlib.contextmanager
+def _blocked(signals: tuple[signal.Signals, ...]) -> Iterator[None]:
+    """Processes started inside begin with these signals blocked, so that none arrives before they are ignored."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    Signals that reach the whole terminal group or job are the parent's business and are ignored.
-    """
+
+class ParentPipes:
+    """The child's side, to be made once and before anything is printed."""
 
     def __init__(self) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_IGN)
         incoming, self._answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(2, 1)  # what is printed must not mix with the answers

@@ -149,7 +149,7 @@ class VectorField:
         if len(mean) != count or len(std) != count:
             raise ValueError(
                 f"{path}: statistics of {count} values are required, got {len(mean)} means and {len(std)} standard "
-                "deviations; compute them with vector_statistics on this space"
+                "deviations; take those of the demonstrations' columns (Columns.statistics)"
             )
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and min(std, default=0) >= 0):
             raise ValueError(f"{path}: statistics must be finite and std >= 0, got mean {mean} and std {std}")
@@ -170,23 +170,6 @@ class VectorField:
         std = np.where(std > SMALLEST_STD * np.maximum(1.0, np.abs(mean)), std, 1.0)
         score = (np.clip(x, -LARGEST, LARGEST) - np.clip(mean, -LARGEST, LARGEST)) / std
         return compand(np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)).astype(np.float32)
-
-
-def mean_and_std(values: np.ndarray, path: str) -> tuple[list[float], list[float]]:
-    """[n, *shape] -> per value mean and std over n, infinities left out (mean 0, std 1 when nothing is left).
-
-    Raises:
-        ValueError: NaN.
-    """
-    x = refuse_nan(np.asarray(values, np.float64), path)
-    x = x.reshape(len(x), int(np.prod(x.shape[1:], dtype=np.int64)))
-    finite = np.isfinite(x)
-    x = np.where(finite, np.clip(x, -LARGEST, LARGEST), 0.0)
-    number = finite.sum(0)
-    mean = x.sum(0) / np.maximum(number, 1)
-    spread = np.where(finite, x - mean, 0.0)
-    std = np.sqrt((spread**2).sum(0) / np.maximum(number, 1))
-    return mean.tolist(), np.where(number > 0, std, 1.0).tolist()
 
 
 def is_float_box(space) -> bool:

@@ -21,7 +21,6 @@ from generalist.tokenizers.continuous import (
     Statistics,
     VectorField,
     is_float_box,
-    mean_and_std,
 )
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
 from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps
@@ -32,7 +31,7 @@ from generalist.tokenizers.space import Leaf, assemble, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
-__all__ = ["Layout", "LayoutOptions", "vector_statistics"]
+__all__ = ["Layout", "LayoutOptions"]
 
 OBSERVATION, ACTION = "observation", "action"
 """Roots of the paths."""
@@ -68,7 +67,8 @@ class Layout:
         """The layout of an environment.
 
         Args:
-            statistics: (mean, std) per value of float Boxes by path, from `vector_statistics`; used by vectors only.
+            statistics: (mean, std) per value of float Boxes by path, JSON-able; used by vectors only. Of
+                demonstrations, `generalist.demonstrations.columns.Columns.statistics` gives them.
 
         Raises:
             ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
@@ -339,20 +339,6 @@ _KINDS = {
     ContinuousField: Kind.CONTINUOUS,
     DiscreteField: Kind.DISCRETE,
 }
-
-
-def vector_statistics(observation_space: gym.Space, observations: Any) -> dict[str, tuple[list[float], list[float]]]:
-    """Per value (mean, std) of every float Box, by path, over observations stacked along a leading axis; JSON-able.
-
-    Raises:
-        ValueError: NaN, or a leaf without any row, with the path.
-    """
-    found = {}
-    for leaf in leaves(observation_space, OBSERVATION):
-        if is_float_box(leaf.space):
-            values = pick(observations, leaf)
-            found[leaf.path] = mean_and_std(np.asarray(values), leaf.path)
-    return found
 
 
 def _spans(parts: Sequence[Any]) -> tuple[Span, ...]:

@@ -12,7 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,8 +25,6 @@ from generalist.train.memory import keep_freed_memory
 from generalist.train.packing import Packed
 
 MAIN = "generalist.train.makers:serve"
-NO_DEVICE = {"JAX_PLATFORMS": "cpu"}
-"""A worker computes nothing on accelerators and must not reserve their memory."""
 
 
 class WorkerDied(RuntimeError):  # noqa: N818 (what happened)
@@ -142,7 +140,7 @@ class Worker:
 
     def __init__(self, name: str):
         self.name = name
-        self._child = Child(MAIN, NO_DEVICE)
+        self._child = Child(MAIN)
         self._ahead: Ahead | None = None
 
     def start(self, order: Order, most: int) -> Iterator[Part]:
@@ -180,7 +178,10 @@ class Worker:
 
 def _raised(name: str, error: bytes | None, reason: str, trace: str) -> BaseException:
     """The worker's exception, or one that says what it was where that cannot be sent."""
-    found = pickle.loads(error) if error else RuntimeError(f"{name} failed: {reason}")
+    try:
+        found = pickle.loads(error or b"")
+    except Exception:  # where there is none, or this process lacks its class
+        found = RuntimeError(f"{name} failed: {reason}")
     found.add_note(f"in {name}:\n{trace}")
     return found
 
@@ -212,7 +213,8 @@ def start_making(order: Order, workers: Sequence[Worker], most: int) -> list[Ite
     """Makers whose streams are those of the order, dealt out in turn; without workers, one thread of this process.
 
     Args:
-        most: parts of each stream that are made ahead; 0, without workers, makes them when they are asked for.
+        most: parts of each stream that are made ahead; 0, without workers, makes them when they are asked for, and
+            with workers it is 1.
     """
     if not workers:
         parts: Any = make_parts(order)
@@ -220,8 +222,9 @@ def start_making(order: Order, workers: Sequence[Worker], most: int) -> list[Ite
     streams = list(order.positions)
     count = min(len(workers), len(streams))
     dealt = [streams[first::count] for first in range(count)]
-    return [worker.start(_part_of(order, mine), most * len(mine)) for worker, mine in zip(workers, dealt, strict=False)]
+    given = zip(workers, dealt, strict=False)
+    return [worker.start(_part_of(order, mine), max(1, most * len(mine))) for worker, mine in given]
 
 
 def _part_of(order: Order, streams: Sequence[int]) -> Order:
-    return Order(**(vars(order) | {"positions": {stream: order.positions[stream] for stream in streams}}))
+    return replace(order, positions={stream: order.positions[stream] for stream in streams})

@@ -17,7 +17,7 @@ FEATURES = {"patch_at": ("patches", "patch_rows", "patch_cols"), "vector_at": ("
 """Arrays of each kind of feature, by the array that holds its position."""
 UNMOVED = tuple(name for name in TOKEN_FIELDS if name != "segment")
 
-SEGMENTS = 1 << 12
+SEGMENTS = 1 << 16
 """More than the segments of one example; keeps segments of packed examples apart."""
 
 
@@ -59,7 +59,7 @@ class PackedRows(Iterator[Packed]):
             one = self.examples[self.position] if self._left_over is None else self._left_over
             sizes = _sizes(one)
             after = used + sizes
-            fits = (after <= self._limits).all(axis=1)
+            fits = np.all(after <= self._limits, axis=1)
             row = int(fits.argmax())
             if not fits[row]:
                 if not used.any():

