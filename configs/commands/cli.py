@@ -55,8 +55,8 @@ class Train(Generic[Config]):
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
     workers: int | None = None
-    """Processes that make batches; 0 is a thread of the training itself. The batches are the same. Default: none on a CPU,
-    one for each core but one beside an accelerator."""
+    """Processes that make batches; 0 is a thread of the training itself. The batches are the same. Default: none on a
+    CPU, one for each core but one beside an accelerator."""
     coordinator: str | None = None
     """HOST:PORT of process 0, where several processes train together and the cluster does not say who they are."""
     processes: int | None = None
