@@ -51,7 +51,7 @@ def fit(
         weights: another run, whose parameters to start from.
         quiet: show no progress.
         profile: trace this many updates into the run directory's profile/.
-        workers: processes that make batches, which are the same; 0 is a thread of this one, None chooses by the machine.
+        workers: processes that make batches, always the same ones; 0 is a thread of this one, None chooses by machine.
         processes: that train together; None is this one alone.
 
     Returns:

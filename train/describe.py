@@ -198,7 +198,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         comparable=footprint(computed_in(config), sizes, capacity, mesh, state) if compiled else None,
         placements=tuple(placements(state[0])),
         update_flops=flops,
-        input=made and InputRate(made=made, needed=_needed(config, mesh, tokens, flops)),
+        input=InputRate(made=made, needed=_needed(config, mesh, tokens, flops)) if made else None,
     )
 
 
