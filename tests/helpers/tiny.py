@@ -68,9 +68,16 @@ def trained() -> Path:
     return run
 
 
-def train_here(directory: Path, *, start: Start | None = None, config: TrainConfig = CONFIG, **changes: Any) -> Path:
+def train_here(
+    directory: Path,
+    *,
+    start: Start | None = None,
+    config: TrainConfig = CONFIG,
+    workers: int | None = None,
+    **changes: Any,
+) -> Path:
     """Train a variation of `CONFIG` into `directory`."""
-    train(replace(config, **changes), demonstrations(), directory, start=start, quiet=True)
+    train(replace(config, **changes), demonstrations(), directory, start=start, quiet=True, workers=workers)
     return directory
 
 

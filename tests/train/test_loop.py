@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import tiny
 from tiny import CONFIG, TASKS, demonstrations, leaves_of, metrics_of, train_here, trained
 
 from generalist.agent.config import AgentConfig
@@ -75,6 +78,41 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch, step):
     train_here(tmp_path / "run", start=Start(resume=True))
     assert metrics_of(tmp_path / "run") == metrics_of(trained())
     for one, other in zip(parameters(tmp_path / "run"), parameters(trained()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+import tiny
+from generalist.train.metrics import MetricsWriter
+
+def write_and_die(self, line, write=MetricsWriter.write):
+    write(self, line)
+    if line["step"] == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+MetricsWriter.write = write_and_die
+tiny._folder = lambda: Path({folder!r})
+tiny.demonstrations = lambda: Path({data!r})
+tiny.train_here(Path({run!r}), workers=2)
+"""
+
+
+def test_killed_with_two_workers_and_gone_on_with_by_a_thread_equals_uninterrupted(tmp_path):
+    """Kill -9 of the process that trains: its workers end, and the next run goes on with another number of them."""
+    run = tmp_path / "run"
+    script = KILLED.format(folder=str(tmp_path), data=str(demonstrations()), run=str(run))
+    path = os.pathsep.join([str(Path(tiny.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {
+        "PYTHONPATH": path, "JAX_NUM_CPU_DEVICES": "8", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"
+    }  # fmt: skip
+    died = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert [line["step"] for line in metrics_of(run)] == [2, 3, 4]
+    train_here(run, start=Start(resume=True), workers=0)
+    assert metrics_of(run) == metrics_of(trained())
+    for one, other in zip(parameters(run), parameters(trained()), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -77,10 +77,10 @@ def finish(started: list[subprocess.Popen], seconds: float = 300) -> list[str]:
 
 @functools.cache
 def both() -> tuple[Path, Path, list[str]]:
-    """The run of one process, that of two, and what the two printed. Not to be changed."""
+    """The run of one process, that of two with a worker each, and what the two printed. Not to be changed."""
     folder = Path(tempfile.mkdtemp(prefix="multihost-"))
     finish(start(folder / "one", 1))
-    return folder / "one", folder / "two", finish(start(folder / "two", 2))
+    return folder / "one", folder / "two", finish(start(folder / "two", 2, "--workers", "1"))
 
 
 def assert_same_updates(run: Path, other: Path) -> None:
