@@ -13,12 +13,13 @@ import os
 import pickle
 import queue
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 IGNORED = (signal.SIGINT, signal.SIGTERM)
 START = """\
@@ -33,6 +34,7 @@ from {module} import {function}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 NO_DEVICE = {"JAX_PLATFORMS": "cpu"}
 """The memory of accelerators is the parent's."""
+_LENGTH = struct.Struct("<Q")
 
 
 class Child:
@@ -64,16 +66,17 @@ class Child:
 
     def send(self, content: Any) -> None:
         """Nothing happens if it has died: `receive` tells."""
+        data = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
         with contextlib.suppress(BrokenPipeError):
-            self._to.write(pickle.dumps(content))
-            self._to.flush()
+            _write_message(self._to, data)
 
     def receive(self) -> Any:
-        """What it sent next; waits for it. Raises EOFError: it died, or was stopped."""
+        """What it sent next; waits for it. Raises EOFError: it died, or was stopped; what unpickling raised."""
         try:
-            return pickle.load(self._from)
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError) as cause:
+            data = _read_message(self._from)
+        except (OSError, ValueError) as cause:  # closed meanwhile
             raise EOFError from cause
+        return pickle.loads(data)
 
     def stop(self) -> None:
         """Kill it, if it has not ended, and give up its pipes; nobody may be waiting in `receive` after that."""
@@ -126,17 +129,38 @@ class ParentPipes:
         return content
 
     def send(self, content: Any) -> None:
-        pickle.dump(content, self._answers, protocol=pickle.HIGHEST_PROTOCOL)
-        self._answers.flush()
+        _write_message(self._answers, pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
 
     def _read(self, stream: Any) -> None:
         while True:
             try:
-                self._contents.put(pickle.load(stream))
+                data = _read_message(stream)
             except EOFError:
                 os._exit(0)  # the parent is gone or done
+            try:
+                self._contents.put(pickle.loads(data))
             except Exception as error:
                 self._contents.put(_Unreadable(error))
+
+
+def _write_message(stream: IO[bytes], data: bytes) -> None:
+    """Its length goes before it, so that what cannot be unpickled does not spoil what comes after."""
+    stream.write(_LENGTH.pack(len(data)))
+    stream.write(data)
+    stream.flush()
+
+
+def _read_message(stream: IO[bytes]) -> bytes:
+    """Raises EOFError at the end of the stream, also inside a message."""
+    [length] = _LENGTH.unpack(_read_whole(stream, _LENGTH.size))
+    return _read_whole(stream, length)
+
+
+def _read_whole(stream: IO[bytes], length: int) -> bytes:
+    data = stream.read(length)
+    if len(data) < length:
+        raise EOFError
+    return data
 
 
 class _Unreadable:

@@ -169,11 +169,14 @@ class _Worker:
         return self._child.last_output()
 
     def _listen(self, messages: queue.SimpleQueue) -> None:
-        try:
-            while True:
+        while True:
+            try:
                 messages.put((self, *self._child.receive()))
-        except EOFError:
-            messages.put((self, "end", None))
+            except EOFError:
+                messages.put((self, "end", None))
+                return
+            except Exception as error:  # a result of what this process cannot import
+                messages.put((self, "error", _told(error)))
 
 
 def serve() -> None:
@@ -191,8 +194,12 @@ def _answer(pipes: ParentPipes) -> None:
         report.flush()
         pipes.send(("result", result))
     except Exception as error:
-        content = {"reason": _reason(error), "traceback": traceback.format_exc(), "cause": type(error).__name__}
-        pipes.send(("error", content))
+        pipes.send(("error", _told(error)))
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """Of the exception that is being handled."""
+    return {"reason": _reason(error), "traceback": traceback.format_exc(), "cause": type(error).__name__}
 
 
 def _reason(error: Exception) -> str:

@@ -24,6 +24,13 @@ def die(number, report):
     print("last words", flush=True)
     os.kill(os.getpid(), signal.SIGSEGV)
 
+def only_there(number, report):
+    class Odd:
+        pass
+    Odd.__qualname__ = "Odd"
+    globals()["Odd"] = Odd
+    return Odd()
+
 def wait(folder, report):
     open(f"{folder}/{os.getpid()}", "w").close()
     time.sleep(120)
@@ -66,6 +73,23 @@ def test_a_workers_exception_and_its_death_are_one_clear_error(functions):
     with pytest.raises(JobFailed, match=r"its worker process died \(signal SIGSEGV") as failure:
         run_jobs([Job("g", functions.die, 7)], 1, ignore, ignore)
     assert "last words" in failure.value.detail
+
+
+def test_what_one_side_cannot_read_is_that_jobs_failure_alone(functions):
+    """The first job cannot be read by the worker, the second's result not by this process."""
+    functions.Gone = type("Gone", (), {"__module__": functions.__name__, "__qualname__": "Gone"})
+    failures, results = [], []
+    jobs = [
+        Job("a", functions.double, functions.Gone()),
+        Job("b", functions.only_there, 0),
+        Job("c", functions.double, 4),
+    ]
+    run_jobs(jobs, 1, ignore, lambda job, result: results.append(result[0]), failures.append)
+    assert [(failure.job.group, failure.cause) for failure in failures] == [
+        ("a", "AttributeError"),
+        ("b", "AttributeError"),
+    ]
+    assert results == [8]
 
 
 @pytest.mark.parametrize("trouble", ["fail", "die"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -61,6 +62,68 @@ def test_positions_are_of_streams_and_not_of_processes(tmp_path):
         assert_rows(next(part), following, rows)
         part.close()
     whole.close()
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[TokenBatch]:
+    """The first batches, made here."""
+    with made(*range(STREAMS)) as stream:
+        return list(itertools.islice(stream, 8))
+
+
+def assert_batches(found: list[TokenBatch], whole: list[TokenBatch]) -> None:
+    for one, other in zip(found, whole, strict=True):
+        assert_rows(one, other, slice(None))
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 9])
+def test_batches_do_not_depend_on_how_many_are_made_ahead(whole, ahead):
+    with made(*range(STREAMS), ahead=ahead) as stream:
+        assert_batches(list(itertools.islice(stream, 4)), whole[:4])
+
+
+def test_batches_and_positions_do_not_depend_on_workers(whole, tmp_path):
+    """Two workers for three streams, more than streams, and none, each going on from where the one before was."""
+    state, places, kept = ({"a": np.zeros(1)}, {"b": np.zeros(1)}), [], (0, 1, 2)
+    teams = [made(*kept, workers=workers) for workers in (2, 9, 0)]  # they begin at once
+    for number, stream in enumerate(teams):
+        with stream:
+            if number:
+                with Checkpoints(tmp_path / str(number - 1)) as before:
+                    before.restore(1, state, stream)
+            for batch in whole[2 * number : 2 * number + 2]:
+                assert_rows(next(stream), batch, slice(0, 6))
+            with Checkpoints(tmp_path / str(number)) as checkpoints:
+                checkpoints.save(1, state, stream)
+        files = sorted((tmp_path / str(number)).rglob("stream-*.json"))
+        places.append([json.loads(file.read_text())["next"] for file in files])
+    with made(*kept, ahead=0) as alone:
+        for found in places:
+            next(alone), next(alone)
+            assert [alone._positions[stream] for stream in kept] == found
+
+
+def test_a_stream_that_made_batches_can_be_set_back(whole, tmp_path):
+    """Its worker is another then; what the first had made ahead is not used."""
+    state = ({"a": np.zeros(1)}, {"b": np.zeros(1)})
+    with made(*range(STREAMS), workers=1) as stream:
+        next(stream)
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.save(1, state, stream)
+        assert_batches([next(stream)], whole[1:2])
+        with Checkpoints(tmp_path) as checkpoints:
+            checkpoints.restore(1, state, stream)
+        assert_batches([next(stream), next(stream)], whole[1:3])
+
+
+def test_the_rate_is_of_all_makers_together():
+    with made(*range(STREAMS), ahead=0) as stream:
+        assert stream.tokens_per_second() == 0
+        batch = next(stream)
+        tokens, seconds = stream._tokens, stream._seconds
+        assert tokens == (batch.segment > 0).sum()
+        assert stream.tokens_per_second() == tokens / seconds
+        assert stream.tokens_per_second() == 0
 
 
 def test_a_position_that_is_not_there_is_named(tmp_path):
