@@ -86,6 +86,24 @@ def test_any_flipped_bit_is_an_error_that_names_the_file(path):
     assert_whole(path)
 
 
+def test_damaged_checksums_are_seen_when_the_file_is_opened(path):
+    data = bytearray(path.read_bytes())
+    data[data.index(b'{"arrays"') - 2] ^= 1
+    path.write_bytes(data)
+    with refused(path, r"is damaged \(its checksums"):
+        ColumnFile(path)
+
+
+def test_a_file_without_a_heap_is_as_safe(tmp_path):
+    """Its last array ends anywhere."""
+    with ColumnFileWriter(tmp_path / "a", {"flags": specs()["flags"]}) as file:
+        file.append("flags", ARRAYS["flags"])
+        file.finish({})
+    file = ColumnFile(tmp_path / "a")
+    file.check_rows("flags", np.arange(77))
+    np.testing.assert_array_equal(file.array("flags"), ARRAYS["flags"])
+
+
 def test_what_is_not_damaged_can_be_read(path):
     data = bytearray(path.read_bytes())
     data[BLOCK // 2] ^= 1  # row 32 of the first array
@@ -119,8 +137,8 @@ def test_any_other_length_is_an_error_that_names_the_file(path):
         path.write_bytes(data[:size])
         with refused(path):
             ColumnFile(path)
-    for more in (b"\0", data):
-        path.write_bytes(data + more[: len(more) - (more is data)])
+    for more in (b"\0", data, data[:-1]):
+        path.write_bytes(data + more)
         with refused(path):
             ColumnFile(path)
 
