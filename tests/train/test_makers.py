@@ -345,6 +345,8 @@ def test_a_worker_can_be_closed_before_and_while_it_makes(begun):
     worker = Worker("one")
     pid = worker._child.pid
     if begun:
-        next(worker.start(order([Failing(0, "value_error", 10**9)]), 1))
+        made = worker.start(order([Failing(0, "value_error", 10**9)]), 1)
+        next(made)
+        until(made._made.full)
     worker.close()
     assert not alive(pid)
