@@ -180,7 +180,7 @@ def _raised(name: str, error: bytes | None, reason: str, trace: str) -> BaseExce
     """The worker's exception, or one that says what it was where that cannot be sent."""
     try:
         found = pickle.loads(error or b"")
-    except Exception:  # where there is none, or this process lacks its class
+    except Exception:  # of whatever its class needs to be made again
         found = RuntimeError(f"{name} failed: {reason}")
     found.add_note(f"in {name}:\n{trace}")
     return found
@@ -202,11 +202,9 @@ def serve() -> None:
 
 def _pickled(error: Exception) -> bytes | None:
     try:
-        sent = pickle.dumps(error)
-        pickle.loads(sent)
-    except Exception:  # of whatever its class needs to be made again
+        return pickle.dumps(error)
+    except Exception:  # of whatever it holds
         return None
-    return sent
 
 
 def start_making(order: Order, workers: Sequence[Worker], most: int) -> list[Iterator[Part]]:

@@ -39,6 +39,9 @@ class Failing:
     def needs_two(self, i: int) -> None:
         raise NeedsTwoError("one", "other")
 
+    def unsendable(self, i: int) -> None:
+        raise ValueError(lambda: i)
+
     def dies(self, i: int) -> None:
         print("last words", flush=True)
         os.kill(os.getpid(), signal.SIGSEGV)

@@ -235,11 +235,14 @@ def test_a_failure_that_cannot_be_sent_is_told_and_devices_are_not_touched():
     with (
         BatchStream(order_, [], workers=1) as stream,
         BatchStream(replace(order_, sources=[Failing(0, "tells_devices")]), [], workers=1) as other,
+        BatchStream(replace(order_, sources=[Failing(0, "unsendable")]), [], workers=1) as third,
     ):
         with pytest.raises(RuntimeError, match="failed") as failure:
             list(itertools.islice(stream, 50))
         assert str(failure.value) == "input worker 1 of 1 failed: NeedsTwoError: one"
         assert "Traceback" in failure.value.__notes__[0]
+        with pytest.raises(RuntimeError, match="input worker 1 of 1 failed: ValueError: "):
+            list(itertools.islice(third, 50))
         with pytest.raises(ValueError, match="cpu False"):
             list(itertools.islice(other, 50))
 
@@ -337,8 +340,13 @@ def test_opening_and_closing_streams_leaves_nothing(workers):
     assert (descriptors(), threads(), children()) == before
 
 
-def test_a_worker_that_was_never_told_what_to_make_ends_too():
-    worker = Worker("idle")
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_worker_can_be_closed_before_and_while_it_makes(begun):
+    worker = Worker("one")
     pid = worker._child.pid
+    if begun:
+        made = worker.start(order([Failing(0, "value_error", 10**9)]), 1)
+        next(made)
+        until(made._made.full)
     worker.close()
     assert not alive(pid)
