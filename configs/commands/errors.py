@@ -59,6 +59,8 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str]) -> int:
 
 def explain(error: Exception) -> str:
     """One line that says what was wrong; for a failing file it always has the file and the reason."""
+    if isinstance(error, OSError) and error.strerror and error.errno and error.strerror != os.strerror(error.errno):
+        return error.strerror  # said by us, with the file
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"no space left on the disk{where}; free some and run the same command again"
@@ -73,8 +75,9 @@ def _is_the_users(error: Exception) -> bool:
         return "generalist[" in str(error)  # it says how to install what is missing
     if isinstance(error, RuntimeError):
         from generalist.demonstrations.collect import CollectionError
+        from generalist.train.makers import WorkerDied
 
-        return isinstance(error, CollectionError)
+        return isinstance(error, CollectionError | WorkerDied)
     if isinstance(error, FloatingPointError):
         from generalist.train.metrics import DivergedError
 

@@ -214,9 +214,7 @@ def test_two_that_need_them_at_once_both_read_them(beside):
 def test_a_data_set_that_is_collected_anew_has_new_columns(copied):
     old = Demonstrations.open(copied).columns()
     seen = old.take(np.arange(5))[0]
-    collect(
-        TASKS[:1], copied.parents[1], seed=1, episodes=2, policy="random", workers=0, quiet=True, overwrite=True
-    )
+    collect(TASKS[:1], copied.parents[1], seed=1, episodes=2, policy="random", workers=0, quiet=True, overwrite=True)
     with pytest.raises(ValueError, match=r"steps\.columns was replaced or changed while it was in use"):
         old.take(np.array([0]))
     assert not np.array_equal(Demonstrations.open(copied).columns().take(np.arange(5))[0], seen)

@@ -6,6 +6,7 @@ from generalist.configs.commands.errors import BAD_INPUT, INTERRUPTED, explain, 
 from generalist.demonstrations.collect import CollectionError
 from generalist.envs.task import MissingExtra
 from generalist.train.checkpoint import CheckpointError
+from generalist.train.makers import WorkerDied
 from generalist.train.metrics import DivergedError
 from generalist.train.preemption import Stopped
 
@@ -33,6 +34,8 @@ def test_success_is_zero_and_arguments_are_passed_on():
         (FileExistsError("runs/a exists; give --resume or --overwrite"), "runs/a exists; give --resume or --overwrite"),
         (OSError(errno.ENOSPC, "No space left on device", "data/x"), "no space left on the disk while writing data/x"),
         (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk; free some"),
+        (OSError(errno.ENOSPC, "cannot write a.columns: the disk is full"), "error: cannot write a.columns: the disk"),
+        (WorkerDied("input worker 1 of 2 died, signal SIGKILL"), "error: input worker 1 of 2 died, signal SIGKILL"),
         (DivergedError("step 7: loss nan, gradient norm 1.0"), "error: step 7: loss nan"),
         (CheckpointError("runs/a has no checkpoint yet"), "error: runs/a has no checkpoint yet"),
         (CollectionError("push", "no space left", "Traceback ..."), "collecting push failed: no space left"),
