@@ -12,8 +12,9 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -69,8 +70,8 @@ class Part:
     bad: dict[int, dict[str, str]] = field(default_factory=dict)
 
 
-def make_parts(order: Order) -> Iterator[Part]:
-    """One part of each stream, again and again."""
+def make_parts(order: Order) -> Iterator[list[Part]]:
+    """One part of each stream, in the order of `positions`, again and again."""
     streams = {
         stream: packed_rows(
             order.sources, order.weights, order.capacity, rows=order.rows, stream=stream, of=order.of, position=position
@@ -79,12 +80,14 @@ def make_parts(order: Order) -> Iterator[Part]:
     }
     told: dict[int, int] = {}
     while True:
+        parts = []
         for stream, rows in streams.items():
             begun = time.perf_counter()
             made = next(rows)
             seconds = time.perf_counter() - begun
             tokens = int(np.count_nonzero(made.tokens["segment"]))
-            yield Part(stream, made, rows.position, tokens, seconds, _newly_bad(order.sources, told))
+            parts.append(Part(stream, made, rows.position, tokens, seconds, _newly_bad(order.sources, told)))
+        yield parts
 
 
 def _newly_bad(sources: Sequence[Source], told: dict[int, int]) -> dict[int, dict[str, str]]:
@@ -96,36 +99,49 @@ def _newly_bad(sources: Sequence[Source], told: dict[int, int]) -> dict[int, dic
     return found
 
 
-class Ahead(Iterator[Part]):
+Made = TypeVar("Made")
+
+
+class Closed(RuntimeError):  # noqa: N818 (what happened)
+    """Nothing more will come, because the stream was closed."""
+
+
+class Ahead(Iterator[Made]):
     """What an iterator gives, taken from it on a thread, at most `most` ahead. What it raises is raised here."""
 
-    def __init__(self, parts: Iterator[Part], most: int):
-        self._made: queue.Queue[Part | BaseException] = queue.Queue(most)
+    def __init__(self, things: Iterator[Made], most: int):
+        self._made: queue.Queue[Made | BaseException] = queue.Queue(most)
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(parts,), name="input", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(things,), name="input", daemon=True)
         self._thread.start()
 
-    def __next__(self) -> Part:
+    def __next__(self) -> Made:
         made = self._made.get()
         if isinstance(made, BaseException):
             self._made.put(made)  # whoever asks again is told again
             raise made
         return made
 
-    def close(self) -> None:
-        """Stop the thread; what it waits for must end."""
+    def stop(self) -> None:
+        """Take nothing more after what is being taken; returns at once."""
         self._closing.set()
-        self._thread.join()
 
-    def _run(self, parts: Iterator[Part]) -> None:
+    def close(self) -> None:
+        """Stop the thread; what it waits for must end. Whoever waits for more gets `Closed`."""
+        self.stop()
+        self._thread.join()
+        with suppress(queue.Full):
+            self._made.put_nowait(Closed("the stream was closed"))
+
+    def _run(self, things: Iterator[Made]) -> None:
         try:
-            for part in parts:
-                if not self._put(part):
+            for thing in things:
+                if not self._put(thing):
                     return
         except BaseException as error:
             self._put(error)
 
-    def _put(self, made: Part | BaseException) -> bool:
+    def _put(self, made: Made | BaseException) -> bool:
         while not self._closing.is_set():
             try:
                 self._made.put(made, timeout=0.1)
@@ -141,15 +157,15 @@ class Worker:
     def __init__(self, name: str):
         self.name = name
         self._child = Child(MAIN)
-        self._ahead: Ahead | None = None
+        self._ahead: Ahead[list[Part]] | None = None
 
-    def start(self, order: Order, most: int) -> Iterator[Part]:
-        """Its parts, received up to `most` ahead."""
+    def start(self, order: Order, most: int) -> Iterator[list[Part]]:
+        """What `make_parts` gives there, received up to `most` ahead."""
         self._child.send(order)
         self._ahead = Ahead(self._receive(order.sources), most)
         return self._ahead
 
-    def _receive(self, sources: Sequence[Source]) -> Iterator[Part]:
+    def _receive(self, sources: Sequence[Source]) -> Iterator[list[Part]]:
         while True:
             try:
                 kind, content = self._child.receive()
@@ -157,7 +173,7 @@ class Worker:
                 raise WorkerDied(self._obituary()) from None
             if kind == "error":
                 raise _raised(self.name, *content)
-            for number, problems in content.bad.items():
+            for number, problems in (each for part in content for each in part.bad.items()):
                 source = sources[number]
                 assert isinstance(source, DocumentSource)
                 source.bad.update(problems)
@@ -191,8 +207,8 @@ def serve() -> None:
     pipes = ParentPipes()
     try:
         keep_freed_memory()
-        for part in make_parts(pipes.receive()):
-            pipes.send(("part", part))
+        for parts in make_parts(pipes.receive()):
+            pipes.send(("parts", parts))
     except BrokenPipeError:
         pass  # the parent is gone
     except Exception as error:
@@ -207,21 +223,19 @@ def _pickled(error: Exception) -> bytes | None:
         return None
 
 
-def start_making(order: Order, workers: Sequence[Worker], most: int) -> list[Iterator[Part]]:
-    """Makers whose streams are those of the order, dealt out in turn; without workers, one thread of this process.
+def start_making(order: Order, workers: Sequence[Worker], most: int) -> list[Iterator[list[Part]]]:
+    """Makers whose streams are those of the order, dealt out in turn; without workers, what is asked makes them.
 
     Args:
-        most: parts of each stream that are made ahead; 0, without workers, makes them when they are asked for, and
-            with workers it is 1.
+        most: batches of which parts are received ahead from workers; at least 1.
     """
     if not workers:
-        parts: Any = make_parts(order)
-        return [Ahead(parts, most * len(order.positions)) if most else parts]
+        return [make_parts(order)]
     streams = list(order.positions)
     count = min(len(workers), len(streams))
     dealt = [streams[first::count] for first in range(count)]
     given = zip(workers, dealt, strict=False)
-    return [worker.start(_part_of(order, mine), max(1, most * len(mine))) for worker, mine in given]
+    return [worker.start(_part_of(order, mine), max(1, most)) for worker, mine in given]
 
 
 def _part_of(order: Order, streams: Sequence[int]) -> Order:

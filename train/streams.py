@@ -7,7 +7,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 from generalist.agent.sharding import rows_of_processes
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.train.config import TrainConfig
-from generalist.train.makers import Ahead, Order, Part, Worker, start_making
+from generalist.train.makers import Ahead, Order, Worker, start_making
 from generalist.train.packing import to_batch
 from generalist.train.sources import Mixture
 
@@ -38,6 +38,20 @@ def rows_here(mesh: Mesh, batch_size: int, count: int) -> list[int]:
     return [row for stream in streams for row in range(stream * size, (stream + 1) * size)]
 
 
+JOINED = 2
+"""Whole batches that are ready, where their parts are received ahead."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A batch, where its streams stand after it, and what making it took."""
+
+    batch: TokenBatch
+    positions: dict[int, int]
+    tokens: int
+    seconds: float
+
+
 class BatchStream(Iterator[TokenBatch]):
     """This process's rows of one batch after the other; Orbax saves and restores where they stand.
 
@@ -47,7 +61,7 @@ class BatchStream(Iterator[TokenBatch]):
         order: sources and sizes; its `positions` name the streams that are kept here, in the order of their rows.
         writes: of the streams kept here, those that this process writes to checkpoints.
         workers: processes that make them, at most one for each stream; 0 is a thread of this one.
-        ahead: batches that are made ahead; 0 is allowed without workers.
+        ahead: batches that are made ahead; with 0 they are made when they are asked for (workers are a part ahead).
     """
 
     def __init__(self, order: Order, writes: Sequence[int], *, workers: int = 0, ahead: int = 4) -> None:
@@ -55,7 +69,7 @@ class BatchStream(Iterator[TokenBatch]):
         self._positions = dict(order.positions)
         self._count = min(workers, len(self.kept))
         self._workers = self._hired()  # while they import, the caller compiles
-        self._makers: list[Iterator[Part]] = []
+        self._made: Iterator[_Made] | None = None
         self._tokens, self._seconds = 0, 0.0
 
     def _hired(self) -> list[Worker]:
@@ -69,14 +83,27 @@ class BatchStream(Iterator[TokenBatch]):
 
     def __next__(self) -> TokenBatch:
         """Raises what a maker raised; `WorkerDied` where a worker was killed."""
-        if not self._makers:
-            order = replace(self.order, positions=dict(self._positions))
-            self._makers = start_making(order, self._workers, self.ahead)
-        parts = [next(self._makers[number % len(self._makers)]) for number in range(len(self.kept))]
-        for part in parts:
-            self._positions[part.stream] = part.position
-            self._tokens, self._seconds = self._tokens + part.tokens, self._seconds + part.seconds
-        return to_batch([part.rows for part in parts], self.order.capacity)
+        if self._made is None:
+            made = self._make()
+            self._made = Ahead(made, min(self.ahead, JOINED) if self._workers else self.ahead) if self.ahead else made
+        found = next(self._made)
+        self._positions |= found.positions
+        self._tokens, self._seconds = self._tokens + found.tokens, self._seconds + found.seconds
+        return found.batch
+
+    def _make(self) -> "Iterator[_Made]":
+        """Batches from the parts of all makers."""
+        order = replace(self.order, positions=dict(self._positions))
+        makers = start_making(order, self._workers, self.ahead)
+        while True:
+            made = [next(maker) for maker in makers]
+            parts = [made[number % len(made)][number // len(made)] for number in range(len(self.kept))]
+            yield _Made(
+                to_batch([part.rows for part in parts], self.order.capacity),
+                {part.stream: part.position for part in parts},
+                sum(part.tokens for part in parts),
+                sum(part.seconds for part in parts),
+            )
 
     def tokens_per_second(self) -> float:
         """What the makers together could have made since this was last asked, or could ever; 0 before any batch."""
@@ -86,12 +113,13 @@ class BatchStream(Iterator[TokenBatch]):
 
     def close(self) -> None:
         """End every thread and process that makes batches."""
+        if isinstance(self._made, Ahead):
+            self._made.stop()
         for worker in self._workers:
             worker.close()
-        for maker in self._makers:
-            if isinstance(maker, Ahead):
-                maker.close()
-        self._makers, self._workers = [], []
+        if isinstance(self._made, Ahead):
+            self._made.close()
+        self._made, self._workers = None, []
 
     async def save(self, directory: Any) -> Any:
         """Called by Orbax; the position is taken now and written in the background."""
@@ -109,7 +137,7 @@ class BatchStream(Iterator[TokenBatch]):
         stored = [json.loads(await asyncio.to_thread(file.read_text)) for file in files]
         if [state for state in stored if set(state) != {"next"}]:
             raise ValueError("the data position is of another version of generalist, which packed rows otherwise")
-        if self._makers:
+        if self._made is not None:
             self.close()
             self._workers = self._hired()
         self._positions = {stream: int(state["next"]) for stream, state in zip(self.kept, stored, strict=True)}

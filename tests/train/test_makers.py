@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import tarfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.data import packed_rows, row_capacity
 from generalist.train.documents import DocumentSource
-from generalist.train.makers import Ahead, Order, Worker, WorkerDied, make_parts, start_making
+from generalist.train.makers import Ahead, Closed, Order, Worker, WorkerDied, make_parts, start_making
 from generalist.train.packing import to_batch
 from generalist.train.sources import open_mixture
 from generalist.train.streams import BatchStream
@@ -75,7 +76,7 @@ def _nothing_is_left():
 
 def test_parts_are_of_each_stream_in_turn_with_their_position_and_tokens():
     sources = [Failing(0, "value_error", 10**9)]
-    made = make_parts(order(sources, streams=6, positions={4: 3, 1: 0}, rows=2))
+    made = itertools.chain.from_iterable(make_parts(order(sources, streams=6, positions={4: 3, 1: 0}, rows=2)))
     alone = {
         stream: packed_rows(sources, [1.0], SMALL, rows=2, stream=stream, of=6, position=position)
         for stream, position in ((4, 3), (1, 0))
@@ -117,6 +118,29 @@ def test_ahead_can_be_closed_at_any_time(asked):
     ahead.close()
 
 
+def test_whoever_waits_for_more_is_told_that_it_was_closed():
+    gate = threading.Event()
+
+    def nothing():
+        gate.wait()
+        yield from ()
+
+    ahead, seen = Ahead(nothing(), 2), []
+
+    def wait():
+        with pytest.raises(Closed):
+            seen.append(next(ahead))
+        seen.append("told")
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    ahead.stop()
+    gate.set()
+    ahead.close()
+    waiting.join(timeout=20)
+    assert seen == ["told"]
+
+
 class Stub:
     def __init__(self):
         self.given = None
@@ -138,7 +162,7 @@ def test_streams_are_dealt_out_in_turn(workers, dealt):
     team = [Stub() for _ in range(workers)]
     wanted = order([], positions={stream: stream + 5 for stream in range(5)})
     assert len(start_making(wanted, team, 3)) == min(workers, 5)
-    assert [stub.given for stub in team] == [mine and (mine, 3 * len(mine)) for mine in dealt]
+    assert [stub.given for stub in team] == [mine and (mine, 3) for mine in dealt]
     start_making(wanted, team, 0)
     assert team[0].given[1] == 1, "without a limit a worker would fill the memory"
 
