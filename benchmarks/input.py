@@ -87,7 +87,9 @@ def mixtures(small: bool) -> dict[str, TrainConfig]:
     rooms = tuple(replace(one, layout=patches) for one in config.sources if one.task.startswith("babyai/"))
     found = {
         "quickstart": config,
-        "image patches": replace(config, sources=rooms, sequence_length=256, agent=replace(config.agent, window=256)),
+        "image patches": replace(
+            config, sources=rooms, sequence_length=256, agent=replace(config.agent, window=256, local_positions=128)
+        ),
         "text": replace(config, sources=(), documents=(DocumentsConfig(corpus="docstrings"),), sequence_length=128),
     }
     return {"quickstart": replace(config, sources=config.sources[:2])} if small else found
