@@ -180,3 +180,11 @@ print("seen")
 
 def test_the_version_is_the_project_s():
     assert generalist.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_a_folder_of_the_same_name_where_one_works_hides_nothing(tmp_path):
+    """The folder above a checkout has one, and so has a user's cache."""
+    (tmp_path / "generalist").mkdir()
+    code = "import generalist.agent.config; print(generalist.__file__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()) == Path(generalist.__file__)
