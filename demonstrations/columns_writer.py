@@ -28,7 +28,7 @@ WORTH = 0.5
 TRIED_ROWS = 64
 """Of the first piece, by which that is decided."""
 LEVEL = 3
-"""Of zstd. A drawn frame of 56 x 56 takes 15 us to write and 5 us to read; higher levels are slower to write alone."""
+"""Of zstd. Higher levels are slower to write, and as quick to read (benchmarks/pictures.py)."""
 TEXTS = 1 << 16
 """Texts that are remembered, so that an equal one is written once."""
 
