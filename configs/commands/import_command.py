@@ -31,13 +31,29 @@ class Import:
     """Split of an RLDS or JAT data set."""
     actions: int = 0
     """Number of discrete actions, where neither the catalogue nor the task says it."""
+    observation: tuple[str, ...] = ()
+    """KEY=PATH ...: what the observation is made of, our key and the path in the data; default: the format's rule."""
+    action: str = ""
+    """Path of the action in the data; default: the format's rule."""
+    instruction: str = ""
+    """Path of the text that says what to do; default: the format's rule."""
+    last_action_taken: bool | None = None
+    """True or False: the last step of an RLDS episode was taken, or holds the final observation only; default: the
+    data decides."""
     overwrite: Flag = False
     """Delete the task's data set in that folder first."""
 
     def __call__(self) -> None:
         from generalist.demonstrations.public.convert import import_data, in_task_spaces, open_source, with_actions
+        from generalist.demonstrations.public.form import Form, pairs
 
-        source = open_source(self.source, task=self.task, split=self.split)
+        form = Form(
+            observation=pairs(self.observation),
+            action=self.action,
+            instruction=self.instruction,
+            last_action_taken=self.last_action_taken,
+        )
+        source = open_source(self.source, task=self.task, split=self.split, form=form)
         if self.actions:
             source = with_actions(source, self.actions)
         source, differs = in_task_spaces(source)

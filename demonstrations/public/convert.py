@@ -18,6 +18,7 @@ from gymnasium import spaces
 from generalist.demonstrations.collection import Collection, collection_settings, opened_collection
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import SCHEMES
+from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.jat import open_jat
 from generalist.demonstrations.public.lerobot import open_lerobot
 from generalist.demonstrations.public.minari import open_minari
@@ -56,7 +57,7 @@ class ImportSummary:
     std_return: float
 
 
-def open_source(source: str, *, task: str | None = None, split: str = "train") -> PublicData:
+def open_source(source: str, *, task: str | None = None, split: str = "train", form: Form = BY_RULE) -> PublicData:
     """SCHEME:PATH as it is: "rlds:PATH", "minari:PATH_OR_ID", "jat:PATH" or "lerobot:PATH".
 
     Raises:
@@ -68,7 +69,7 @@ def open_source(source: str, *, task: str | None = None, split: str = "train") -
         hint = f"did you mean {near[0]}:PATH? " if near and scheme not in SCHEMES else ""
         raise ValueError(f"{source!r} is not SCHEME:PATH: {hint}schemes are {', '.join(SCHEMES)}")
     options = {"split": split} if scheme in WITH_SPLITS else {}
-    return OPENERS[scheme](path, task=task, **options)
+    return OPENERS[scheme](path, task=task, form=form, **options)
 
 
 def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:

@@ -18,6 +18,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import Column, Row, find_row, minimal_actions
+from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.reader import (
     PublicData,
@@ -40,7 +41,7 @@ TOGETHER = 32
 """Episodes in memory at a time; only one of pictures."""
 
 
-def open_jat(path: str | Path, *, task: str | None = None, split: str = "train") -> PublicData:
+def open_jat(path: str | Path, *, task: str | None = None, split: str = "train", form: Form = BY_RULE) -> PublicData:
     """One task's folder of parquet files.
 
     Raises:

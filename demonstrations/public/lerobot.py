@@ -22,6 +22,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import find_row
+from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.reader import (
     BadDataError,
@@ -43,7 +44,7 @@ INSTRUCTION = "task"
 PLACES = ("episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
 
 
-def open_lerobot(path: str | Path, *, task: str | None = None) -> PublicData:
+def open_lerobot(path: str | Path, *, task: str | None = None, form: Form = BY_RULE) -> PublicData:
     """A data set by its folder.
 
     Raises:

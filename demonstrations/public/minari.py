@@ -19,6 +19,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import find_row
+from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.parquet import EXTRA, to_array
 from generalist.demonstrations.public.reader import UNKNOWN_SEED, PublicData, decode_picture, make_episode, naming
 from generalist.demonstrations.rlds import is_text
@@ -32,7 +33,7 @@ SUCCESS = "success"
 """Name in Minari's infos."""
 
 
-def open_minari(path: str | Path, *, task: str | None = None) -> PublicData:
+def open_minari(path: str | Path, *, task: str | None = None, form: Form = BY_RULE) -> PublicData:
     """A data set by its folder or by its id among the local ones ($MINARI_DATASETS_PATH, else ~/.minari/datasets).
 
     Raises:

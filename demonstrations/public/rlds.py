@@ -17,6 +17,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import Row, find_row, minimal_actions
+from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.reader import (
     PublicData,
     array_space,
@@ -40,7 +41,7 @@ LEFT_OUT = ("embedding",)
 """Parts of names of observations that are a model's view of another one, the embedding of an instruction."""
 
 
-def open_rlds(path: str | Path, *, task: str | None = None, split: str = "train") -> PublicData:
+def open_rlds(path: str | Path, *, task: str | None = None, split: str = "train", form: Form = BY_RULE) -> PublicData:
     """A data set by its folder, NAME/VERSION or NAME/CONFIG/VERSION, or one above with a single version.
 
     Args:
