@@ -22,14 +22,16 @@ from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.table import find_task, find_tasks
+from generalist.envs.table import find_task
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.baselines.measure import measure_baselines
 from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
 from generalist.eval.language.corpora import measure_corpora
+from generalist.eval.offline import measure_offline
 from generalist.eval.parts import Parts
+from generalist.eval.playable import split_tasks
 from generalist.eval.progress import EvaluationDisplay
 from generalist.eval.report.curves import summarize
 from generalist.eval.report.page import write_page
@@ -72,12 +74,14 @@ def evaluate(
     step: int | Literal["best"] | None = None,
     ray: str = "",
     alone: Sequence[str | os.PathLike[str]] = (),
+    offline: bool = False,
     quiet: bool = False,
     **changes: Any,
 ) -> dict[str, Any]:
     """Play a run's agent on its tasks beside plain baselines, and write `report.json` and `report.html`.
 
-    Called again, it goes on where it was stopped, and plays nothing twice.
+    Tasks that no environment plays are measured on held-out demonstrations, see `generalist.eval.offline`. Called
+    again, it goes on where it was stopped, and plays nothing twice.
 
     Args:
         run: a run directory, or the `Run` that `fit` gives.
@@ -89,6 +93,7 @@ def evaluate(
         step: which checkpoint, see `load`; the newest by default.
         ray: address of a Ray cluster that plays all parts, "local" for one of this machine; see `ray_pool`.
         alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
+        offline: play nothing, measure all tasks on held-out demonstrations.
         quiet: show no progress.
         **changes: fields of `EvaluationConfig` in place of what `config` says: episodes (of each task and policy),
             slots (environments that the agent plays at once), prompts, films, workers and others.
@@ -118,9 +123,8 @@ def evaluate(
     config = with_changes(config or evaluation_of(run), changes)
     others = [read_report(Path(each)) for each in alone]
     agent = Agent.load(run, step=step, decode=config.decode)
-    asked = find_tasks(tasks)
-    chosen = asked or find_tasks(agent.tasks)
     data = Path(data or agent.run.data)
+    chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
     _check_prompts(chosen, data, config)
     parts = Parts(run / "evaluation", config, agent.step, data)
     films: list[Film] = []
@@ -140,12 +144,13 @@ def evaluate(
             begun = time.perf_counter()
             films = [_film(agent, task, data, config) for task in chosen]
             timings["films"] = time.perf_counter() - begun
+        measured = [_offline(agent, id, why, data, config, display) for id, why in unplayed.items()]
         # Asked for some tasks, it is those that are wanted.
-        corpora = [] if asked else measure_corpora(agent, config, parts.folder, display)
+        corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
         finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
-    report = replace(made, alone=control_alone(others))
+    report = replace(made, alone=control_alone(others), offline=tuple(measured))
     return _write(Path(out or run), report, films)
 
 
@@ -321,6 +326,17 @@ def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) 
 def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Film:
     # With all its slots, of which it plays one: another number would compile the step again.
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
+
+
+def _offline(
+    agent: Agent, id: str, why: str, data: Path, config: EvaluationConfig, display: EvaluationDisplay
+) -> dict[str, Any]:
+    """Errors on held-out demonstrations, and what training measured there at this checkpoint."""
+    entry = measure_offline(agent, id, Demonstrations.open(dataset_folder(data, id)), config, why=why)
+    display.offline_done(id)
+    lines = read_metrics(agent.run.directory / "metrics.jsonl")
+    seen = next((line["held_out"] for line in reversed(lines) if line["step"] == agent.step and "held_out" in line), {})
+    return entry | {"measured_in_training": seen.get("sources", {}).get(id)}
 
 
 def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:
