@@ -96,7 +96,7 @@ def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:
 def _print_offline(entries: list[Mapping[str, Any]], out: Console) -> None:
     """Errors on demonstrations, of the whole action and of each of its dimensions."""
     heads = ("task", "agent", "95% interval", *(BASELINES[name] for name in PLAIN), "episodes", "held-out loss")
-    rows = _table("measured offline: errors relative to the best constant action (0 none, 1 that constant)", heads)
+    rows = _table("measured offline: errors relative to the best constant", heads)
     for entry in entries:
         relative = entry["relative"]
         seen = entry["measured_in_training"]
@@ -109,7 +109,7 @@ def _print_offline(entries: list[Mapping[str, Any]], out: Console) -> None:
         )
     out.print(rows)
     heads = ("task", "dimension", "measure", "agent", "95% interval", *(BASELINES[name] for name in PLAIN), "spread")
-    rows = _table("every dimension: mean absolute error in the data's units, or share of other choices", heads)
+    rows = _table("of each dimension: mean absolute error, or share of other choices", heads)
     for entry in entries:
         for one in entry["dimensions"][:SHOWN]:
             found = one["policies"]
