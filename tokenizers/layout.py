@@ -1,12 +1,12 @@
 """From any pair of Gymnasium spaces to token sequences and back: which token stands where inside a timestep.
 
 Order (Reed et al. 2022, sec. 2.1 and appendix B): text, images, tensors, each lexicographic by key path; then the
-separator; then the actions in the same order. A `Layout` is plain data: spaces, vocabulary, text tokenizer, options and
-statistics rebuild it. Not here: packing, prompts, batches, embedding.
+separator; then the actions in the same order. A `Layout` is plain data: spaces, vocabulary, text tokenizer, options,
+statistics and ranges rebuild it. Not here: packing, prompts, batches, embedding.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -18,14 +18,17 @@ from gymnasium import spaces
 from generalist.tokenizers.continuous import (
     ContinuousField,
     ContinuousTokenizer,
+    Range,
     Statistics,
     VectorField,
     is_float_box,
+    refuse_nan,
 )
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
 from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
+from generalist.tokenizers.ranges import find_range, sample_rows
 from generalist.tokenizers.sequence import Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, assemble, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
@@ -52,6 +55,7 @@ class Layout:
     text: TextTokenizer
     options: LayoutOptions
     statistics: Statistics = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     @classmethod
     def from_spaces(
@@ -63,16 +67,29 @@ class Layout:
         text: TextTokenizer | None = None,
         options: LayoutOptions | None = None,
         statistics: Statistics | None = None,
+        ranges: Mapping[str, Range] | None = None,
     ) -> "Layout":
         """The layout of an environment.
 
         Args:
             statistics: (mean, std) per value of float Boxes by path, JSON-able; used by vectors only. Of
                 demonstrations, `generalist.demonstrations.columns.Columns.statistics` gives them.
+            ranges: of float Boxes whose values have no useful bounds, by path ("action", "observation/arm"). Training
+                finds them in the demonstrations, `fitted` in arrays. Without them such values cannot be encoded, and
+                the layout tells sizes only; see `generalist.tokenizers.ranges`.
 
         Raises:
             ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
-                statistics of a path that does not exist, a layout in which nothing precedes the action.
+                statistics or ranges of a path that does not exist, a layout in which nothing precedes the action.
+
+        Example:
+            >>> import numpy as np
+            >>> from gymnasium.spaces import Box, Discrete
+            >>> from generalist.tokenizers.layout import Layout
+            >>> layout = Layout.from_spaces(Discrete(4), Box(-np.inf, np.inf, (1,)))
+            >>> layout = layout.fitted(np.array([0, 1, 2]), np.float32([[10], [200], [500]]))
+            >>> layout.decode_actions(layout.encode_actions(np.float32([[200]])))[0].round()
+            array([200.], dtype=float32)
         """
         return cls(
             observation_space,
@@ -81,6 +98,7 @@ class Layout:
             text or ByteTokenizer(),
             options or LayoutOptions(),
             dict(statistics or {}),
+            dict(ranges or {}),
         )
 
     def __post_init__(self):
@@ -95,6 +113,13 @@ class Layout:
                 near = get_close_matches(path, boxes) or boxes
                 raise ValueError(
                     f"statistics name {path!r}, which is no float Box of the observation; there are {near}"
+                )
+        shown = [*boxes, *(leaf.path for leaf in leaves(self.action_space, ACTION) if is_float_box(leaf.space))]
+        for path in self.ranges:
+            if path not in shown:
+                near = get_close_matches(path, shown) or shown
+                raise ValueError(
+                    f"ranges name {path!r}, which is no float Box of observation or action; there are {near}"
                 )
         if not self.options.separator and self._observed == 0:
             raise ValueError(
@@ -140,7 +165,8 @@ class Layout:
     def _values(self, leaf: Leaf, *, action: bool) -> ContinuousField | DiscreteField:
         vocabulary = self.vocabulary
         if is_float_box(leaf.space):
-            return ContinuousField(leaf, ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins), action)
+            bins = ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins)
+            return ContinuousField(leaf, bins, action, self.options.ranges, self.ranges.get(leaf.path))
         return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
 
     @cached_property
@@ -152,6 +178,36 @@ class Layout:
     def action_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every action field among the action tokens."""
         return _spans(self.action_fields)
+
+    # ---- ranges
+
+    @property
+    def continuous_fields(self) -> tuple[ContinuousField, ...]:
+        """Those of observation and action that are shown as tokens."""
+        return tuple(part for part in (*self.tensor_fields, *self.action_fields) if isinstance(part, ContinuousField))
+
+    def check_ranges(self) -> None:
+        """Raises ValueError, with the ways out, where a value can be encoded only with a range that is not there."""
+        for part in self.continuous_fields:
+            part.check()
+
+    def fitted(self, observations: Any, actions: Any) -> "Layout":
+        """This layout with the ranges of this data, where values have no useful bounds of their own.
+
+        Args:
+            observations, actions: as for `encode`.
+
+        Raises:
+            ValueError: NaN, an infinite action, a wrong shape, each with its path and timestep.
+        """
+        plain, found = replace(self, ranges={}), {}
+        for part in plain.continuous_fields:
+            values = np.asarray(pick(actions if part.action else observations, part.leaf), np.float64)
+            refuse_nan(values, part.leaf.path, infinite=part.action)
+            rows = min(len(values), sample_rows(part.count))
+            chosen = np.sort(np.random.default_rng(0).choice(len(values), rows, replace=False))
+            found[part.leaf.path] = find_range(part, values[chosen], [values])
+        return replace(self, ranges={path: each for path, each in found.items() if each is not None})
 
     # ---- sizes per timestep
 

@@ -6,10 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutOptions:
-    """Choices that change what the model is shown; the defaults are Gato's.
+    """Choices that change what the model is shown; the defaults are Gato's, but for `ranges`.
 
     Args:
         continuous: a float observation as one token per value, or as one normalised vector token per array.
+        ranges: a float value without useful bounds lies evenly between ends that are found in the data, or on the
+            paper's fixed mu-law scale, which ends at +-256; see `generalist.tokenizers.ranges`. For values shown as
+            tokens, actions always among them.
         images: images as patches, or whole for a convolutional encoder.
         patch_size, channels: side of a square patch in pixels, and 1 (grey) or 3 (colour) channels.
         image_shape: (height, width, channels) to which whole images are brought.
@@ -24,6 +27,7 @@ class LayoutOptions:
     """
 
     continuous: Literal["tokens", "vector"] = "tokens"
+    ranges: Literal["data", "mu-law"] = "data"
     images: Literal["patches", "conv"] = "patches"
     patch_size: int = 16
     channels: int = 3
@@ -53,6 +57,7 @@ class LayoutOptions:
 
 _CHOICES = {
     "continuous": ("tokens", "vector"),
+    "ranges": ("data", "mu-law"),
     "images": ("patches", "conv"),
     "past_actions": ("shown", "hidden"),
     "actions": ("sequential", "parallel"),

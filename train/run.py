@@ -124,7 +124,8 @@ def read_run(directory: Path) -> Run:
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources
     }
-    return Run(Path(directory), config, layouts, stored["data"])
+    sources = tuple(replace(source, layout=layouts[source.task].options) for source in config.sources)
+    return Run(Path(directory), replace(config, sources=sources), layouts, stored["data"])
 
 
 def config_from_json(stored: dict[str, Any]) -> TrainConfig:

@@ -14,6 +14,7 @@ from generalist.demonstrations.filter import lowest_return
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.table import find_task
+from generalist.tokenizers.continuous import Range
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
@@ -22,6 +23,7 @@ from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
 from generalist.train.held_out import split_corpus, split_indices
+from generalist.train.ranges import with_ranges
 from generalist.train.shown import shown_steps
 from generalist.train.step_tokens import column_tokens
 from generalist.train.windows import EpisodeTable
@@ -146,14 +148,19 @@ def _sources(
     """Two selections of episodes over the same steps: trained on, and held out."""
     training, held_out = select_episodes(config, demonstrations.returns)
     columns = demonstrations.columns()
-    layout = Layout.from_spaces(
-        demonstrations.observation_space,
-        demonstrations.action_space,
-        vocabulary=config.vocabulary,
-        text=text,
-        options=config.sources[index].layout,
-        statistics=columns.statistics(training),
-    )
+    task = config.sources[index].task
+    try:
+        plain = Layout.from_spaces(
+            demonstrations.observation_space,
+            demonstrations.action_space,
+            vocabulary=config.vocabulary,
+            text=text,
+            options=config.sources[index].layout,
+            statistics=columns.statistics(training),
+        )
+        layout = with_ranges(plain, columns, training)
+    except ValueError as cause:
+        raise ValueError(f"{task}: {cause}") from cause
     source = TaskSource(
         index=index,
         layout=layout,
@@ -193,11 +200,12 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
 
 
 def layout_to_json(layout: Layout) -> dict[str, Any]:
-    """Spaces and statistics of a layout; options, vocabulary and text tokenizer are in the run's configuration."""
+    """Spaces, statistics and ranges of a layout; options, vocabulary and text tokenizer are in the run's configuration."""
     return {
         "observation_space": space_to_json(layout.observation_space),
         "action_space": space_to_json(layout.action_space),
         "statistics": {path: [list(part) for part in parts] for path, parts in layout.statistics.items()},
+        "ranges": {path: found.to_json() for path, found in layout.ranges.items()},
         "text": layout.text.version,
     }
 
@@ -205,17 +213,28 @@ def layout_to_json(layout: Layout) -> dict[str, Any]:
 def layout_from_json(stored: Mapping[str, Any], config: TrainConfig, options: LayoutOptions) -> Layout:
     """The layout that `layout_to_json` described.
 
+    What was stored before there were ranges keeps the fixed scale that it was trained with, and its options say so.
+
     Raises:
         ValueError: the text tokenizer is not the one of training.
     """
     text = make_text_tokenizer(config.text)
     if text.version != stored["text"]:
         raise ValueError(f"the agent was trained with text tokenizer {stored['text']!r}, this one is {text.version!r}")
-    return Layout.from_spaces(
+    layout = Layout.from_spaces(
         space_from_json(stored["observation_space"]),
         space_from_json(stored["action_space"]),
         vocabulary=config.vocabulary,
         text=text,
         options=options,
         statistics={path: tuple(parts) for path, parts in stored["statistics"].items()},
+        ranges={path: Range.from_json(found) for path, found in stored.get("ranges", {}).items()},
     )
+    return layout if "ranges" in stored else _as_before_ranges(layout)
+
+
+def _as_before_ranges(layout: Layout) -> Layout:
+    """The same layout with the meaning that it had: other options only where they change something."""
+    fixed = replace(layout, options=replace(layout.options, ranges="mu-law"))
+    pairs = zip(layout.continuous_fields, fixed.continuous_fields, strict=True)
+    return layout if all(np.array_equal(new.forms, old.forms) for new, old in pairs) else fixed
