@@ -44,7 +44,7 @@ def expand(y: np.ndarray) -> np.ndarray:
 
 
 def refuse_nan(x: np.ndarray, path: str, *, infinite: bool = False) -> np.ndarray:
-    """`x` [n, ...]. Raises ValueError for NaN, and if `infinite` for infinities, with the path and the first timestep."""
+    """`x` [n, ...]. Raises ValueError for NaN, and if `infinite` for infinities, with the path and the first place."""
     wrong = ~np.isfinite(x) if infinite else np.isnan(x)
     if wrong.any():
         where = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -105,10 +105,10 @@ class ContinuousField:
     """A float Box, one token per value in row-major order.
 
     Each value has one of three forms. `mu-law` is F, which saturates at +-256; `bounds` is linear between the space's
-    bounds, `data` linear between the ends of a `Range`. By the rule "mu-law", an action value with two finite bounds has
-    the second form and every other value the first (the paper). By the rule "data", a value with a range has the third.
-    Without one, an observation whose bounds lie within +-256 has the first, any other value whose bounds do not pass
-    `FARTHEST_BOUND` the second, and the rest cannot be encoded. What lies beyond the ends falls in the outer bins,
+    bounds, `data` linear between the ends of a `Range`. By the rule "mu-law" (the paper's), an action value with two
+    finite bounds has the second form and every other value the first. By the rule "data", a value with a range has the
+    third. Without one, an observation whose bounds lie within +-256 has the first, any other value whose bounds do not
+    pass `FARTHEST_BOUND` the second, and the rest cannot be encoded. What lies beyond the ends falls in the outer bins,
     infinite observations too. A bound at the largest number of its dtype counts as infinite.
     """
 

@@ -133,6 +133,16 @@ class DocumentLayout:
         """Positions that a picture takes."""
         return self.patches or 1
 
+    def length(self, document: Document) -> int:
+        """Positions of a whole document."""
+        total = 1
+        for part in document:
+            if isinstance(part, Words):
+                total += len(self.text.encode(part.text)) + part.whole
+            else:
+                total += 1 if isinstance(part, Speaker) else self.picture_tokens
+        return total
+
     def encode(self, documents: Sequence[Document], *, source: int, limit: int | None = None) -> TokenSequence:
         """One segment per document, one after the other, without padding.
 

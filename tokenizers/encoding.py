@@ -30,7 +30,7 @@ class Form:
     """What stands in a timestep, as plain data.
 
     Args:
-        text_leaves: texts of the observation, in order.
+        text_leaves, text_limits: texts of the observation, in order, and to how many ids each is cut.
         observation_spans: the other fields of the observation, in the body.
         action_spans: fields of the action, among the action tokens.
         body_kinds: int32[S], `Kind` of every body position, all action tokens included.
@@ -41,6 +41,7 @@ class Form:
     text: TextTokenizer
     options: LayoutOptions
     text_leaves: tuple[Leaf, ...]
+    text_limits: tuple[int, ...]
     observation_spans: tuple[Span, ...]
     action_spans: tuple[Span, ...]
     body_kinds: np.ndarray
@@ -110,9 +111,9 @@ def _texts(form: Form, observations: Any, n: int) -> tuple[np.ndarray, np.ndarra
     """Text ids of all timesteps in order, and the timestep that owns each."""
     columns: list[list[np.ndarray]] = []
     mark = [np.asarray([form.vocabulary.end], np.int32)] * n
-    for leaf in form.text_leaves:
+    for leaf, limit in zip(form.text_leaves, form.text_limits, strict=True):
         strings = _strings(observations, leaf, n)
-        columns += [encode_texts(strings, form.text, form.options.max_text_tokens, leaf.path), mark]
+        columns += [encode_texts(strings, form.text, limit, leaf.path), mark]
     # The end of the last text needs no mark.
     pieces = [column[i] for i in range(n) for column in columns[:-1]]
     if not pieces:

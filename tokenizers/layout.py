@@ -30,7 +30,7 @@ from generalist.tokenizers.image import PatchField, WholeImageField, image_forma
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.ranges import find_range, sample_rows
 from generalist.tokenizers.sequence import Kind, TokenSequence
-from generalist.tokenizers.space import Leaf, assemble, is_text, leaves, pick
+from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -243,8 +243,31 @@ class Layout:
 
     @property
     def _most_text(self) -> int:
-        number = len(self.text_leaves)
-        return number * self.options.max_text_tokens + max(number - 1, 0)
+        return sum(self.text_limits) + max(len(self.text_leaves) - 1, 0)
+
+    @cached_property
+    def text_limits(self) -> tuple[int, ...]:
+        """Ids to which each text of the observation is cut: the option's, or fewer where its space needs no more."""
+        most = self.options.max_text_tokens
+        return tuple(
+            most if is_mission(leaf.space) else min(most, self.text.most_tokens(leaf.space))
+            for leaf in self.text_leaves
+        )
+
+    @property
+    def acting_tokens(self) -> int:
+        """Positions that are read at once when acting, at most: the observation and what stands beside it.
+
+        Where past actions are shown, the last token of the one before comes first. A multiple of 4.
+        """
+        shown = self.options.past_actions == "shown"
+        return -(-(self.max_observation_tokens + self.options.separator + shown) // 4) * 4
+
+    @property
+    def least_window(self) -> int:
+        """Tokens of the window with which the longest timestep of the spaces can be acted upon as it was trained."""
+        blanks = self.action_tokens - 1 if self.options.actions == "parallel" else 0
+        return max(self.max_tokens, self.acting_tokens + max(blanks, 0))
 
     @property
     def target_count(self) -> int:
@@ -288,6 +311,7 @@ class Layout:
             text=self.text,
             options=self.options,
             text_leaves=self.text_leaves,
+            text_limits=self.text_limits,
             observation_spans=self.observation_spans,
             action_spans=self.action_spans,
             body_kinds=self.body_kinds,

@@ -23,7 +23,7 @@ class LayoutOptions:
             given the observation. For past_actions="hidden" only.
         context: how many timesteps back a position may look, its own included; None for all.
         predict_text: whether text observations carry a loss.
-        max_text_tokens: text observations are cut to this many ids, each.
+        max_text_tokens: text observations are cut to this many ids, each; training says how many are.
     """
 
     continuous: Literal["tokens", "vector"] = "tokens"

@@ -84,6 +84,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "config": cattrs.unstructure(config),
         "layouts": {task: layout_to_json(layout) for task, layout in mixture.layouts.items()},
         "data": str(Path(data).absolute()),
+        "notices": [*mixture.notices],
         "versions": {name: version(name) for name in PACKAGES},
     }
     write_json(directory / "config.json", stored)

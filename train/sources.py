@@ -23,6 +23,7 @@ from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
 from generalist.train.held_out import split_corpus, split_indices
+from generalist.train.notices import corpus_notices, task_notices
 from generalist.train.ranges import with_ranges
 from generalist.train.shown import shown_steps
 from generalist.train.step_tokens import column_tokens
@@ -47,6 +48,18 @@ def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None
         )
 
 
+def check_window(task: str, index: int, layout: Layout, agent: AgentConfig) -> None:
+    """Raises ValueError where acting may need a longer window than the agent has, whatever the demonstrations show."""
+    needed = layout.least_window
+    if needed > agent.window:
+        words = sum(layout.text_limits)
+        shorter = f", or cut texts shorter (--train.sources.{index}.layout.max-text-tokens, now {words} ids)"
+        raise ValueError(
+            f"a timestep of {task} may need {needed} positions when it is played, by its spaces, and agent.window is "
+            f"{agent.window}: raise it (--train.agent.window {needed}){shorter if words else ''}"
+        )
+
+
 @dataclass(frozen=True)
 class Mixture:
     """Everything that training takes from its data: sources, weights, and the static sizes they imply.
@@ -54,6 +67,7 @@ class Mixture:
     Args:
         held_out: the same of what is never trained on, with the same capacity; sources of which nothing is held out are
             not in it. None where there is nothing at all.
+        notices: what does not reach the network as it is, see `generalist.train.notices`.
     """
 
     sources: tuple[Source, ...]
@@ -61,6 +75,7 @@ class Mixture:
     names: tuple[str, ...]
     capacity: Capacity
     held_out: "Mixture | None" = None
+    notices: tuple[str, ...] = ()
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -78,6 +93,7 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     text = make_text_tokenizer(config.text)
     sources: list[Source] = []
     held_out: list[Source | None] = []
+    notices: list[str] = []
     for index, source in enumerate(config.sources):
         path = dataset_folder(data, source.task)
         if not path.exists():
@@ -86,16 +102,19 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
                 f"no demonstrations of {source.task} under {data}; run: "
                 f"generalist collect --task {source.task}{policy} --out {data}"
             )
-        found, unseen = _sources(config, index, Demonstrations.open(path), text)
+        found, unseen, said = _sources(config, index, Demonstrations.open(path), text)
         check_local_positions(source.task, found.layout, config.agent)
         check_timesteps(source.task, found, config.sequence_length)
+        check_window(source.task, index, found.layout, config.agent)
         sources.append(found)
         held_out.append(unseen)
+        notices += said
     for found, unseen in document_sources(config, text):
         sources.append(found)
         held_out.append(unseen)
+        notices += corpus_notices(found)
     capacity = row_capacity(sources)
-    mixture = Mixture(tuple(sources), config.weights, config.names, capacity)
+    mixture = Mixture(tuple(sources), config.weights, config.names, capacity, notices=tuple(notices))
     return replace(mixture, held_out=_held_out(mixture, held_out))
 
 
@@ -144,8 +163,8 @@ def select_episodes(config: TrainConfig, returns: np.ndarray) -> tuple[np.ndarra
 
 def _sources(
     config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer
-) -> tuple[TaskSource, TaskSource | None]:
-    """Two selections of episodes over the same steps: trained on, and held out."""
+) -> tuple[TaskSource, TaskSource | None, list[str]]:
+    """Two selections of episodes over the same steps, trained on and held out, and what is to be said of them."""
     training, held_out = select_episodes(config, demonstrations.returns)
     columns = demonstrations.columns()
     task = config.sources[index].task
@@ -170,8 +189,10 @@ def _sources(
         sequence_length=config.sequence_length,
         prompt=config.prompt,
         seed=config.seed,
+        name=task,
     )
-    return source, replace(source, table=episodes_of(columns, held_out)) if len(held_out) else None
+    unseen = replace(source, table=episodes_of(columns, held_out)) if len(held_out) else None
+    return source, unseen, task_notices(task, source, columns, training)
 
 
 def episodes_of(columns: Columns, episodes: np.ndarray) -> EpisodeTable:
@@ -200,7 +221,7 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
 
 
 def layout_to_json(layout: Layout) -> dict[str, Any]:
-    """Spaces, statistics and ranges of a layout; options, vocabulary and text tokenizer are in the run's configuration."""
+    """Spaces, statistics and ranges of a layout; options, vocabulary and text tokenizer are in the run's `config`."""
     return {
         "observation_space": space_to_json(layout.observation_space),
         "action_space": space_to_json(layout.action_space),

@@ -293,9 +293,9 @@ def test_sizes():
         )
         return [getattr(layout, name) for name in sizes]
 
-    assert read() == [10 + 16 + 39 + 1 + 4, 4, 9 + 4, 16, 0, 0, 0]
+    assert read() == [9 + 16 + 39 + 1 + 4, 4, 8 + 4, 16, 0, 0, 0]
     assert read(continuous="vector", images="conv", past_actions="hidden", predict_text=False) == [
-        16,
+        15,
         4,
         4,
         0,

@@ -107,7 +107,7 @@ def test_outliers_do_not_take_the_bins_and_are_counted():
     usual = (np.abs(values) <= 1).all(1)
     assert np.abs(back - values)[usual].max() < 2.4 / BINS
     assert back[5, 0] == pytest.approx(1.1, abs=0.02)
-    assert [str(row) for row in range_rows(layout.continuous_fields)][0].endswith("2 of 400 beyond and clipped")
+    assert str(range_rows(layout.continuous_fields)[0]).endswith("2 of 400 beyond and clipped")
 
 
 def test_a_value_that_rarely_changes_keeps_its_changes():
@@ -146,7 +146,7 @@ def test_without_data_nothing_is_saturated_in_silence(bounds):
         layout.decode_actions(np.zeros((1, 2), int))
     with pytest.raises(ValueError, match=r"^action: value 0"):
         layout.check_ranges()
-    with pytest.raises(ValueError, match="^observation: value 0"):
+    with pytest.raises(ValueError, match=r"^observation: value 0"):
         observed(Layout.from_spaces(space, spaces.Discrete(2)), values)
 
 
@@ -154,7 +154,7 @@ def test_the_fixed_scale_is_an_option():
     layout = acting(box(FREE, (1,)), RNG.uniform(0, 9, (N, 1)), ranges="mu-law")
     assert layout.ranges == {}
     assert layout.encode_actions(np.array([[1.0], [1e9]])).ravel().tolist() == [256 + 744, 256 + 1023]
-    with pytest.raises(ValueError, match='^action: a range is given, and LayoutOptions.ranges is "mu-law"'):
+    with pytest.raises(ValueError, match=r'^action: a range is given, and LayoutOptions\.ranges is "mu-law"'):
         Layout.from_spaces(
             spaces.Discrete(2),
             box(FREE, (1,)),
