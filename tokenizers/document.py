@@ -234,7 +234,7 @@ class DocumentLayout:
     def _sized(self, pixels: np.ndarray) -> np.ndarray:
         """uint8[1, *shape]: shrinks by area, enlarges bilinearly, as images of environments."""
         height, width, channels = pixels.shape
-        form = ImageFormat(1, height, width, channels, False)
+        form = ImageFormat(1, height, width, channels, False, "rgb")
         return WholeImageField(self._field.leaf, form, self.pictures.shape).encode(pixels[None])[:, 0]
 
 

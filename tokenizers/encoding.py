@@ -4,6 +4,7 @@ A timestep is its text (any length) and its body (one length for all). Not here:
 `Form` says and `Layout` works out.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from generalist.tokenizers.image import PatchField, ShownImages, WholeImageField
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, pick
-from generalist.tokenizers.text import TextField, TextTokenizer, encode_texts
+from generalist.tokenizers.text import CutTextWarning, TextField, TextTokenizer, encode_texts
 from generalist.tokenizers.vocabulary import Vocabulary
 
 _FEATURES = {PatchField: "patches", WholeImageField: "images", VectorField: "vectors"}
@@ -56,13 +57,20 @@ class Form:
 
 
 def encode_timesteps(
-    form: Form, observations: Any, actions: Any, timesteps: np.ndarray, segments: np.ndarray, source: int
+    form: Form,
+    observations: Any,
+    actions: Any,
+    timesteps: np.ndarray,
+    segments: np.ndarray,
+    source: int,
+    *,
+    told: bool,
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
     n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
-    words, owner = _texts(form, observations, n)
+    words, owner = _texts(form, observations, n, told)
     body, features = _body(form, observations, n)
     hidden = form.options.past_actions == "hidden"
     if actions is None:
@@ -107,13 +115,19 @@ def encode_timesteps(
     )
 
 
-def _texts(form: Form, observations: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarray, np.ndarray]:
     """Text ids of all timesteps in order, and the timestep that owns each."""
     columns: list[list[np.ndarray]] = []
     mark = [np.asarray([form.vocabulary.end], np.int32)] * n
     for leaf, limit in zip(form.text_leaves, form.text_limits, strict=True):
         strings = _strings(observations, leaf, n)
-        columns += [encode_texts(strings, form.text, limit, leaf.path), mark]
+        words = encode_texts(strings, form.text, leaf.path)
+        if not told and any(len(each) > limit for each in words):
+            said = (
+                f"{leaf.path}: a text is cut to its first {limit} ids; LayoutOptions.max_text_tokens shows more of it"
+            )
+            warnings.warn(said, CutTextWarning, stacklevel=4)
+        columns += [[each[:limit] for each in words], mark]
     # The end of the last text needs no mark.
     pieces = [column[i] for i in range(n) for column in columns[:-1]]
     if not pieces:

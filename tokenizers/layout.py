@@ -138,7 +138,7 @@ class Layout:
     def image_fields(self) -> tuple[PatchField | WholeImageField, ...]:
         options, found = self.options, []
         for leaf in leaves(self.observation_space, OBSERVATION):
-            form = image_format(leaf.space)
+            form = image_format(leaf.space, options.channel_axis)
             if form and options.images == "patches":
                 found.append(PatchField(leaf, form, options.patch_size, options.channels))
             elif form:
@@ -328,6 +328,7 @@ class Layout:
         timesteps: Sequence[int] | np.ndarray,
         segments: Sequence[int] | np.ndarray,
         source: int,
+        told: bool = False,
     ) -> TokenSequence:
         """n timesteps, one after the other, without padding.
 
@@ -337,13 +338,13 @@ class Layout:
             timesteps: int[n], index of each timestep inside its segment.
             segments: int[n], the timesteps of a segment stand together; 0 is padding and not for use.
             source: index of the task.
+            told: whether it was said already that texts are cut; if not, a `CutTextWarning` says so.
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
-        return encode_timesteps(
-            self.form, observations, actions, np.asarray(timesteps, np.int32), np.asarray(segments, np.int32), source
-        )
+        at = np.asarray(timesteps, np.int32), np.asarray(segments, np.int32)
+        return encode_timesteps(self.form, observations, actions, *at, source, told=told)
 
     # ---- actions
 

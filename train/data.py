@@ -63,7 +63,12 @@ class TaskSource:
         observations, actions = self.steps.observations(window.steps), self.steps.actions(window.steps)
         try:
             return self.layout.encode(
-                observations, actions, timesteps=window.timesteps, segments=window.segments, source=self.index
+                observations,
+                actions,
+                timesteps=window.timesteps,
+                segments=window.segments,
+                source=self.index,
+                told=True,
             )
         except ValueError as cause:
             raise self._named(cause, window) from cause

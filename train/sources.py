@@ -255,7 +255,19 @@ def layout_from_json(stored: Mapping[str, Any], config: TrainConfig, options: La
 
 
 def _as_before_ranges(layout: Layout) -> Layout:
-    """The same layout with the meaning that it had: other options only where they change something."""
+    """The same layout with the meaning that it had: other options only where they change something.
+
+    Raises:
+        ValueError: an image whose channels were read as numbers then.
+    """
     fixed = replace(layout, options=replace(layout.options, ranges="mu-law"))
     pairs = zip(layout.continuous_fields, fixed.continuous_fields, strict=True)
-    return layout if all(np.array_equal(new.forms, old.forms) for new, old in pairs) else fixed
+    layout = layout if all(np.array_equal(new.forms, old.forms) for new, old in pairs) else fixed
+    images = layout.image_fields
+    alpha = [part for part in images if part.form.channels == 4 and not part.form.channels_first]
+    for part in images:
+        form = part.form
+        numbers = form.channels not in (1, 3, 4) if not form.channels_first else len(part.leaf.space.shape) == 4
+        if numbers or (alpha and form.channels_first and form.channels > 3):
+            raise ValueError(f"{part.leaf.path} was shown otherwise by the version that trained this run: train again")
+    return replace(layout, options=replace(layout.options, channel_axis="rgb")) if alpha else layout
