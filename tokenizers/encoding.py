@@ -123,9 +123,7 @@ def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarra
         strings = _strings(observations, leaf, n)
         words = encode_texts(strings, form.text, leaf.path)
         if not told and any(len(each) > limit for each in words):
-            said = (
-                f"{leaf.path}: a text is cut to its first {limit} ids; LayoutOptions.max_text_tokens shows more of it"
-            )
+            said = f"{leaf.path}: a text is cut to its first {limit} ids; LayoutOptions.max_text_tokens shows more"
             warnings.warn(said, CutTextWarning, stacklevel=4)
         columns += [[each[:limit] for each in words], mark]
     # The end of the last text needs no mark.

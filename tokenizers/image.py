@@ -63,7 +63,7 @@ def image_format(space, rule: ChannelRule = "auto") -> ImageFormat | None:
     An image is a uint8 Box with bounds 0 and 255 everywhere, height and width at least 8, of shape (H, W), (H, W, C),
     (C, H, W), or a stack (K, H, W, C) or (K, C, H, W), with at most 16 channels and a stack of at most 16. Of three
     axes, the last is the channels if it has 1, 3 or 4, else the first if that has 1 or 3, else the shorter of them; of
-    four, the last if it can be. Float images are tensors, no value of which is lost: wrap the environment to give uint8.
+    four, the last if it can be. Float images are tensors, of which nothing is lost: wrap the environment to give uint8.
     """
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or not 2 <= len(space.shape) <= 4:
         return None

@@ -68,7 +68,7 @@ def _is_smaller(part: WholeImageField) -> bool:
 
 def _shrunk(demonstrations: Demonstrations, columns: Columns, index: int, part: WholeImageField) -> Columns:
     size = "x".join(map(str, part.image_shape))
-    usual = part.form.channels in (1, 3) and len(part.form.pictures) == 1
+    usual = part.form.rule == "auto" and (part.form.channels in (1, 3) or part.form.channels_first)
     reading = "" if usual else f"-{len(part.form.pictures)}of{part.form.channels}-{part.form.rule}"
     return kept_columns(
         demonstrations.folder / f"pictures-{index}-{size}{reading}{SUFFIX}",
