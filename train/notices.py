@@ -21,11 +21,21 @@ LOOKED_AT = 64
 
 def task_notices(task: str, source: TaskSource, columns: Columns, episodes: np.ndarray) -> list[str]:
     """Of one task; `episodes` are those that are trained on."""
-    option = f"--train.sources.{source.index}.layout"
-    found = [f"{task}: {row}" for row in range_rows(source.layout.continuous_fields, ("data",))]
-    if found:
-        found[-1] += f" (ranges found in the data, which the agent keeps; {option}.ranges mu-law has a fixed scale)"
-    found += [f"{task}: {line}" for line in columns.infinities(episodes)]
+    infinite = [f"{task}: {line}" for line in columns.infinities(episodes)]
+    return range_notices(task, source) + infinite + text_notices(task, source)
+
+
+def range_notices(task: str, source: TaskSource) -> list[str]:
+    """Of values of which the space does not say how large they are."""
+    return [
+        f"{task}: {row}" + (" (ends found in the data)" if row.form else "")
+        for row in range_rows(source.layout.continuous_fields)
+    ]
+
+
+def text_notices(task: str, source: TaskSource) -> list[str]:
+    """Of texts that are longer than the layout shows."""
+    option, found = f"--train.sources.{source.index}.layout", []
     for cut in source.step_tokens.cut:
         alike = f"; {cut.alike:,} of them then equal another" if cut.alike else ""
         found.append(
