@@ -152,7 +152,7 @@ class ContinuousField:
     def _check_range(self) -> None:
         path, given, count = self.leaf.path, self.range, self.count
         assert given is not None
-        if self.rule == "mu-law":
+        if self.rule == "mu-law" and any(each is not None for each in given.low):
             raise ValueError(f'{path}: a range is given, and LayoutOptions.ranges is "mu-law", which has none')
         if not len(given.low) == len(given.high) == len(given.clipped) == count:
             raise ValueError(f"{path}: a range of {count} values is required, got one of {len(given.low)}")

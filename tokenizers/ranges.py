@@ -21,6 +21,8 @@ QUANTILE = 0.01
 REACH = 4.5
 """Values within so many widths of the middle are held by the range: so the middle has a tenth of the bins at least."""
 MARGIN = 0.05
+ROUNDING = 1e-6
+"""So little beyond a bound, as a part of what lies between the bounds, is not counted as clipped."""
 FEWEST = 1 / 64
 """Part of the bins that the middle must fill for bounds to be kept."""
 STILL = 20.0
@@ -37,7 +39,7 @@ def sample_rows(count: int) -> int:
 
 
 def find_range(part: ContinuousField, sample: np.ndarray, chunks: Iterable[np.ndarray]) -> Range | None:
-    """The range that the data gives a field, None where its space's own rule holds for every value.
+    """The range that the data gives a field, None where its space's own rule holds for every value and clips none.
 
     Args:
         part: without a range.
@@ -46,18 +48,30 @@ def find_range(part: ContinuousField, sample: np.ndarray, chunks: Iterable[np.nd
             refuse.
     """
     rows = _finite(sample, part.count)
-    low, high = _middle(rows)
+    low, high = middle(rows)
     needed = _needs_range(part, low, high)
-    if not needed.any():
+    first, last = _with_slack(part)
+    beyond = (~needed & ((rows < first) | (rows > last))).any()
+    if not (needed.any() or beyond):
         return None
     low, high = _changes(rows, low, high, needed)
     with np.errstate(over="ignore"):
         width = high - low
-        fences = np.where(width > 0, low - REACH * width, -np.inf), np.where(width > 0, high + REACH * width, np.inf)
+        low, high = (
+            np.where(width > 0, end + step * REACH * width, step * np.inf) for end, step in ((low, -1), (high, 1))
+        )
+    fences = np.where(needed, low, first), np.where(needed, high, last)
     least, most, clipped, total = _reach(chunks, fences)
-    ends = _with_margin(part, np.minimum(least, most), most)
+    ends = _with_margin(part, least, most)
     low, high = (tuple(float(x) if given else None for x, given in zip(end, needed, strict=True)) for end in ends)
-    return Range(low, high, tuple(np.where(needed, clipped, 0).tolist()), total)
+    return Range(low, high, tuple(clipped.tolist()), total)
+
+
+def _with_slack(part: ContinuousField) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of a field, with room for what rounding adds."""
+    first, last = part.ends
+    slack = 2 * ROUNDING * (last / 2 - first / 2)
+    return first - slack, last + slack
 
 
 def _finite(values: np.ndarray, count: int) -> np.ndarray:
@@ -66,8 +80,9 @@ def _finite(values: np.ndarray, count: int) -> np.ndarray:
     return np.where(np.isfinite(x), x, np.nan)
 
 
-def _middle(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The outer quantiles of each column; 0 where nothing is finite."""
+def middle(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float64[count] each: the outer quantiles of each value of rows [n, *shape]; 0 where nothing is finite."""
+    rows = _finite(sample, int(np.prod(np.shape(sample)[1:], dtype=np.int64)))
     if not rows.size:
         return np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
     with warnings.catch_warnings():
@@ -86,8 +101,9 @@ def _needs_range(part: ContinuousField, low: np.ndarray, high: np.ndarray) -> np
     within = np.clip(np.stack([low, high]), first, last)
     filled = _own_squash(part, within[1]) - _own_squash(part, within[0])
     magnitude = np.maximum(np.abs(low), np.abs(high))
-    still = high - low <= NOISE * np.maximum(magnitude, 1.0)
-    wide = (last / 2 - first / 2) > STILL / 2 * np.maximum(magnitude, 1.0)
+    with np.errstate(over="ignore"):
+        still = high - low <= NOISE * np.maximum(magnitude, 1.0)
+    wide = (last / 2 - first / 2) / (STILL / 2) > np.maximum(magnitude, 1.0)
     few = np.where(still, wide & (part.forms == "bounds"), filled < 2 * FEWEST)
     return unknown | few
 
@@ -105,7 +121,7 @@ def _changes(rows: np.ndarray, low: np.ndarray, high: np.ndarray, needed: np.nda
         column = rows[:, at]
         others = column[np.isfinite(column) & (column != low[at])]
         if len(others):
-            first, last = _middle(others[:, None])
+            first, last = middle(others[:, None])
             low[at], high[at] = min(low[at], first[0]), max(high[at], last[0])
     return low, high
 
@@ -160,7 +176,8 @@ class RangeRow:
 
     def __str__(self) -> str:
         where = f"{self.path}[{self.values}]" if self.values else self.path
-        clipped = f", {self.clipped:,} of {self.of:,} beyond and clipped" if self.form == "data" else ""
+        told = self.form == "data" or self.clipped
+        clipped = f", {self.clipped:,} of {self.of:,} beyond and clipped" if told else ""
         ends = f"{self.low:.4g} to {self.high:.4g}" if self.form else "to be found in the data"
         return f"{where}: {ends}{clipped}"
 
@@ -170,7 +187,7 @@ MOST_ROWS = 8
 
 
 def range_rows(parts: Iterable[ContinuousField], forms: Sequence[str] = ("data", "")) -> list[RangeRow]:
-    """Rows of the values that have one of these forms, alike neighbours in one row."""
+    """Rows of the values that have one of these forms or are clipped, alike neighbours in one row."""
     found: list[RangeRow] = []
     for part in parts:
         rows = _rows(part, forms, alike=True)
@@ -199,5 +216,5 @@ def _rows(part: ContinuousField, forms: Sequence[str], *, alike: bool) -> list[R
             of=(part.range.values if part.range else 0) * len(each),
         )
         for each in groups
-        if part.forms[each[0]] in forms
+        if part.forms[each[0]] in forms or clipped[each].any()
     ]

@@ -28,7 +28,7 @@ def task_notices(task: str, source: TaskSource, columns: Columns, episodes: np.n
 def range_notices(task: str, source: TaskSource) -> list[str]:
     """Of values of which the space does not say how large they are."""
     return [
-        f"{task}: {row}" + (" (ends found in the data)" if row.form else "")
+        f"{task}: {row}" + {"data": " (ends found in the data)", "": ""}.get(row.form, f" (by {row.form})")
         for row in range_rows(source.layout.continuous_fields)
     ]
 

@@ -113,7 +113,8 @@ def test_a_window_too_short_for_the_space_is_refused_before_training(options, ne
     with pytest.raises(
         ValueError,
         match=rf"a timestep of {TASK} may need \d+ positions when it is played, by its spaces, and agent.window is "
-        r"43: raise it \(--train.agent.window \d+\), or cut texts shorter \(--train.sources.0.layout.max-text-tokens, now 40",
+        r"43: raise it \(--train.agent.window \d+\), or cut texts shorter "
+        r"\(--train.sources.0.layout.max-text-tokens, now 40 ids\)",
     ):
         open_mixture(replace(short, agent=agent, sequence_length=32), data)
     open_mixture(replace(config(max_text_tokens=30, **options), agent=agent, sequence_length=32), data)

@@ -84,9 +84,41 @@ def test_vectors_have_statistics_and_need_none(data):
     assert np.abs(made.vectors).max() < 1
 
 
+def test_outliers_do_not_make_all_other_vectors_one(tmp_path):
+    observations = {number: values(number)[0] for number in TRAINED_ON}
+    observations[TRAINED_ON[1]]["force"][3] = [3e12, -1e5]
+    made = [
+        episode_of(TASK, observations.get(number, values(number)[0]), values(number)[1], number)
+        for number in range(EPISODES)
+    ]
+    data = write_episodes(tmp_path, TASK, SPACES, made)
+    [source] = open_mixture(config(continuous="vector"), data).sources
+    mean, std = source.layout.statistics["observation/force"]
+    assert abs(mean[0]) < 400
+    assert 300 < std[0] < 3000
+    assert 1e-7 < std[1] < 1e-6
+
+
+def test_actions_beyond_their_bounds_are_counted(tmp_path):
+    made = []
+    for number in range(EPISODES):
+        observations, actions = values(number)
+        actions["grip"][2] = 1.5
+        actions["grip"][3] = 1 + 1e-7
+        made.append(episode_of(TASK, observations, actions, number))
+    mixture = open_mixture(config(), write_episodes(tmp_path, TASK, SPACES, made))
+    [said] = [line for line in mixture.notices if "grip" in line]
+    assert said == f"{TASK}: action/grip[0]: -1 to 1, 18 of 216 beyond and clipped (by bounds)"
+    assert mixture.sources[0].layout.ranges["action/grip"].low == (None,)
+
+
 def test_the_fixed_scale_has_none(data):
-    [source] = open_mixture(config(ranges="mu-law"), data).sources
-    assert source.layout.ranges == {}
+    """What it clips is counted all the same."""
+    mixture = open_mixture(config(ranges="mu-law"), data)
+    found = mixture.sources[0].layout.ranges
+    assert {end for each in found.values() for end in (*each.low, *each.high)} == {None}
+    assert found["action/to"].clipped[1:] == (len(TRAINED_ON) * STEPS, 0)
+    assert sum("(by mu-law)" in line and " beyond and clipped" in line for line in mixture.notices) == 3
 
 
 @pytest.fixture(scope="module")
