@@ -71,5 +71,5 @@ def _wrong(space: gym.Space, rows: np.ndarray, *, action: bool) -> np.ndarray:
 
 def _is_full(space: spaces.Box) -> bool:
     """Whether every number of the dtype is inside, as for pixels."""
-    limits = np.iinfo(space.dtype)
+    limits = np.iinfo(str(space.dtype))
     return bool((space.low == limits.min).all() and (space.high == limits.max).all())

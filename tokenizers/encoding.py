@@ -26,6 +26,22 @@ Span = tuple[Any, int, int]
 """A field, and the half-open range of its tokens."""
 
 
+KINDS = {
+    PatchField: Kind.PATCH,
+    WholeImageField: Kind.IMAGE,
+    VectorField: Kind.VECTOR,
+    ContinuousField: Kind.CONTINUOUS,
+    DiscreteField: Kind.DISCRETE,
+}
+
+
+def spans_of(parts: Sequence[Any]) -> tuple[Span, ...]:
+    """Each field with the half-open range of its tokens; a vector is one token, or none if it is empty."""
+    counts = [min(part.count, 1) if isinstance(part, VectorField) else part.count for part in parts]
+    stops = np.cumsum(counts, dtype=np.int64).tolist()
+    return tuple((part, stop - count, stop) for part, count, stop in zip(parts, counts, stops, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """What stands in a timestep, as plain data.

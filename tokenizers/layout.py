@@ -5,7 +5,7 @@ separator; then the actions in the same order. A `Layout` is plain data: spaces,
 statistics and ranges rebuild it. Not here: packing, prompts, batches, embedding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -22,13 +22,12 @@ from generalist.tokenizers.continuous import (
     Statistics,
     VectorField,
     is_float_box,
-    refuse_nan,
 )
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
-from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps
+from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
-from generalist.tokenizers.ranges import find_range, sample_rows
+from generalist.tokenizers.ranges import fit_ranges
 from generalist.tokenizers.sequence import Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
@@ -81,15 +80,6 @@ class Layout:
         Raises:
             ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
                 statistics or ranges of a path that does not exist, a layout in which nothing precedes the action.
-
-        Example:
-            >>> import numpy as np
-            >>> from gymnasium.spaces import Box, Discrete
-            >>> from generalist.tokenizers.layout import Layout
-            >>> layout = Layout.from_spaces(Discrete(4), Box(-np.inf, np.inf, (1,)))
-            >>> layout = layout.fitted(np.array([0, 1, 2]), np.float32([[10], [200], [500]]))
-            >>> layout.decode_actions(layout.encode_actions(np.float32([[200]])))[0].round()
-            array([200.], dtype=float32)
         """
         return cls(
             observation_space,
@@ -108,19 +98,9 @@ class Layout:
                 f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
-        for path in self.statistics:
-            if path not in boxes:
-                near = get_close_matches(path, boxes) or boxes
-                raise ValueError(
-                    f"statistics name {path!r}, which is no float Box of the observation; there are {near}"
-                )
-        shown = [*boxes, *(leaf.path for leaf in leaves(self.action_space, ACTION) if is_float_box(leaf.space))]
-        for path in self.ranges:
-            if path not in shown:
-                near = get_close_matches(path, shown) or shown
-                raise ValueError(
-                    f"ranges name {path!r}, which is no float Box of observation or action; there are {near}"
-                )
+        _check_paths("statistics", self.statistics, boxes, "the observation")
+        boxes += [leaf.path for leaf in leaves(self.action_space, ACTION) if is_float_box(leaf.space)]
+        _check_paths("ranges", self.ranges, boxes, "observation or action")
         if not self.options.separator and self._observed == 0:
             raise ValueError(
                 "separator=False needs an observation token before the action in every timestep, and "
@@ -172,12 +152,12 @@ class Layout:
     @cached_property
     def observation_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every observation field in the body."""
-        return _spans(self.image_fields + self.tensor_fields)
+        return spans_of(self.image_fields + self.tensor_fields)
 
     @cached_property
     def action_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every action field among the action tokens."""
-        return _spans(self.action_fields)
+        return spans_of(self.action_fields)
 
     # ---- ranges
 
@@ -200,14 +180,7 @@ class Layout:
         Raises:
             ValueError: NaN, an infinite action, a wrong shape, each with its path and timestep.
         """
-        plain, found = replace(self, ranges={}), {}
-        for part in plain.continuous_fields:
-            values = np.asarray(pick(actions if part.action else observations, part.leaf), np.float64)
-            refuse_nan(values, part.leaf.path, infinite=part.action)
-            rows = min(len(values), sample_rows(part.count))
-            chosen = np.sort(np.random.default_rng(0).choice(len(values), rows, replace=False))
-            found[part.leaf.path] = find_range(part, values[chosen], [values])
-        return replace(self, ranges={path: each for path, each in found.items() if each is not None})
+        return replace(self, ranges=fit_ranges(replace(self, ranges={}).continuous_fields, observations, actions))
 
     # ---- sizes per timestep
 
@@ -221,7 +194,7 @@ class Layout:
         """int32[S]: `Kind` of every body position, all action tokens included."""
         kinds: list[int] = []
         for part, start, stop in self.observation_spans:
-            kinds += [_KINDS[type(part)]] * (stop - start)
+            kinds += [KINDS[type(part)]] * (stop - start)
         kinds += [Kind.SEPARATOR] * self.options.separator + [Kind.ACTION] * self.action_tokens
         return np.asarray(kinds, np.int32)
 
@@ -413,22 +386,13 @@ class Layout:
         return assemble(self.observation_space, found.get)
 
 
-_KINDS = {
-    PatchField: Kind.PATCH,
-    WholeImageField: Kind.IMAGE,
-    VectorField: Kind.VECTOR,
-    ContinuousField: Kind.CONTINUOUS,
-    DiscreteField: Kind.DISCRETE,
-}
-
-
-def _spans(parts: Sequence[Any]) -> tuple[Span, ...]:
-    """Each field with the half-open range of its tokens; a vector is one token, or none if it is empty."""
-    counts = [min(part.count, 1) if isinstance(part, VectorField) else part.count for part in parts]
-    stops = np.cumsum(counts, dtype=np.int64).tolist()
-    return tuple((part, stop - count, stop) for part, count, stop in zip(parts, counts, stops, strict=True))
-
-
 def _element(part: Any, stacked: Any, i: int) -> Any:
     """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
     return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
+
+
+def _check_paths(what: str, given: Iterable[str], boxes: Sequence[str], where: str) -> None:
+    for path in given:
+        if path not in boxes:
+            near = get_close_matches(path, boxes) or boxes
+            raise ValueError(f"{what} name {path!r}, which is no float Box of {where}; there are {near}")

@@ -11,10 +11,12 @@ for values that were not in the data. A value that is the same in all the data h
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from generalist.tokenizers.continuous import NOISE, ContinuousField, Range
+from generalist.tokenizers.continuous import NOISE, ContinuousField, Range, refuse_nan
+from generalist.tokenizers.space import pick
 
 QUANTILE = 0.01
 """Share of the sample on either side of the middle."""
@@ -72,6 +74,18 @@ def _with_slack(part: ContinuousField) -> tuple[np.ndarray, np.ndarray]:
     first, last = part.ends
     slack = 2 * ROUNDING * (last / 2 - first / 2)
     return first - slack, last + slack
+
+
+def fit_ranges(parts: Iterable[ContinuousField], observations: Any, actions: Any) -> dict[str, Range]:
+    """By path, the ranges that stacked values give these fields; see `generalist.tokenizers.layout.Layout.fitted`."""
+    found = {}
+    for part in parts:
+        values = np.asarray(pick(actions if part.action else observations, part.leaf), np.float64)
+        refuse_nan(values, part.leaf.path, infinite=part.action)
+        rows = min(len(values), sample_rows(part.count))
+        chosen = np.sort(np.random.default_rng(0).choice(len(values), rows, replace=False))
+        found[part.leaf.path] = find_range(part, values[chosen], [values])
+    return {path: each for path, each in found.items() if each is not None}
 
 
 def _finite(values: np.ndarray, count: int) -> np.ndarray:

@@ -75,6 +75,7 @@ class TaskSource:
 
     def _named(self, cause: ValueError, window: Window) -> ValueError:
         """The error with task, key, episode and step of the value that it is about."""
+        assert self.steps is not None
         columns = self.steps.columns
         parts = (("observation", columns.observation_space), ("action", columns.action_space))
         for (part, space), values in zip(parts, columns.take(window.steps), strict=True):
