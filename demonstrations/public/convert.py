@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from generalist.demonstrations.checks import check_episode
 from generalist.demonstrations.collection import Collection, collection_settings, opened_collection
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import SCHEMES
@@ -145,15 +146,19 @@ def _write_missing(source: PublicData, collection: Collection, bars: CollectionP
             reader = source.episodes(numbers.start)
         position = numbers.stop
         index: ShardIndex = []
-        records = _records(source, itertools.islice(reader, len(numbers)), index, bars)
+        records = _records(source, itertools.islice(reader, len(numbers)), numbers.start, index, bars)
         write_shard(shard_path(collection.folder, shard, len(collection.shards)), _exactly(records, numbers, source))
         collection.shards[shard] = index
 
 
 def _records(
-    source: PublicData, episodes: Iterator[Episode], index: ShardIndex, bars: CollectionProgress
+    source: PublicData, episodes: Iterator[Episode], first: int, index: ShardIndex, bars: CollectionProgress
 ) -> Iterator[bytes]:
-    for episode in episodes:
+    for number, episode in enumerate(episodes, first):
+        try:
+            check_episode(episode, source.observation_space, source.action_space)
+        except ValueError as cause:
+            raise ValueError(f"{source.name}: episode {number}: {cause}") from None
         index.append((len(episode), episode.metadata))
         yield encode_episode(episode, source.observation_space, source.action_space)
         bars.add(source.task_id, 1, len(episode))
