@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from generalist.configs.commands.terminal import print_error, print_notice
+from generalist.envs.failures import PartsFailed
 from generalist.train.preemption import Stopped
 
 DEBUG = "--debug"
@@ -52,9 +53,16 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except Exception as error:
         if DEBUG in argv or not _is_the_users(error):
             raise
-        print_error(explain(error))
+        for line in _lines(error):
+            print_error(line)
         return BAD_INPUT
     return 0
+
+
+def _lines(error: Exception) -> list[str]:
+    """One for each thing that was wrong."""
+    failures = error.failures if isinstance(error, PartsFailed) else ()
+    return [" ".join(failure.split()) for failure in failures] or [explain(error)]
 
 
 def explain(error: Exception) -> str:
@@ -74,10 +82,9 @@ def _is_the_users(error: Exception) -> bool:
     if isinstance(error, ImportError):
         return "generalist[" in str(error)  # it says how to install what is missing
     if isinstance(error, RuntimeError):
-        from generalist.demonstrations.collect import CollectionError
         from generalist.train.makers import WorkerDied
 
-        return isinstance(error, CollectionError | WorkerDied)
+        return isinstance(error, PartsFailed | WorkerDied)
     if isinstance(error, FloatingPointError):
         from generalist.train.metrics import DivergedError
 

@@ -38,7 +38,7 @@ def test_success_is_zero_and_arguments_are_passed_on():
         (WorkerDied("input worker 1 of 2 died, signal SIGKILL"), "error: input worker 1 of 2 died, signal SIGKILL"),
         (DivergedError("step 7: loss nan, gradient norm 1.0"), "error: step 7: loss nan"),
         (CheckpointError("runs/a has no checkpoint yet"), "error: runs/a has no checkpoint yet"),
-        (CollectionError("push", "no space left", "Traceback ..."), "collecting push failed: no space left"),
+        (CollectionError(["collecting push failed: no space left"]), "collecting push failed: no space left"),
         (MissingExtra("metaworld", ImportError("no metaworld")), "pip install 'generalist[metaworld]'"),
     ],
 )
@@ -48,6 +48,11 @@ def test_bad_input_is_one_line_and_code_2(error, line, capsys):
     assert out == ""
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_every_part_that_failed_has_its_line(capsys):
+    assert run(raising(CollectionError(["reach failed: the arm\n is stuck", "push failed: [Errno 5]"])), []) == BAD_INPUT
+    assert capsys.readouterr().err == "error: reach failed: the arm is stuck\nerror: push failed: [Errno 5]\n"
 
 
 def test_stopped_work_is_no_failure(capsys):
