@@ -24,6 +24,9 @@ ALMOST_NOTHING = 1 << 20
 class WritingError(OSError):
     """A file of ours cannot be written. The message names it, and says that a disk is full only where it is."""
 
+    def __str__(self) -> str:
+        return self.strerror or super().__str__()  # without the number of the error
+
 
 def cannot_write(path: Path, cause: Exception) -> WritingError:
     """The error for `path`, because of `cause`: an OSError, or what a library raised for one."""
