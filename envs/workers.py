@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generalist.envs.child import Child, ParentPipes
+from generalist.envs.failures import is_of_one_part
 
 Report = Callable[..., None]
 """report(*amounts): called by a job with what it did since its last call; arrives summed, a few times a second."""
@@ -115,6 +116,8 @@ def run_jobs_here(
         try:
             result = job.function(job.argument, lambda *amounts, job=job: on_report(job, amounts))
         except (Exception, SystemExit) as error:  # an environment may call sys.exit
+            if isinstance(error, SystemExit) and not is_of_one_part(error):
+                raise
             failure = JobFailed(job, _reason(error), traceback.format_exc(), type(error).__name__)
             failure.__cause__ = error
             on_failure(failure)

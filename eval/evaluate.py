@@ -20,6 +20,7 @@ import cattrs
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.failures import is_of_one_part
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.table import find_task, find_tasks
@@ -28,6 +29,7 @@ from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.baselines.measure import measure_baselines
 from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
+from generalist.eval.failures import EvaluationError, Failures
 from generalist.eval.language.corpora import measure_corpora
 from generalist.eval.parts import Parts
 from generalist.eval.progress import EvaluationDisplay
@@ -100,6 +102,8 @@ def evaluate(
         FileNotFoundError: no run there; or prompts asked for, but no demonstrations of a task are there.
         TypeError: a field that there is not, with the nearest ones.
         CheckpointError: as `load`.
+        EvaluationError: some tasks could not be played: their environment raised, a worker was killed, their
+            demonstrations are damaged. The report of the others is written, names them, and is the error's `report`.
 
     Example:
         >>> import generalist
@@ -130,23 +134,29 @@ def evaluate(
         ray_pool(ray) if ray else local_pool(config.workers) as pool,
     ):
         begun = time.perf_counter()
+        failures = Failures(display)
         slowest_first = sorted(chosen, key=lambda task: -slowness(task))
         waiting = _baselines(pool, slowest_first, data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
         here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
-        records = [played[task.id]() if ray else here(task) for task in chosen]
+        agents = failures.of_each("agent", chosen, lambda task: played[task.id]() if ray else here(task))
         timings["agent"] = time.perf_counter() - begun
         if config.films:
             begun = time.perf_counter()
-            films = [_film(agent, task, data, config) for task in chosen]
+            films = [_film(agent, task, data, config) for task in chosen if task.id in agents]
             timings["films"] = time.perf_counter() - begun
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if asked else measure_corpora(agent, config, parts.folder, display)
-        finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
+        beside_them = failures.of_each("baselines", chosen, lambda task: waiting[task.id]())
+        whole = [task for task in chosen if task.id in agents and task.id in beside_them]
+        finished = [_merge(task, agents[task.id], beside_them[task.id]) for task in whole]
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
-    report = replace(made, alone=control_alone(others))
-    return _write(Path(out or run), report, films)
+    report = replace(made, alone=control_alone(others), failed=failures.told)
+    payload = _write(Path(out or run), report, films)
+    if failures.told:
+        raise EvaluationError(payload) from failures.first
+    return payload
 
 
 def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any]:
@@ -230,14 +240,24 @@ def _elsewhere(
             done(task.id)
             return lambda: known
         future = submit(task)
+        unsaved: list[OSError] = []
 
         def finish(ended: Future) -> None:
             if not ended.cancelled() and ended.exception() is None:
-                parts.save(task, part, record(task, ended.result()))
+                try:
+                    parts.save(task, part, record(task, ended.result()))
+                except OSError as error:  # nobody would see it here
+                    unsaved.append(error)
                 done(task.id)
 
+        def wait() -> TaskRecord:
+            found = record(task, future.result())
+            if unsaved:
+                raise unsaved[0]
+            return found
+
         future.add_done_callback(finish)
-        return lambda: record(task, future.result())
+        return wait
 
     return {task.id: start(task) for task in tasks}
 
@@ -252,8 +272,18 @@ def _loaded(run: Path, step: int) -> Agent:
     return Agent.load(run, step=step)
 
 
-def slowness(task: Task, steps: int = 20) -> float:
-    """Seconds that the longest episode of a task takes, from a few random steps: what takes longest starts first."""
+def slowness(task: Task) -> float:
+    """Seconds that the longest episode of a task takes, or 0 where its environment fails, which its parts will tell."""
+    try:
+        return _seconds(task)
+    except BaseException as error:
+        if not is_of_one_part(error):
+            raise
+        return 0.0
+
+
+def _seconds(task: Task, steps: int = 20) -> float:
+    """From a few random steps: what takes longest starts first."""
     env = task.make()
     env.reset(seed=selection_seed(0))
     begun = time.perf_counter()

@@ -41,6 +41,11 @@ class EvaluationDisplay:
     def corpus_done(self, name: str) -> None:
         self._say(f"corpus: {name}")
 
+    def failed(self, task: str, part: str, error: str) -> None:
+        """Said at once: the others may take hours."""
+        if not self.quiet:
+            self.console.print(f"failed ({part}): {task}: {error}", highlight=False, markup=False, soft_wrap=True)
+
     def _say(self, text: str) -> None:
         if not self.quiet and not self.console.is_terminal:
             self.console.print(text, highlight=False)

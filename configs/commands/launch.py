@@ -1,6 +1,7 @@
 """What the commands `eval`, `describe` and `quickstart` do and print; `train` is `generalist.configs.fit` alone."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from json import dumps
 from math import prod
@@ -18,6 +19,7 @@ from generalist.configs.fit import fit
 from generalist.demonstrations.collect import collect
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
+from generalist.eval.failures import EvaluationError
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.preemption import Stopped, stopping_at_once
@@ -25,11 +27,19 @@ from generalist.train.preemption import Stopped, stopping_at_once
 
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
     """Evaluate a run, print the scores and say where the report is."""
-    report = run_evaluation(run, config, **where)
-    print_scores(report, console())
     out = Path(where.get("out") or run)
-    console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", highlight=False)
+    try:
+        report = run_evaluation(run, config, **where)
+    except EvaluationError as error:
+        _print_report(error.report, out)
+        raise
+    _print_report(report, out)
     return report
+
+
+def _print_report(report: Mapping[str, Any], out: Path) -> None:
+    print_scores(report, console())
+    console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", markup=False, soft_wrap=True)
 
 
 def describe(

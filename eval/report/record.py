@@ -13,6 +13,7 @@ Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings` and `
                                 object per policy of `POLICIES`, null where it was not run:
                                 mean, ci95, normalized, normalized_ci95, normalized_above_constant, success,
                                 return_mean, returns, successes, lengths, seconds, and its own details
+    failed[i]                   (where there are any) a task that could not be played: task, part, error
 """
 
 import json
@@ -126,9 +127,9 @@ class TaskRecord:
         return expert_scale(random=self.mean("random"), expert=self.mean("expert"), constant=constant)
 
 
-LISTS = ("corpora", "alone")
-"""Parts of a report that only some have: entries of `generalist.eval.language.corpus_record`, and of
-`generalist.eval.alone`."""
+LISTS = ("corpora", "alone", "failed")
+"""Parts of a report that only some have: entries of `generalist.eval.language.corpus_record`, of
+`generalist.eval.alone`, and of `generalist.eval.failures` (task, part, error)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +145,7 @@ class Report:
     training: Mapping[str, Any] = field(default_factory=dict)
     corpora: tuple[Mapping[str, Any], ...] = ()
     alone: tuple[Mapping[str, Any], ...] = ()
+    failed: tuple[Mapping[str, Any], ...] = ()
 
 
 def to_json(report: Report) -> dict[str, Any]:

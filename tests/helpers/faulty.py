@@ -1,6 +1,7 @@
 """Environments that misbehave, registered with Gymnasium; worker processes import this module too.
 
-What they do is switched on by environment variables, so that demonstrations can be recorded before.
+What some do is switched on by the variable FAULTY, so that demonstrations can be recorded before: "step" raises, the
+number of a process kills every other one.
 """
 
 import errno
@@ -62,7 +63,7 @@ class Later(Counter):
     def step_fault(self):
         if os.environ.get("FAULTY") == "step":
             raise KeyError("joint 4")
-        if os.environ.get("FAULTY") == "kill":
+        if os.environ.get("FAULTY", "").isdigit() and int(os.environ["FAULTY"]) != os.getpid():
             os.kill(os.getpid(), signal.SIGKILL)
 
 
