@@ -20,7 +20,7 @@ from gymnasium import spaces
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import stack_leaf
 from generalist.envs.experts.learned import SUFFIX, file_policy
-from generalist.envs.spaces import Path, build_value, is_text, path_name, space_leaves, value_at
+from generalist.envs.spaces import UNCHANGING, Path, build_value, is_text, own, path_name, space_leaves, value_at
 from generalist.envs.task import ActionFunction, Task
 
 PolicyFactory = Callable[[gym.Env], ActionFunction]
@@ -86,7 +86,7 @@ def record_episode(
     while not (terminated or truncated):
         if len(rewards) == task.horizon:
             raise ValueError(f"the episode of seed {seed} is longer than the task's horizon, {task.horizon} steps")
-        action = legal(act(observation))
+        action = legal(act(own(observation)))
         actions.append(action)
         observation, reward, terminated, truncated, info = env.step(noisy(action) if noisy else action)
         observations.append(observation)
@@ -218,8 +218,8 @@ class _Rows:
 
 
 def _kept(value: Any) -> Any:
-    """The value as it is now: arrays and lists can change later."""
-    return np.array(value) if isinstance(value, (np.ndarray, list, tuple)) else value
+    """The value as it is now: arrays, also those of other libraries, can change later."""
+    return value if isinstance(value, UNCHANGING) else np.array(value)
 
 
 def _success(info: dict[str, Any]) -> bool:

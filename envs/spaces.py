@@ -6,6 +6,7 @@ means to a model (tokens, layouts) is not decided here.
 
 from __future__ import annotations
 
+import copy
 import string
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -60,6 +61,25 @@ def build_value(space: gym.Space, leaf_values: Iterator[Any]) -> Any:
     if isinstance(space, spaces.Tuple):
         return tuple(build_value(child, leaf_values) for child in space.spaces)
     return next(leaf_values)
+
+
+UNCHANGING = (int, float, str, bytes, np.generic, type(None))
+
+
+def own(value: Any) -> Any:
+    """A copy of a nested value: for code that may change what it is handed, and of what may be changed where it is.
+
+    Environments scale actions in place and show the same array again and again; policies normalise what they see.
+    """
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, UNCHANGING):
+        return value
+    if isinstance(value, dict):
+        return {key: own(inner) for key, inner in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(own(inner) for inner in value)
+    return copy.deepcopy(value)
 
 
 def take(tree: Any, index: Any) -> Any:
