@@ -11,7 +11,7 @@ class EvaluationDisplay:
     """A context manager; `quiet` shows nothing. Without a terminal, a line is printed per finished task."""
 
     def __init__(self, tasks: Sequence[str], *, quiet: bool = False):
-        self.quiet = quiet
+        self.quiet, self.tasks = quiet, len(tasks)
         self.console = Console(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading")
@@ -20,6 +20,7 @@ class EvaluationDisplay:
 
     def __enter__(self) -> "EvaluationDisplay":
         self.progress.start()
+        self._say(f"playing {self.tasks} tasks; the first step of each kind compiles")
         return self
 
     def __exit__(self, *_: object) -> None:

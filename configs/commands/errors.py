@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from generalist.configs.commands.platforms import missing_platform
 from generalist.configs.commands.terminal import print_error, print_notice
 from generalist.envs.failures import PartsFailed
 from generalist.train.preemption import Stopped
@@ -51,7 +52,12 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 0 if exit.code is None else BAD_INPUT
     except Exception as error:
-        if DEBUG in argv or not _is_the_users(error):
+        if DEBUG in argv:
+            raise
+        if said := missing_platform(error):
+            print_error(said)
+            return BAD_INPUT
+        if not _is_the_users(error):
             raise
         for line in _lines(error):
             print_error(line)

@@ -3,6 +3,7 @@
 Results go to stdout, so that they can be piped; errors and progress go to stderr.
 """
 
+import io
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +19,13 @@ def console(*, stderr: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
     """The terminal, made at each call so that redirections are honoured; a pipe is not wrapped to 80 columns."""
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
     return Console(stderr=stderr, highlight=False, width=piped_width if piped else None)
+
+
+def print_at_once() -> None:
+    """From now on every line is written as it is printed, also into a file or a pipe, where Python would wait for 8 KB."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 def print_error(message: str) -> None:
