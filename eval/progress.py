@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
+from generalist.tokenizers.printable import SafeConsole
 from generalist.train.display import progress_bars
 
 
@@ -12,7 +11,7 @@ class EvaluationDisplay:
 
     def __init__(self, tasks: Sequence[str], *, quiet: bool = False):
         self.quiet, self.tasks = quiet, len(tasks)
-        self.console = Console(stderr=True)
+        self.console = SafeConsole(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading")
         self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), text="")
@@ -45,8 +44,8 @@ class EvaluationDisplay:
     def failed(self, task: str, part: str, error: str) -> None:
         """Said at once: the others may take hours."""
         if not self.quiet:
-            self.console.print(f"failed ({part}): {task}: {error}", highlight=False, markup=False, soft_wrap=True)
+            self.console.print(f"failed ({part}): {task}: {error}", soft_wrap=True)
 
     def _say(self, text: str) -> None:
         if not self.quiet and not self.console.is_terminal:
-            self.console.print(text, highlight=False)
+            self.console.print(text)

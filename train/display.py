@@ -6,14 +6,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from generalist.tokenizers.printable import SafeConsole
+
 
 def progress_bars(console: Console, *, visible: bool) -> Progress:
     """Bars with a count, a `text` of the caller's, the time so far and the time to go."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("to go"),
         TimeRemainingColumn(),
@@ -35,7 +37,7 @@ class TrainingDisplay:
 
     def __init__(self, steps: int, first: int, *, quiet: bool = False):
         self.steps, self.quiet = steps, quiet
-        self.console = Console(stderr=True)
+        self.console = SafeConsole(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.task = self.progress.add_task("training", total=steps, completed=first, text="compiling")
         self.first, self.printed, self.printed_at = first, -1, 0.0

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from json import dumps
 from math import prod
 from pathlib import Path
@@ -95,7 +96,7 @@ def quickstart(out: Path, *, seed: int = 0, experiment: Experiment | None = None
 def _quickstart(out: Path, seed: int, experiment: Experiment) -> dict[str, Any]:
     begun = time.perf_counter()
     data, run = out / "data", out / "run"
-    say = console(stderr=True).print
+    say = partial(console(stderr=True).print, markup=True)
     say("[bold]1/3 demonstrations[/bold]")
     collect([source.task for source in experiment.train.sources], data, seed=seed)
     say(f"[bold]2/3 training[/bold] ({time.perf_counter() - begun:.0f} s so far)")

@@ -103,3 +103,10 @@ def test_exit_codes_of_system_exit(code, expected):
 
 def test_explain_leaves_messages_without_a_file_alone():
     assert explain(OSError("disk on fire")) == "disk on fire"
+
+
+def test_control_characters_of_others_never_reach_the_terminal(capsys):
+    run(raising(ValueError("a\x1b[2Jb\u202ec\x9bd :car: [red]x[/]")), [])
+    err = capsys.readouterr().err
+    assert not set(err) & set("\x1b\u202e\x9b")
+    assert ":car: [red]x[/]" in err
