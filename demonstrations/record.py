@@ -6,10 +6,7 @@ The environment is stepped in a plain loop: nothing resets it behind our back, a
 from __future__ import annotations
 
 import functools
-import importlib
 import math
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +17,7 @@ from gymnasium import spaces
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import stack_leaf
 from generalist.envs.experts.learned import SUFFIX, file_policy
+from generalist.envs.modules import import_from_here
 from generalist.envs.spaces import UNCHANGING, Path, build_value, is_text, own, path_name, space_leaves, value_at
 from generalist.envs.task import ActionFunction, Task
 
@@ -239,10 +237,8 @@ def _import_policy(policy: str) -> PolicyFactory:
     module, separator, function = policy.partition(":")
     if not (separator and module and function):
         raise ValueError(f"policy must be {POLICIES}, got {policy!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
-        found: PolicyFactory = getattr(importlib.import_module(module), function)
+        found: PolicyFactory = getattr(import_from_here(module), function)
     except (ImportError, AttributeError) as cause:
         raise ValueError(f"cannot import the policy {policy!r}: {type(cause).__name__}: {cause}") from cause
     if not callable(found):

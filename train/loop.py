@@ -90,6 +90,8 @@ def train(
             ):
                 log = MetricsLog(config, mixture.names, flops, writer, display, interval, made=stream.tokens_per_second)
                 display.say(said)
+                for note in mixture.notes:
+                    display.say(note)
                 number = _updates(
                     config, state, stream, step, evaluation, checkpoints, log, tracer, stop, done, on_checkpoint
                 )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from generalist.agent.config import AgentConfig, InputSizes
+from generalist.corpora.corpus import note_of
 from generalist.corpora.open import open_corpus
 from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.filter import lowest_return
@@ -59,6 +60,12 @@ class Mixture:
     names: tuple[str, ...]
     capacity: Capacity
     held_out: "Mixture | None" = None
+
+    @property
+    def notes(self) -> list[str]:
+        """What corpora passed over as they were opened, a line for each that did."""
+        corpora = (source.corpus for source in self.sources if isinstance(source, DocumentSource))
+        return [note for corpus in corpora if (note := note_of(corpus))]
 
     @property
     def layouts(self) -> dict[str, Layout]:
