@@ -17,8 +17,19 @@ READER_OPTIONS = "readahead_buffer_size:0"
 
 
 def shard_path(folder: Path, shard: int, shards: int) -> Path:
-    """File of shard `shard` of `shards` of the data set in `folder` = DATA/<name>/<version>, as TFDS names it."""
-    return folder / f"{folder.parent.name}-{SPLIT}.array_record-{shard:05d}-of-{shards:05d}"
+    """File of shard `shard` of `shards` of the data set in `folder` = DATA/<name>/<version>, as TFDS names it.
+
+    Where the folder was renamed, its shards keep their name.
+    """
+    end = f"-{SPLIT}.array_record-{shard:05d}-of-{shards:05d}"
+    path = folder / f"{folder.parent.name}{end}"
+    return path if path.exists() else folder / f"{dataset_name(folder)}{end}"
+
+
+def dataset_name(folder: Path) -> str:
+    """What the shards of a data set are called: as its folder, or as that was called when they were written."""
+    there = sorted(each.name for each in folder.glob(f"[!.]*-{SPLIT}.array_record-*"))
+    return there[0].rsplit(f"-{SPLIT}.", 1)[0] if there else folder.parent.name
 
 
 def write_shard(path: Path, records: Iterable[bytes]) -> None:

@@ -120,7 +120,7 @@ def _table(title: str, heads: tuple[str, ...]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.2f}"
+    return "" if value is None else f"{round(value, 9):,.2f}"  # a mean of one may differ from it in the last bit
 
 
 def _interval(ends: list[float] | None) -> str:
