@@ -81,9 +81,7 @@ def open_source(path: Path) -> Source:
                     )
                 blocks.append(zlib.compress(block))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); get the file again, or unpack what is left of it"
-        ) from None
+        raise ValueError(f"{path} is damaged ({error}); get the file again, or unpack what is left of it") from None
     return Packed(path, tuple(blocks))
 
 

@@ -41,9 +41,7 @@ def open_corpus(path: str | Path) -> "ImageFolder":
         except BadExampleError:
             continue  # reading it says what is wrong
     if measure is None:
-        raise ValueError(
-            f"none of the {len(lines)} lines of {found} has the fields {EXPECTED}; add what to answer"
-        )
+        raise ValueError(f"none of the {len(lines)} lines of {found} has the fields {EXPECTED}; add what to answer")
     return ImageFolder(folder, lines, measure, tuple(sorted(labels)))
 
 

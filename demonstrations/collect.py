@@ -18,7 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from generalist.demonstrations.collection import Collection, check_folder, collection_settings, opened_collection, recorded
+from generalist.demonstrations.collection import (
+    Collection,
+    check_folder,
+    collection_settings,
+    opened_collection,
+    recorded,
+)
 from generalist.demonstrations.journal import Journal, journal_path
 from generalist.demonstrations.record import PolicyFactory, check_noise, find_policy, record_episode
 from generalist.demonstrations.rlds import encode_episode
@@ -43,7 +49,7 @@ class CollectionError(PartsFailed):
         detail: the first one's traceback.
     """
 
-    def __init__(self, failures: Sequence[str], complete: "Sequence[CollectionSummary]" = (), detail: str = ""):
+    def __init__(self, failures: Sequence[str], complete: Sequence[CollectionSummary] = (), detail: str = ""):
         super().__init__(failures)
         self.complete, self.detail = tuple(complete), detail
 

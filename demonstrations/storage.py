@@ -29,7 +29,7 @@ from generalist.demonstrations.columns_writer import Piece
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.make_columns import SUFFIX, fingerprint, kept_columns
 from generalist.demonstrations.rlds import Record, rlds_features
-from generalist.demonstrations.shards import dataset_name, SPLIT, open_shard, read_records, shard_path
+from generalist.demonstrations.shards import SPLIT, dataset_name, open_shard, read_records, shard_path
 from generalist.envs.files import read_json, write_json
 from generalist.envs.spaces import space_from_json, space_leaves, space_to_json
 
@@ -190,9 +190,7 @@ def _renamed(data: Path, task_id: str) -> Path | None:
     places = sorted(data.glob(f"*/{VERSION}/{COLLECTION}"))
     found = [place.parent for place in places if _task_of(place, place.stat().st_mtime_ns) == task_id]
     if len(found) > 1:
-        raise ValueError(
-            f"{found[0]} and {found[1]} both are data sets of {task_id}: keep one of them in {data}"
-        )
+        raise ValueError(f"{found[0]} and {found[1]} both are data sets of {task_id}: keep one of them in {data}")
     return found[0] if found else None
 
 

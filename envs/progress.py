@@ -95,7 +95,9 @@ class CollectionProgress:
             self._printed = tenth
             rates = " ".join(column.render(whole).plain for column in self._rates)
             text = f"{whole.completed:,.0f}/{whole.total:,.0f} episodes  {whole.elapsed:.0f} s  {rates}"
-            self._progress.console.print(f"{self._title()}  {text}", markup=False, emoji=False, highlight=False, soft_wrap=True)
+            self._progress.console.print(
+                f"{self._title()}  {text}", markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
 
     def _title(self) -> str:
         return f"{WHOLE} ({self._finished} of {len(self._tasks)} done)"

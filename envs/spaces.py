@@ -173,7 +173,11 @@ def _to_json(space: gym.Space, path: Path) -> dict[str, Any]:
         return {"space": "MultiBinary", "shape": list(space.shape)}
     if isinstance(space, spaces.Text):
         lengths = {"min_length": space.min_length, "max_length": space.max_length}
-        return {"space": "Text", **lengths, "charset": None if isinstance(space, AnyText) else "".join(space.character_list)}
+        return {
+            "space": "Text",
+            **lengths,
+            "charset": None if isinstance(space, AnyText) else "".join(space.character_list),
+        }
     if is_mission_space(space):
         return {"space": "Text", "min_length": 0, "max_length": MISSION_MAX_LENGTH, "charset": string.printable}
     where = f" at {path_name(path)}" if path else ""

@@ -15,7 +15,9 @@ class EvaluationError(PartsFailed):
     """Some tasks could not be played. `report` has the others and is written; its `failed` says what happened."""
 
     def __init__(self, report: Mapping[str, Any]):
-        super().__init__([f"evaluating {each['task']} failed ({each['part']}): {each['error']}" for each in report["failed"]])
+        super().__init__(
+            [f"evaluating {each['task']} failed ({each['part']}): {each['error']}" for each in report["failed"]]
+        )
         self.report = report
 
 

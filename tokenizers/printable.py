@@ -25,7 +25,7 @@ class SafeConsole(Console):
     """A rich console for text of others: see `printable`. Markup must be asked for, with `markup=True`."""
 
     def __init__(self, **options: Any):
-        super().__init__(**({"markup": False, "emoji": False, "highlight": False} | options))
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):

@@ -213,7 +213,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, said)
 """
 
 
-@pytest.mark.parametrize(("dtype", "side", "most_mb", "said"), [("u1", 8190, 700, "decoded"), ("<u2", 8190, 50, "bomb: ")])
+@pytest.mark.parametrize(
+    ("dtype", "side", "most_mb", "said"), [("u1", 8190, 700, "decoded"), ("<u2", 8190, 50, "bomb: ")]
+)
 def test_a_small_file_takes_no_memory_without_bound(tmp_path, dtype, side, most_mb, said):
     shape = (side, side, 3) if dtype == "u1" else (side, side)
     Image.fromarray(np.zeros(shape, dtype)).save(tmp_path / "bomb.png")

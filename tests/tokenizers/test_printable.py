@@ -13,7 +13,19 @@ from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.viewer import SequenceView, html, table
 from generalist.tokenizers.vocabulary import Vocabulary
 
-HOSTILE = ["\x1b[31mred", "\x9b2J", "\x07", "\x08", "\x7f", "\u202egnp.exe", "\u2066", "\u2069", "\r", "\ud800", "\u2028"]
+HOSTILE = [
+    "\x1b[31mred",
+    "\x9b2J",
+    "\x07",
+    "\x08",
+    "\x7f",
+    "\u202egnp.exe",
+    "\u2066",
+    "\u2069",
+    "\r",
+    "\ud800",
+    "\u2028",
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -55,9 +67,7 @@ def test_the_viewer_shows_text_as_it_is_but_for_that():
         space, spaces.Discrete(2), vocabulary=Vocabulary(), text=ByteTokenizer(), options=LayoutOptions()
     )
     one = np.ones(1, int)
-    sequence = layout.encode(
-        ["\\[b]\x1b[2J\u202e"], np.array([1]), timesteps=0 * one, segments=one, source=0
-    )
+    sequence = layout.encode(["\\[b]\x1b[2J\u202e"], np.array([1]), timesteps=0 * one, segments=one, source=0)
     view = SequenceView(sequence, Vocabulary(), layout)
     for shown in (table(view), html(view)):
         assert not set(shown) & set("\x1b\u202e")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tiny import CONFIG, demonstrations, metrics_of, train_here
 
 from generalist.corpora.corpus import BadExampleError
+from generalist.corpora.text import open_corpus as open_text
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Words
 from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.text import ByteTokenizer
@@ -17,7 +18,6 @@ from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train import sources
 from generalist.train.config import DocumentsConfig
 from generalist.train.data import packed_rows, row_capacity
-from generalist.corpora.text import open_corpus as open_text
 from generalist.train.documents import DocumentSource, keep_damaged, piece_of
 from generalist.train.held_out import held_out_indices
 from generalist.train.packing import to_batch

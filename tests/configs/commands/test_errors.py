@@ -51,7 +51,9 @@ def test_bad_input_is_one_line_and_code_2(error, line, capsys):
 
 
 def test_every_part_that_failed_has_its_line(capsys):
-    assert run(raising(CollectionError(["reach failed: the arm\n is stuck", "push failed: [Errno 5]"])), []) == BAD_INPUT
+    assert (
+        run(raising(CollectionError(["reach failed: the arm\n is stuck", "push failed: [Errno 5]"])), []) == BAD_INPUT
+    )
     assert capsys.readouterr().err == "error: reach failed: the arm is stuck\nerror: push failed: [Errno 5]\n"
 
 

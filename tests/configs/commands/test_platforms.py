@@ -21,7 +21,9 @@ def described(**variables: str) -> subprocess.CompletedProcess:
 def test_a_platform_that_is_not_here_is_one_line(platform):
     done = described(JAX_PLATFORMS=platform)
     assert done.returncode == 2
-    said = f"error: JAX has no such platform here as JAX_PLATFORMS={platform} asks for: there is cpu; unset JAX_PLATFORMS"
+    said = (
+        f"error: JAX has no such platform here as JAX_PLATFORMS={platform} asks for: there is cpu; unset JAX_PLATFORMS"
+    )
     assert done.stderr.splitlines()[-1] == said
     assert "Traceback" not in done.stderr
 
