@@ -76,8 +76,8 @@ def open_source(path: Path) -> Source:
                 size += len(block)
                 if size > most:
                     raise ValueError(
-                        f"{path} unpacks to more than {most:,} bytes, {MOST_RATIO} times its size: no text does; unpack "
-                        "it yourself if that is meant"
+                        f"{path} unpacks to more than {most:,} bytes, {MOST_RATIO} times its size: no text does; "
+                        "unpack it yourself if that is meant"
                     )
                 blocks.append(zlib.compress(block))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -93,7 +93,7 @@ def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
 def files_of(path: Path, suffixes: tuple[str, ...], *, deep: bool) -> tuple[list[Path], str]:
     """The file, or those of a folder with one of these suffixes in the order of their paths; and what was passed over.
 
-    Names that begin with a dot are what systems and editors leave (.DS_Store, ._x, .git); of a folder they do not count.
+    Names that begin with a dot are what systems and editors leave (.DS_Store, ._x, .git): in a folder they do not count.
 
     Args:
         deep: also of the folders in it.

@@ -39,8 +39,8 @@ _FIELDS = [
 def open_corpus(path: str | Path) -> "TextCorpus":
     """The texts of a file, or of all files of a folder and the folders in it, in the order of their paths.
 
-    Empty texts and empty files give no documents; hidden files of a folder are passed over, see `note`. A text that is not UTF-8, or a line without one, is an error when it
-    is read; the others stay readable.
+    Empty texts and empty files give no documents; hidden files of a folder are passed over, see `note`. A text
+    that is not UTF-8, or a line without one, is an error when it is read; the others stay readable.
 
     Raises:
         FileNotFoundError: nothing at `path`.

@@ -1,8 +1,8 @@
 """WebDataset shards: .tar files in which members of one name are one sample, such as 00001.jpg and 00001.txt.
 
 The name ends at the first dot of its last part, as WebDataset has it. Where that makes no member of it (v1.2_0002.png)
-and members that end at the last dot make a whole sample, they are one; others are left out and counted. An image (.jpg, .jpeg, .png, .webp) goes with a caption (.txt),
-fields as in a metadata.jsonl of an image folder (.json), or a label (.cls); the first of these that is there counts. Of
+and members that end at the last dot make a whole sample, they are one; others are left out and counted. An image
+(.jpg, .jpeg, .png, .webp) goes with a caption (.txt), fields as in a metadata.jsonl of an image folder (.json), or a label (.cls); the first of these that is there counts. Of
 two members of the same name the later counts, as when tar unpacks. Other members, links among them, are ignored:
 nothing is unpickled and nothing unpacked. Opening reads headers, and what labels need; reading a sample is two reads.
 """
@@ -168,8 +168,8 @@ def _check_not_packed(shard: Path) -> None:
     for magic, tool in PACKED.items():
         if head.startswith(magic):
             raise ValueError(
-                f"{shard} is compressed, and samples of a compressed shard cannot be read one by one; unpack it: {tool} "
-                f"{shard}"
+                f"{shard} is compressed, and samples of a compressed shard cannot be read one by one; unpack it: "
+                f"{tool} {shard}"
             )
 
 

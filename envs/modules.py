@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def import_from_here(name: str) -> ModuleType:
-    """The module of that name, looked for as usual and then in the working directory. Raises what importing it raises."""
+    """The module, looked for as usual and then in the working directory. Raises what importing it raises."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     return importlib.import_module(name)

@@ -25,7 +25,7 @@ def console(*, stderr: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
 
 
 def print_at_once() -> None:
-    """From now on every line is written as it is printed, also into a file or a pipe, where Python would wait for 8 KB."""
+    """From now on every line is written as it is printed, also into a file or a pipe (Python waits for 8 KB)."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)

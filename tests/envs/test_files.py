@@ -33,7 +33,7 @@ def test_a_full_disk_leaves_the_old_file_alone(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="cannot write .*: the disk is full; free some space"):
+    with pytest.raises(OSError, match=r"cannot write .*: the disk is full; free some space"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
