@@ -93,7 +93,7 @@ def has_suffix(path: Path, suffixes: tuple[str, ...]) -> bool:
 def files_of(path: Path, suffixes: tuple[str, ...], *, deep: bool) -> tuple[list[Path], str]:
     """The file, or those of a folder with one of these suffixes in the order of their paths; and what was passed over.
 
-    Names that begin with a dot are what systems and editors leave (.DS_Store, ._x, .git): in a folder they do not count.
+    Names that begin with a dot, which systems and editors leave (.DS_Store, ._x, .git), do not count in a folder.
 
     Args:
         deep: also of the folders in it.
