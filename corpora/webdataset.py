@@ -2,9 +2,10 @@
 
 The name ends at the first dot of its last part, as WebDataset has it. Where that makes no member of it (v1.2_0002.png)
 and members that end at the last dot make a whole sample, they are one; others are left out and counted. An image
-(.jpg, .jpeg, .png, .webp) goes with a caption (.txt), fields as in a metadata.jsonl of an image folder
-(.json), or a label (.cls); the first of these that is there counts. Of two members of the same name the later counts, as when tar unpacks. Other members, links among them, are ignored:
-nothing is unpickled and nothing unpacked. Opening reads headers, and what labels need; reading a sample is two reads.
+(.jpg, .jpeg, .png, .webp) goes with a caption (.txt), fields as in a metadata.jsonl of an image folder (.json), or a
+label (.cls); the first of these that is there counts. Of two members of the same name the later counts, as when tar
+unpacks. Other members, links among them, are ignored: nothing is unpickled and nothing unpacked. Opening reads headers,
+and what labels need; reading a sample is two reads.
 """
 
 import re

@@ -149,7 +149,10 @@ def evaluate(
         corpora = [] if asked else measure_corpora(agent, config, parts.folder, display)
         beside_them = failures.of_each("baselines", chosen, lambda task: waiting[task.id]())
         whole = [task for task in chosen if task.id in agents and task.id in beside_them]
-        finished = [_merge(task, agents[task.id], beside_them[task.id]) for task in whole]
+        finished = [
+            replace(_merge(task, agents[task.id], beside_them[task.id]), demonstrated=demonstrated(task, data))
+            for task in whole
+        ]
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
     report = replace(made, alone=control_alone(others), failed=failures.told)
@@ -351,6 +354,15 @@ def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) 
 def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Film:
     # With all its slots, of which it plays one: another number would compile the step again.
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
+
+
+def demonstrated(task: Task, data: Path) -> float | None:
+    """Mean return of a given policy's demonstrations of a task without an expert; None of random play, or of none."""
+    folder = dataset_folder(data, task.id)
+    if task.expert is not None or not folder.exists():
+        return None
+    found = Demonstrations.open(folder)
+    return None if found.settings.get("policy", "random") == "random" else float(found.returns.mean())
 
 
 def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:

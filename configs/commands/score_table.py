@@ -24,6 +24,10 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
     others = [task for task in tasks if task["normalized"] is None]
     if normalized:
         out.print(_normalized_table(report, normalized))
+    for task in normalized:
+        if "demonstrated" in task:
+            mean = _number(task["demonstrated"])
+            out.print(f"{task['id']} has no expert: 1 is the mean return of its demonstrations, {mean}", soft_wrap=True)
     if others:
         out.print(_own_unit_table(others))
     if corpora := report.get("corpora"):

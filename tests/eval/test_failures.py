@@ -76,3 +76,24 @@ def test_all_may_fail(run, tmp_path, monkeypatch):
         evaluate(run, replace(CONFIG, episodes=1), tasks=[LATER], out=tmp_path, quiet=True)
     assert load_report(tmp_path / "report.json")["tasks"] == []
     assert "joint 4" in (tmp_path / "report.html").read_text()
+
+
+def twos(env):
+    return lambda observation: 2
+
+
+def test_a_given_policy_s_demonstrations_stand_for_an_expert(tmp_path, capsys):
+    data = tmp_path / "data"
+    collect([FINE], data, policy=twos, episodes=5, workers=0, quiet=True)
+    source = SourceConfig(task=FINE)
+    config = replace(TRAINING, sources=(source,), steps=1, held_out=0.0, return_filter=0.0, checkpoint_every=1)
+    train(config, data, tmp_path / "run", quiet=True)
+    report = launch.evaluate(tmp_path / "run", CONFIG)
+    [task] = report["tasks"]
+    assert task["demonstrated"] == 2 * faulty.STEPS
+    random, agent = task["random"]["mean"], task["agent"]["mean"]
+    assert task["normalized"] == pytest.approx((agent - random) / (2 * faulty.STEPS - random))
+    assert recompute(report) == load_report(tmp_path / "run" / "report.json")
+    said = f"{FINE} has no expert: 1 is the mean return of its demonstrations, 10.00"
+    assert said in capsys.readouterr().out
+    assert said in (tmp_path / "run" / "report.html").read_text()
