@@ -20,7 +20,6 @@ import cattrs
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
-from generalist.envs.failures import is_of_one_part
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.table import find_task, find_tasks
@@ -37,6 +36,7 @@ from generalist.eval.report.curves import summarize
 from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
+from generalist.eval.slowness import slowness
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
 from generalist.play.films import Film, film
@@ -273,30 +273,6 @@ def play_there(task_id: str, run: Path, step: int, data: Path, config: Evaluatio
 @cache
 def _loaded(run: Path, step: int) -> Agent:
     return Agent.load(run, step=step)
-
-
-def slowness(task: Task) -> float:
-    """Seconds that the longest episode of a task takes, or 0 where its environment fails, which its parts will tell."""
-    try:
-        return _seconds(task)
-    except BaseException as error:
-        if not is_of_one_part(error):
-            raise
-        return 0.0
-
-
-def _seconds(task: Task, steps: int = 20) -> float:
-    """From a few random steps: what takes longest starts first."""
-    env = task.make()
-    env.reset(seed=selection_seed(0))
-    begun = time.perf_counter()
-    for _ in range(steps):
-        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-        if terminated or truncated:
-            env.reset(seed=selection_seed(0))
-    seconds = time.perf_counter() - begun
-    env.close()
-    return task.horizon * seconds / steps
 
 
 def _agent_part(
