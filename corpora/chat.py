@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from generalist.corpora.corpus import BadExampleError, Measure
+from generalist.corpora.files import files_of
 from generalist.corpora.image_folder import read_picture
 from generalist.corpora.json_lines import JsonLines, path_inside, string_field
 from generalist.tokenizers.document import Document, Part, Speaker, Words
 from generalist.tokenizers.vocabulary import SPEAKERS
 
+SUFFIXES = (".jsonl", ".jsonl.gz")
 Targets = Literal["assistant", "all"]
 
 
 def open_corpus(path: str | Path, *, targets: Targets = "assistant") -> "Chat":
-    """The dialogues of a file, or of all .jsonl files of a folder in the order of their names.
+    """The dialogues of a file, or of all .jsonl and .jsonl.gz files of a folder in the order of their names.
 
     Args:
         targets: whose words carry a loss: the assistant's, or everyone's.
@@ -32,12 +34,12 @@ def open_corpus(path: str | Path, *, targets: Targets = "assistant") -> "Chat":
         raise ValueError(f"targets must be assistant or all, got {targets!r}")
     if not path.exists():
         raise FileNotFoundError(f"no dialogues at {path}; give a .jsonl file or a folder of them")
-    paths = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    paths, note = files_of(path, SUFFIXES, deep=False)
     files = tuple(JsonLines(each) for each in paths)
     places = tuple((file, index) for file in files for index in range(len(file)))
     if not places:
         raise ValueError(f"no dialogue in {path}; each line of a .jsonl file is one, with the field messages")
-    return Chat(places, targets)
+    return Chat(places, targets, note)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class Chat:
 
     places: tuple[tuple[JsonLines, int], ...]
     targets: Targets
+    note: str = ""
 
     measure: Measure = field(default="dialogue", init=False)
     labels: tuple[str, ...] = field(default=(), init=False)

@@ -43,6 +43,11 @@ def sizes_of(corpus: Corpus) -> Sequence[int] | None:
     return getattr(corpus, "sizes", None)
 
 
+def note_of(corpus: Corpus) -> str:
+    """What was passed over as the corpus was opened, hidden files among it (`corpus.note`); "" if nothing was."""
+    return getattr(corpus, "note", "")
+
+
 def groups_of(corpus: Corpus) -> Sequence[int]:
     """Number of the picture of each document where several may share one (`corpus.groups`), else of the document."""
     return getattr(corpus, "groups", range(len(corpus)))
@@ -72,6 +77,10 @@ class Part:
     def groups(self) -> Sequence[int]:
         groups = groups_of(self.corpus)
         return [groups[index] for index in self.chosen]
+
+    @property
+    def note(self) -> str:
+        return note_of(self.corpus)
 
     def __len__(self) -> int:
         return len(self.chosen)

@@ -1,4 +1,4 @@
-"""Folders of images in the ImageFolder layout of Hugging Face: a metadata.jsonl, one line per image.
+"""Folders of images in the ImageFolder layout of Hugging Face: a metadata.jsonl (or .jsonl.gz), one line per image.
 
 A line has `file_name`, a path inside the folder, and says what to answer: `question` and `answer`, or `text` or
 `caption`, or `label` (a string or an integer). The first of these that the first readable line has holds for all.
@@ -25,9 +25,10 @@ def open_corpus(path: str | Path) -> "ImageFolder":
         ValueError: no line says what to answer.
     """
     folder = Path(path)
-    if not (folder / METADATA).is_file():
+    found = next((each for each in (folder / METADATA, folder / f"{METADATA}.gz") if each.is_file()), None)
+    if found is None:
         raise FileNotFoundError(f"no {METADATA} in {folder}; it has one JSON object per image, with file_name and text")
-    lines = JsonLines(folder / METADATA)
+    lines = JsonLines(found)
     measure, labels = None, set()
     for index in range(len(lines)):
         try:
@@ -40,9 +41,7 @@ def open_corpus(path: str | Path) -> "ImageFolder":
         except BadExampleError:
             continue  # reading it says what is wrong
     if measure is None:
-        raise ValueError(
-            f"none of the {len(lines)} lines of {folder / METADATA} has the fields {EXPECTED}; add what to answer"
-        )
+        raise ValueError(f"none of the {len(lines)} lines of {found} has the fields {EXPECTED}; add what to answer")
     return ImageFolder(folder, lines, measure, tuple(sorted(labels)))
 
 

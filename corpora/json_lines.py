@@ -9,23 +9,32 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from generalist.corpora.corpus import BadExampleError
+from generalist.corpora.files import MOST_LINE, Source, open_source
 
 
-def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
-    """(line number from 1, byte offset, line) of every line that is not blank."""
-    at = 0
-    for number, line in enumerate(iter(stream.readline, b""), start=1):
+def numbered_lines(stream: BinaryIO) -> Iterator[tuple[int, int, int, bytes]]:
+    """(line number from 1, byte offset, length, line) of every line that is not blank.
+
+    Of a line of more than `MOST_LINE` bytes it gives the beginning, one byte too long to be parsed.
+    """
+    at = number = 0
+    while line := stream.readline(MOST_LINE + 1):
+        number, length, part = number + 1, len(line), line
+        while not part.endswith(b"\n") and (part := stream.readline(MOST_LINE + 1)):
+            length += len(part)
         if line.strip():
-            yield number, at, line
-        at += len(line)
+            yield number, at, length, line
+        at += length
 
 
 def parse_line(line: bytes, where: str) -> dict[str, Any]:
     """The object of one line; `where` begins the message of an error.
 
     Raises:
-        BadExampleError: not UTF-8, not JSON, or not an object.
+        BadExampleError: longer than `MOST_LINE`, not UTF-8, not JSON, or not an object.
     """
+    if len(line) > MOST_LINE:
+        raise BadExampleError(f"{where}: the line has more than {MOST_LINE:,} bytes; cut the text into several")
     try:
         value = json.loads(line.decode("utf-8-sig"))  # Windows begins files with a mark
     except UnicodeDecodeError as error:
@@ -67,15 +76,17 @@ def path_inside(folder: Path, name: str, where: str) -> Path:
 
 @dataclass(frozen=True, eq=False)
 class JsonLines:
-    """The lines of a file by number from 0; reading one opens the file and reads that line."""
+    """The lines of a file, also of a .gz, by number from 0; reading one reads that line."""
 
     path: Path
+    _source: Source = field(init=False, repr=False)
     _index: np.ndarray = field(init=False, repr=False)  # int64[n, 3]: line number, offset, length
 
     def __post_init__(self):
-        with self.path.open("rb") as stream:
+        object.__setattr__(self, "_source", open_source(self.path))
+        with self._source.open() as stream:
             rows = np.fromiter(
-                (value for number, at, line in numbered_lines(stream) for value in (number, at, len(line))), np.int64
+                (value for number, at, length, _ in numbered_lines(stream) for value in (number, at, length)), np.int64
             )
         object.__setattr__(self, "_index", rows.reshape(-1, 3))
 
@@ -89,6 +100,4 @@ class JsonLines:
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Raises BadExampleError, naming FILE:LINE."""
         _, at, length = self._index[index].tolist()
-        with self.path.open("rb") as stream:
-            stream.seek(at)
-            return parse_line(stream.read(length), self.where(index))
+        return parse_line(self._source.read(at, min(length, MOST_LINE + 1)), self.where(index))

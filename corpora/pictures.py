@@ -5,7 +5,7 @@ from io import BytesIO
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from generalist.corpora.corpus import BadExampleError
 from generalist.tokenizers.document import Picture
@@ -15,6 +15,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 
 MOST_PIXELS = 1 << 26
 """Pixels of the largest image that is decoded; a small file can claim many more."""
+
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
+MOST_DEEP_PIXELS = 1 << 24
+"""The same of images of 16 or 32 bits, which are computed in float64. Decoding takes 800 MB at most."""
 
 PERCENTILES = (2, 98)
 
@@ -54,7 +58,7 @@ def to_picture(values: np.ndarray) -> Picture:
 
 def _scaled(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if dtype == np.uint8:
-        return np.rint(pixels).astype(np.uint8)
+        return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
     low, high = 0.0, 1.0
     if dtype.kind not in "bf" or pixels.min() < 0 or pixels.max() > 1:
         low, high = np.percentile(pixels.astype(np.float64), PERCENTILES)
@@ -74,9 +78,11 @@ def decode_image(file: bytes | BinaryIO, name: str) -> Picture:
     """
     try:
         with Image.open(BytesIO(file) if isinstance(file, bytes) else file, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS}; make it smaller")
-            return to_picture(_array(ImageOps.exif_transpose(image)))
+            most = MOST_PIXELS if image.mode in EIGHT_BITS else MOST_DEEP_PIXELS
+            if image.width * image.height > most:  # known from its head, before anything is decoded
+                raise ValueError(f"{image.width} x {image.height} pixels are more than {most}; make it smaller")
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1  # else a copy would be made
+            return to_picture(_array(ImageOps.exif_transpose(image) if turned else image))
     except Exception as error:  # Pillow's decoders raise what they like: OSError, SyntaxError, struct.error, ...
         raise BadExampleError(f"{name}: no readable image ({_said(error)})") from None
 

@@ -2,23 +2,21 @@
 
 Texts are cut, without loss, into pieces of at most `PIECE_BYTES` bytes of UTF-8; a document is one piece. Opening
 streams through the files and keeps 27 bytes per piece; reading a piece of .txt or .md reads only its bytes, one of
-.jsonl its line (the last two lines are kept, for texts of many pieces). A .gz has no random access, so its content is
-held in memory, compressed in blocks: about as large as the file. Unpack large ones.
+.jsonl its line (the last two lines are kept, for texts of many pieces). Of a .gz see `files.py`.
 """
 
-import gzip
 import io
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Measure
+from generalist.corpora.files import MOST_LINE, Source, files_of, has_suffix, open_source
 from generalist.corpora.json_lines import numbered_lines, parse_line, string_field
 from generalist.tokenizers.document import Document, Words
 
@@ -41,99 +39,47 @@ _FIELDS = [
 def open_corpus(path: str | Path) -> "TextCorpus":
     """The texts of a file, or of all files of a folder and the folders in it, in the order of their paths.
 
-    Empty texts and empty files give no documents. A text that is not UTF-8, or a line without one, is an error when it
-    is read; the others stay readable.
+    Empty texts and empty files give no documents; hidden files of a folder are passed over, see `note`. A text
+    that is not UTF-8, or a line without one, is an error when it is read; the others stay readable.
 
     Raises:
         FileNotFoundError: nothing at `path`.
         ValueError: no text at all, a file of another kind, or a damaged .gz.
     """
     path = Path(path)
-    files = _files(path)
-    sources = tuple(_pack(file) if file.suffix == ".gz" else _Plain(file) for file in files)
+    if not path.exists():
+        raise FileNotFoundError(f"no file or folder at {path}; give one with {', '.join(SUFFIXES)}")
+    if path.is_file() and not has_suffix(path, SUFFIXES):
+        raise ValueError(f"{path} is none of {', '.join(SUFFIXES)}; rename or convert it")
+    files, note = files_of(path, SUFFIXES, deep=True)
+    sources = tuple(map(open_source, files))
     rows = bytearray()
     for number, source in enumerate(sources):
         for row in _pieces(source):
             rows += _ROW.pack(number, *row)
     if not rows:
         raise ValueError(f"no text in {path}: {len(files)} files ({', '.join(SUFFIXES)}), all empty; give some text")
-    return TextCorpus(sources, np.frombuffer(bytes(rows), np.dtype(_FIELDS)))
+    return TextCorpus(sources, np.frombuffer(bytes(rows), np.dtype(_FIELDS)), note)
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.exists():
-        raise FileNotFoundError(f"no file or folder at {path}; give one with {', '.join(SUFFIXES)}")
-    if path.is_file():
-        if not path.name.endswith(SUFFIXES):
-            raise ValueError(f"{path} is none of {', '.join(SUFFIXES)}; rename or convert it")
-        return [path]
-    return sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES) and each.is_file())
-
-
-class _Source(Protocol):
-    @property
-    def path(self) -> Path: ...
-
-    def open(self) -> BinaryIO: ...
-
-    def read(self, at: int, length: int) -> bytes: ...
-
-
-@dataclass(frozen=True, eq=False)
-class _Plain:
-    path: Path
-
-    def open(self) -> BinaryIO:
-        return self.path.open("rb")
-
-    def read(self, at: int, length: int) -> bytes:
-        with self.path.open("rb") as stream:
-            stream.seek(at)
-            return stream.read(length)
-
-
-@dataclass(frozen=True, eq=False)
-class _Packed:
-    """The content of a .gz in blocks of `_BLOCK` bytes (the last is shorter), each compressed by itself."""
-
-    path: Path
-    blocks: tuple[bytes, ...] = field(repr=False)
-
-    def open(self) -> BinaryIO:
-        return gzip.open(self.path, "rb")  # pyright: ignore[reportReturnType]
-
-    def read(self, at: int, length: int) -> bytes:
-        first = at // _BLOCK
-        blocks = self.blocks[first : (at + length - 1) // _BLOCK + 1]
-        return b"".join(map(zlib.decompress, blocks))[at - first * _BLOCK :][:length]
-
-
-def _pack(path: Path) -> _Packed:
-    try:
-        with gzip.open(path, "rb") as stream:
-            return _Packed(path, tuple(zlib.compress(block) for block in iter(lambda: stream.read(_BLOCK), b"")))
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is damaged ({error}); get the file again, or unpack what is left of it") from None
-
-
-def _pieces(source: _Source) -> Iterator[tuple]:
+def _pieces(source: Source) -> Iterator[tuple]:
     """Rows of the index, without the number of the source."""
     with source.open() as stream:
-        if ".jsonl" not in source.path.name:
+        if ".jsonl" not in source.path.name.lower():
             at = 0
             for size, last in _cuts(stream):
                 yield 0, at, size, 0, size, last
                 at += size
             return
-        for number, at, line in numbered_lines(stream):
+        for number, at, length, line in numbered_lines(stream):
             try:
                 text = _text_of(line, f"{source.path}:{number}")
             except BadExampleError:  # a document all the same: reading it says what is wrong
-                yield number, at, len(line), 0, 0, True
+                yield number, at, min(length, MOST_LINE + 1), 0, 0, True
                 continue
             begin = 0
             for size, last in _cuts(io.BytesIO(text)):
-                yield number, at, len(line), begin, size, last
+                yield number, at, length, begin, size, last
                 begin += size
 
 
@@ -168,7 +114,7 @@ def _text_of(line: bytes, where: str) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _text_at(source: _Source, at: int, length: int, where: str) -> bytes:
+def _text_at(source: Source, at: int, length: int, where: str) -> bytes:
     return _text_of(source.read(at, length), where)
 
 
@@ -176,8 +122,9 @@ def _text_at(source: _Source, at: int, length: int, where: str) -> bytes:
 class TextCorpus:
     """Pieces of texts in the order of files, lines and places in the text."""
 
-    sources: tuple[_Source, ...]
+    sources: tuple[Source, ...]
     index: np.ndarray = field(repr=False)
+    note: str = ""
 
     measure: Measure = field(default="text", init=False)
     labels: tuple[str, ...] = field(default=(), init=False)
@@ -200,6 +147,6 @@ class TextCorpus:
             ) from None
 
 
-def _lines_before(source: _Source, at: int) -> int:
+def _lines_before(source: Source, at: int) -> int:
     with source.open() as stream:
         return sum(stream.read(min(_BLOCK, at - start)).count(b"\n") for start in range(0, at, _BLOCK))

@@ -1,13 +1,16 @@
 """WebDataset shards: .tar files in which members of one name are one sample, such as 00001.jpg and 00001.txt.
 
-The name ends at the first dot of its last part. An image (.jpg, .jpeg, .png, .webp) goes with a caption (.txt),
-fields as in a metadata.jsonl of an image folder (.json), or a label (.cls); the first of these that is there counts. Of
-two members of the same name the later counts, as when tar unpacks. Other members, links among them, are ignored:
-nothing is unpickled and nothing unpacked. Opening reads headers, and what labels need; reading a sample is two reads.
+The name ends at the first dot of its last part, as WebDataset has it. Where that makes no member of it (v1.2_0002.png)
+and members that end at the last dot make a whole sample, they are one; others are left out and counted. An image
+(.jpg, .jpeg, .png, .webp) goes with a caption (.txt), fields as in a metadata.jsonl of an image folder (.json), or a
+label (.cls); the first of these that is there counts. Of two members of the same name the later counts, as when tar
+unpacks. Other members, links among them, are ignored: nothing is unpickled and nothing unpacked. Opening reads headers,
+and what labels need; reading a sample is two reads.
 """
 
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from glob import glob, has_magic
@@ -23,6 +26,10 @@ from generalist.tokenizers.document import Document, Words
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 TEXTS = (".txt", ".json", ".cls")
+PACKED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ\x00": "unxz", b"\x28\xb5\x2f\xfd": "unzstd"}
+"""First bytes of compressed files, and what unpacks them."""
+MOST_MEMBER = 1 << 28
+"""Bytes of the largest member that is read."""
 
 Place = tuple[str, int, int]
 """Suffix, byte offset in the shard, and length of a member."""
@@ -42,8 +49,9 @@ def open_corpus(path: str | Path, *, damaged: Literal["refuse", "keep"] = "refus
     if damaged not in ("refuse", "keep"):
         raise ValueError(f"damaged must be refuse or keep, got {damaged!r}")
     samples: list[Sample] = []
+    passed = Counter()
     for shard in shards(str(path)):
-        found, complaint = index_shard(shard)
+        found, complaint = index_shard(shard, passed)
         if complaint and damaged == "refuse":
             raise ValueError(
                 f"{shard} is damaged ({complaint}) after {len(found)} samples; get the shard again, or keep these with "
@@ -55,7 +63,8 @@ def open_corpus(path: str | Path, *, damaged: Literal["refuse", "keep"] = "refus
     measure, labels = _measured(samples)
     if measure is None:
         raise ValueError(f"no sample of {path} says what to answer: a .txt, a .cls, or a .json with {EXPECTED}")
-    return WebDataset(tuple(samples), measure, labels)
+    note = f"{path}: passed over {', '.join(f'{count} {what}' for what, count in passed.items())}" if passed else ""
+    return WebDataset(tuple(samples), measure, labels, note)
 
 
 def shards(pattern: str) -> list[Path]:
@@ -96,6 +105,8 @@ class Sample:
         return f"{self.shard}:{self.key}"
 
     def read(self, place: Place) -> bytes:
+        if place[2] > MOST_MEMBER:
+            raise BadExampleError(f"{self.where}{place[0]}: {place[2]:,} bytes are more than {MOST_MEMBER:,}")
         with self.shard.open("rb") as file:
             file.seek(place[1])
             return file.read(place[2])
@@ -115,18 +126,33 @@ class Sample:
             text = raw.decode()
         except UnicodeDecodeError as error:
             raise BadExampleError(f"{self.where}{suffix}: byte {error.start} is not UTF-8") from None
-        return {"text": text} if suffix == ".txt" else {"label": text.strip()}
+        return {"text": text.rstrip("\r\n")} if suffix == ".txt" else {"label": text.strip()}
 
 
-def index_shard(shard: Path) -> tuple[list[Sample], str]:
-    """The samples of a shard up to its end or its first damage, and what is damaged ("" if nothing is)."""
+def index_shard(shard: Path, passed: Counter | None = None) -> tuple[list[Sample], str]:
+    """The samples of a shard up to its end or its first damage, and what is damaged ("" if nothing is).
+
+    `passed` counts members that are left out, by what they are.
+
+    Raises:
+        ValueError: the shard is compressed.
+    """
+    _check_not_packed(shard)
+    passed = Counter() if passed is None else passed
     found: dict[str, dict[str, Place]] = {}
+    dotted: dict[str, dict[str, Place]] = {}
     complaint = ""
     try:
-        for name, suffix, at, size in _members(shard):
-            found.setdefault(name, {})[suffix] = (suffix, at, size)
+        for name, suffix, whole, at, size in _members(shard, passed):
+            (found if whole else dotted).setdefault(name, {})[suffix] = (suffix, at, size)
     except (tarfile.TarError, EOFError) as error:
         complaint = str(error)
+
+    for name, places in dotted.items():
+        if name not in found and any(each in places for each in IMAGES) and any(each in places for each in TEXTS):
+            found[name] = places
+        else:
+            passed["members whose names have more dots"] += len(places)
 
     def first(places: dict[str, Place], suffixes: tuple[str, ...]) -> Place | None:
         return next((places[suffix] for suffix in suffixes if suffix in places), None)
@@ -137,8 +163,19 @@ def index_shard(shard: Path) -> tuple[list[Sample], str]:
     return samples, complaint
 
 
-def _members(shard: Path) -> Iterator[tuple[str, str, int, int]]:
-    """Key, suffix, byte offset and length of every member that matters.
+def _check_not_packed(shard: Path) -> None:
+    with shard.open("rb") as file:
+        head = file.read(6)
+    for magic, tool in PACKED.items():
+        if head.startswith(magic):
+            raise ValueError(
+                f"{shard} is compressed, and samples of a compressed shard cannot be read one by one; unpack it: "
+                f"{tool} {shard}"
+            )
+
+
+def _members(shard: Path, passed: Counter) -> Iterator[tuple[str, str, bool, int, int]]:
+    """Key, suffix, whether the key ends at the first dot, byte offset and length of every member that matters.
 
     Raises:
         tarfile.TarError: the archive is damaged there.
@@ -150,10 +187,17 @@ def _members(shard: Path) -> Iterator[tuple[str, str, int, int]]:
                 raise tarfile.ReadError(f"it ends inside {member.name}")
             archive.members.clear()  # all headers stay otherwise  # pyright: ignore[reportAttributeAccessIssue]
             path = PurePosixPath(member.name)
-            stem, dot, suffix = path.name.partition(".")
-            suffix = f".{suffix.lower()}"
-            if dot and member.isreg() and not member.issparse() and suffix in IMAGES + TEXTS:
-                yield str(path.with_name(stem)) if stem else str(path.parent), suffix, member.offset_data, member.size
+            if not member.isreg() or member.issparse():
+                continue
+            if path.name.startswith(".") and path.name.lower() not in IMAGES + TEXTS:
+                passed["hidden files"] += 1
+                continue
+            for whole, (stem, _, suffix) in ((True, path.name.partition(".")), (False, path.name.rpartition("."))):
+                suffix = f".{suffix.lower()}"
+                if suffix in IMAGES + TEXTS:
+                    key = str(path.with_name(stem)) if stem else str(path.parent)
+                    yield key, suffix, whole, member.offset_data, member.size
+                    break
         end = archive.offset
     with shard.open("rb") as file:  # tarfile takes whatever it cannot read for the end
         file.seek(end)
@@ -184,6 +228,7 @@ class WebDataset:
     samples: tuple[Sample, ...] = field(repr=False)
     measure: Measure
     labels: tuple[str, ...]
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -18,12 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from generalist.demonstrations.collection import Collection, check_folder, collection_settings, opened_collection
+from generalist.demonstrations.collection import (
+    Collection,
+    check_folder,
+    collection_settings,
+    opened_collection,
+    recorded,
+)
 from generalist.demonstrations.journal import Journal, journal_path
 from generalist.demonstrations.record import PolicyFactory, check_noise, find_policy, record_episode
 from generalist.demonstrations.rlds import encode_episode
 from generalist.demonstrations.shards import shard_path, write_shard
 from generalist.demonstrations.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces, index_entry
+from generalist.envs.failures import PartsFailed
+from generalist.envs.files import WritingError
 from generalist.envs.progress import CollectionProgress
 from generalist.envs.ray_jobs import run_jobs_on_ray
 from generalist.envs.seeds import demonstration_seed
@@ -32,12 +40,18 @@ from generalist.envs.task import Task
 from generalist.envs.workers import Job, JobFailed, Report, run_jobs, run_jobs_here
 
 
-class CollectionError(RuntimeError):
-    """Recording failed: the message names the task and the reason; `detail` is the worker's traceback."""
+class CollectionError(PartsFailed):
+    """Recording some tasks failed.
 
-    def __init__(self, task_id: str, reason: str, detail: str):
-        super().__init__(f"collecting {task_id} failed: {reason}")
-        self.task_id, self.detail = task_id, detail
+    Attributes:
+        failures: one line for each task that failed: its name, the reason, and what is kept of it.
+        complete: summaries of the tasks that are complete.
+        detail: the first one's traceback.
+    """
+
+    def __init__(self, failures: Sequence[str], complete: Sequence[CollectionSummary] = (), detail: str = ""):
+        super().__init__(failures)
+        self.complete, self.detail = tuple(complete), detail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +128,8 @@ def collect(
 
     Raises:
         ValueError: bad arguments, or a folder that holds something else; no episode was recorded then.
-        CollectionError: recording a task failed (missing extra, error in an environment); the other tasks are complete
-            then, unless it was for want of disk, which ends all. What was recorded stays.
+        CollectionError: recording tasks failed (missing extra, error in an environment); the other tasks are complete
+            then, unless our files could not be written (a full disk), which ends all. What was recorded stays.
 
     Example:
         >>> import generalist
@@ -138,8 +152,11 @@ def collect(
             task.id: stack.enter_context(opened_collection(task, wanted, out, overwrite=overwrite))
             for task, wanted in zip(found, settings, strict=True)
         }
-        seconds = _run(collections, policy, _runner(workers, ray), quiet)
-        return [_summary(collection, seconds[id] - begin) for id, collection in collections.items()]
+        seconds, failures = _run(collections, policy, _runner(workers, ray), quiet)
+        complete = [_summary(collections[id], seconds[id] - begin) for id in collections if id in seconds]
+        if failures:
+            raise _error(failures, collections, complete) from failures[0].__cause__
+        return complete
 
 
 def record_shard(job: ShardJob, report: Report) -> ShardIndex:
@@ -149,7 +166,7 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
     """
     folder = job.path.parent
     if not folder.is_dir():
-        raise OSError(f"{socket.gethostname()} does not see {folder}: choose a folder that all machines share")
+        raise WritingError(f"{socket.gethostname()} does not see {folder}: choose a folder that all machines share")
     name, factory = find_policy(job.task, job.policy)
     env = job.task.make()  # a new one per shard: nothing can leak in from what was recorded before
     spaces = env.observation_space, env.action_space
@@ -231,8 +248,8 @@ def _runner(workers: int, ray: str) -> Callable[..., None]:
 
 def _run(
     collections: dict[str, Collection], policy: str | PolicyFactory | None, run: Callable[..., None], quiet: bool
-) -> dict[str, float]:
-    """Record what is missing. Gives the time (`time.monotonic`) at which each task was complete."""
+) -> tuple[dict[str, float], list[JobFailed]]:
+    """Record what is missing. Gives the time (`time.monotonic`) at which each task was complete, and what failed."""
     done: dict[str, float] = {}
     failures: list[JobFailed] = []
     totals = {id: (collection.settings["episodes"], collection.kept) for id, collection in collections.items()}
@@ -250,7 +267,7 @@ def _run(
 
     def on_failure(failure: JobFailed) -> None:
         failures.append(failure)
-        if failure.cause == "OSError":  # a full disk: the other tasks would only fail too
+        if failure.cause == WritingError.__name__:  # a full disk: the other tasks would only fail too
             raise failure
 
     with bars:
@@ -263,20 +280,26 @@ def _run(
                 on_result,
                 on_failure,
             )
-    if failures:
-        raise _error(failures) from failures[0].__cause__
-    return done
+    return done, failures
 
 
-def _error(failures: Sequence[JobFailed]) -> CollectionError:
-    """The first failure, with the names of the others as notes."""
+def _error(
+    failures: Sequence[JobFailed], collections: Mapping[str, Collection], complete: Sequence[CollectionSummary]
+) -> CollectionError:
     first = failures[0]
-    error = CollectionError(first.job.argument.task.id, first.reason, first.detail)
+    told = [_told(failure, collections[failure.job.argument.task.id]) for failure in failures]
+    error = CollectionError(told, complete, first.detail)
     if first.__cause__ is None:  # in a worker: its traceback would not be seen otherwise
         error.add_note(first.detail)
-    for failure in failures[1:]:
-        error.add_note(f"collecting {failure.job.argument.task.id} failed too: {failure.reason}")
     return error
+
+
+def _told(failure: JobFailed, collection: Collection) -> str:
+    """A failed task in a line; the same command goes on from what is kept of it."""
+    kept, asked = recorded(collection), collection.settings["episodes"]
+    rest = f" ({kept} of {asked} episodes are kept)" if kept else ""
+    reason = failure.reason.removeprefix(f"{WritingError.__name__}: ")  # ours: it says all
+    return f"collecting {collection.task.id} failed: {reason}{rest}"
 
 
 def _jobs(collections: dict[str, Collection], policy: str | PolicyFactory | None) -> list[Job]:

@@ -148,6 +148,11 @@ def _kept(folder: Path, shards: list[ShardIndex | None]) -> int:
     )
 
 
+def recorded(collection: Collection) -> int:
+    """Episodes of a collection that is not complete which are on disk now."""
+    return _kept(collection.folder, collection.shards)
+
+
 def _holds_collection(folder: Path) -> bool:
     """Whether there is a collection; False if there is nothing. Raises ValueError if there is something else."""
     entries = sorted(path.name for path in folder.iterdir()) if folder.exists() else []

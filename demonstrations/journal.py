@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from generalist.envs.files import cannot_write
+
 PREFIX = ".journal-"
 _HEADER = struct.Struct("<QI")  # length of the record, crc32 of it
 
@@ -35,13 +37,13 @@ class Journal:
             self._end += _HEADER.size + len(record)
 
     def append(self, record: bytes) -> None:
-        """Write one record. Raises OSError if it cannot be written whole; those before it stay."""
+        """Write one record. Raises WritingError if it cannot be written whole; those before it stay."""
         try:
             file = self._opened()
             file.write(_HEADER.pack(len(record), zlib.crc32(record)) + record)
         except OSError as cause:
             self.close()
-            raise OSError(f"cannot write {self.path.parent} (is the disk full?): {cause}") from cause
+            raise cannot_write(self.path, cause) from cause
         self.count += 1
         self._end += _HEADER.size + len(record)
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.columns_writer import Piece, write_columns
 from generalist.envs.files import user_cache
+from generalist.tokenizers.printable import SafeConsole
 
 SUFFIX = ".columns"
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -97,8 +97,8 @@ def _opened(path: Path, made_from: str) -> Columns | None:
 
 def _told(pieces: Iterable[Piece], lengths: np.ndarray, name: str) -> Iterator[Piece]:
     """The pieces, with a bar on a terminal where there are many steps."""
-    console, total = Console(stderr=True), int(lengths.sum())
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console, total = SafeConsole(stderr=True), int(lengths.sum())
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, disable=not console.is_terminal or total < MANY, transient=True) as bars:
         bar = bars.add_task(f"columns of {name}, steps", total=total)
         for piece in pieces:

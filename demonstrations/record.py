@@ -6,10 +6,7 @@ The environment is stepped in a plain loop: nothing resets it behind our back, a
 from __future__ import annotations
 
 import functools
-import importlib
 import math
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +18,8 @@ from generalist.demonstrations.checks import check_episode
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import stack_leaf
 from generalist.envs.experts.learned import SUFFIX, file_policy
-from generalist.envs.spaces import Path, build_value, is_text, path_name, space_leaves, value_at
+from generalist.envs.modules import import_from_here
+from generalist.envs.spaces import UNCHANGING, Path, build_value, is_text, own, path_name, space_leaves, value_at
 from generalist.envs.task import ActionFunction, Task
 
 PolicyFactory = Callable[[gym.Env], ActionFunction]
@@ -88,7 +86,7 @@ def record_episode(
     while not (terminated or truncated):
         if len(rewards) == task.horizon:
             raise ValueError(f"the episode of seed {seed} is longer than the task's horizon, {task.horizon} steps")
-        action = legal(act(observation))
+        action = legal(act(own(observation)))
         actions.append(action)
         observation, reward, terminated, truncated, info = env.step(noisy(action) if noisy else action)
         observations.append(observation)
@@ -225,8 +223,8 @@ class _Rows:
 
 
 def _kept(value: Any) -> Any:
-    """The value as it is now: arrays and lists can change later."""
-    return np.array(value) if isinstance(value, (np.ndarray, list, tuple)) else value
+    """The value as it is now: arrays, also those of other libraries, can change later."""
+    return value if isinstance(value, UNCHANGING) else np.array(value)
 
 
 def _success(info: dict[str, Any]) -> bool:
@@ -246,10 +244,8 @@ def _import_policy(policy: str) -> PolicyFactory:
     module, separator, function = policy.partition(":")
     if not (separator and module and function):
         raise ValueError(f"policy must be {POLICIES}, got {policy!r}")
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     try:
-        found: PolicyFactory = getattr(importlib.import_module(module), function)
+        found: PolicyFactory = getattr(import_from_here(module), function)
     except (ImportError, AttributeError) as cause:
         raise ValueError(f"cannot import the policy {policy!r}: {type(cause).__name__}: {cause}") from cause
     if not callable(found):

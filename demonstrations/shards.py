@@ -8,7 +8,7 @@ from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from generalist.envs.files import TEMPORARY, temporary_path
+from generalist.envs.files import TEMPORARY, cannot_write, temporary_path
 
 SPLIT = "train"
 WRITER_OPTIONS = "group_size:1"
@@ -17,21 +17,35 @@ READER_OPTIONS = "readahead_buffer_size:0"
 
 
 def shard_path(folder: Path, shard: int, shards: int) -> Path:
-    """File of shard `shard` of `shards` of the data set in `folder` = DATA/<name>/<version>, as TFDS names it."""
-    return folder / f"{folder.parent.name}-{SPLIT}.array_record-{shard:05d}-of-{shards:05d}"
+    """File of shard `shard` of `shards` of the data set in `folder` = DATA/<name>/<version>, as TFDS names it.
+
+    Where the folder was renamed, its shards keep their name.
+    """
+    end = f"-{SPLIT}.array_record-{shard:05d}-of-{shards:05d}"
+    path = folder / f"{folder.parent.name}{end}"
+    return path if path.exists() else folder / f"{dataset_name(folder)}{end}"
+
+
+def dataset_name(folder: Path) -> str:
+    """What the shards of a data set are called: as its folder, or as that was called when they were written."""
+    there = sorted(each.name for each in folder.glob(f"[!.]*-{SPLIT}.array_record-*"))
+    return there[0].rsplit(f"-{SPLIT}.", 1)[0] if there else folder.parent.name
 
 
 def write_shard(path: Path, records: Iterable[bytes]) -> None:
     """Write a shard under a temporary name, read it back, and give it its name.
 
     Raises:
-        OSError: the file cannot be written completely (full disk, permissions). Nothing is left behind.
+        WritingError: the file cannot be written completely (full disk, permissions). Nothing is left behind.
     """
     temporary = temporary_path(path)
     try:
         count = _write(temporary, records)
         _check_written(temporary, count)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError as cause:
+            raise cannot_write(path, cause) from cause
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -74,7 +88,7 @@ def _write(path: Path, records: Iterable[bytes]) -> int:
     try:
         writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
     except RuntimeError as cause:
-        raise OSError(f"cannot write {path.parent}: {cause}") from cause
+        raise cannot_write(path.parent, cause) from cause
     try:
         for record in records:
             _call(writer.write, path, record)
@@ -88,7 +102,7 @@ def _call(function, path: Path, *args) -> None:
     try:
         function(*args)
     except RuntimeError as cause:
-        raise OSError(f"cannot write {path.parent} (is the disk full?): {cause}") from cause
+        raise cannot_write(path.parent, cause) from cause
 
 
 def _check_written(path: Path, count: int) -> None:
@@ -97,5 +111,5 @@ def _check_written(path: Path, count: int) -> None:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
         open_shard(path, count)
-    except ValueError as cause:
-        raise OSError(f"what was written to {path.parent} cannot be read back (is the disk full?)") from cause
+    except (OSError, ValueError) as cause:
+        raise cannot_write(path.parent, OSError(f"what was written cannot be read back ({cause})")) from cause

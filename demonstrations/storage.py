@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from generalist.demonstrations.columns_writer import Piece
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.make_columns import SUFFIX, fingerprint, kept_columns
 from generalist.demonstrations.rlds import Record, rlds_features
-from generalist.demonstrations.shards import SPLIT, open_shard, read_records, shard_path
+from generalist.demonstrations.shards import SPLIT, dataset_name, open_shard, read_records, shard_path
 from generalist.envs.files import read_json, write_json
 from generalist.envs.spaces import space_from_json, space_leaves, space_to_json
 
@@ -171,10 +172,35 @@ class Demonstrations:
 
 
 def dataset_folder(data: str | os.PathLike, task_id: str) -> Path:
-    """DATA/<name>/1.0.0 of a task; the name is the id in snake case: "CartPole-v1" is `cart_pole_v1`."""
+    """DATA/<name>/1.0.0 of a task; the name is the id in snake case: "CartPole-v1" is `cart_pole_v1`.
+
+    Where there is none of that name, a folder that was renamed: what a data set is of is said inside it.
+
+    Raises:
+        ValueError: several have other names and are of this task.
+    """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", task_id)
     name = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
-    return Path(data).absolute() / (name if name[:1].isalpha() else f"task_{name}") / VERSION
+    folder = Path(data).absolute() / (name if name[:1].isalpha() else f"task_{name}") / VERSION
+    return folder if (folder / COLLECTION).exists() else _renamed(Path(data).absolute(), task_id) or folder
+
+
+def _renamed(data: Path, task_id: str) -> Path | None:
+    """The folder of another name that holds this task's data set."""
+    places = sorted(data.glob(f"*/{VERSION}/{COLLECTION}"))
+    found = [place.parent for place in places if _task_of(place, place.stat().st_mtime_ns) == task_id]
+    if len(found) > 1:
+        raise ValueError(f"{found[0]} and {found[1]} both are data sets of {task_id}: keep one of them in {data}")
+    return found[0] if found else None
+
+
+@cache
+def _task_of(place: Path, written: int) -> str | None:
+    """What a collection.json that was written then says; None where it is damaged, which opening it tells."""
+    try:
+        return read_json(place, "").get("task")
+    except (ValueError, AttributeError):
+        return None
 
 
 def read_shard_index(path: Path) -> ShardIndex:
@@ -239,7 +265,7 @@ def ensure_spaces(folder: Path, observation_space: gym.Space, action_space: gym.
 
 def _write_tfds_metadata(folder: Path, shard_lengths: list[int], features: Any, task_id: str) -> None:
     template = tfds.core.ShardedFileTemplate(
-        data_dir=epath.Path(folder), dataset_name=folder.parent.name, split=SPLIT, filetype_suffix="array_record"
+        data_dir=epath.Path(folder), dataset_name=dataset_name(folder), split=SPLIT, filetype_suffix="array_record"
     )
     size = sum(shard_path(folder, i, len(shard_lengths)).stat().st_size for i in range(len(shard_lengths)))
     split = tfds.core.SplitInfo(name=SPLIT, shard_lengths=shard_lengths, num_bytes=size, filename_template=template)

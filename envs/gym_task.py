@@ -1,6 +1,5 @@
 """Any environment id registered with Gymnasium as a task: no expert, no reference scores, the return as its score."""
 
-import importlib
 import re
 from functools import partial
 from importlib.metadata import packages_distributions
@@ -9,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec
 
+from generalist.envs.modules import import_from_here
 from generalist.envs.task import GYM_PREFIX, Task, UnknownTask, nearest_ids
 
 DEFAULT_HORIZON = 1000
@@ -59,9 +59,11 @@ def _spec(name: str) -> EnvSpec:
     module, _, registered = name.rpartition(":")
     if module:
         try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise UnknownTask(f"task {GYM_PREFIX}{name}: cannot import its module {module!r}: {error}") from error
+            import_from_here(module)
+        except Exception as error:  # what a stranger's module raises
+            raise UnknownTask(
+                f"task {GYM_PREFIX}{name}: cannot import its module {module!r}: {type(error).__name__}: {error}"
+            ) from error
     try:
         return gym.spec(registered)
     except gym.error.Error as error:

@@ -48,7 +48,7 @@ class CollectionProgress:
     """
 
     def __init__(self, tasks: dict[str, tuple[int, int]], *, visible: bool, console: Console | None = None):
-        name = TextColumn("{task.description}", table_column=Column(no_wrap=True))
+        name = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True))
         times = TimeElapsedColumn(), TimeRemainingColumn(compact=True)
         self._rates = _Rate("recorded", "ep/s"), _Rate("steps", "steps/s")
         columns = name, BarColumn(bar_width=None), MofNCompleteColumn(), *times, *self._rates
@@ -95,7 +95,9 @@ class CollectionProgress:
             self._printed = tenth
             rates = " ".join(column.render(whole).plain for column in self._rates)
             text = f"{whole.completed:,.0f}/{whole.total:,.0f} episodes  {whole.elapsed:.0f} s  {rates}"
-            self._progress.console.print(f"{self._title()}  {text}", highlight=False, soft_wrap=True)
+            self._progress.console.print(
+                f"{self._title()}  {text}", markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
 
     def _title(self) -> str:
         return f"{WHOLE} ({self._finished} of {len(self._tasks)} done)"

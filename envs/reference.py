@@ -18,6 +18,7 @@ import numpy as np
 
 from generalist.envs.files import write_atomically
 from generalist.envs.seeds import evaluation_seed
+from generalist.envs.spaces import own
 from generalist.envs.task import ActionFunction, Reference, Task
 from generalist.envs.workers import Job, Report, run_jobs, run_jobs_here
 
@@ -197,7 +198,7 @@ def _play(env: gym.Env, task: Task, policy: Policy, seed: int) -> tuple[float, b
         raise ValueError(f"{task.id} has no expert: only its random policy can be measured")
     total, success, over, steps = 0.0, False, False, 0
     while not over:
-        observation, reward, terminated, truncated, info = env.step(act(observation))
+        observation, reward, terminated, truncated, info = env.step(own(act(own(observation))))
         total, steps = total + float(reward), steps + 1
         success |= bool(info.get("success", False))
         over = terminated or truncated

@@ -6,6 +6,7 @@ means to a model (tokens, layouts) is not decided here.
 
 from __future__ import annotations
 
+import copy
 import string
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,39 @@ Path = tuple[str | int, ...]
 
 MISSION_MAX_LENGTH = 512
 SUPPORTED = "Box, Discrete, MultiDiscrete, MultiBinary, Text, and Dict and Tuple of them"
+
+
+class _AllCharacters(frozenset):
+    """Holds every character; those that it lists are examples, of one byte to four."""
+
+    def __contains__(self, one: object) -> bool:
+        return isinstance(one, str)
+
+
+_EXAMPLES = _AllCharacters((*string.printable, "\u00e4", "\u20ac", "\U0001f916"))
+
+
+class AnyText(spaces.Text):
+    """Text of any characters, as people write instructions; samples are of `_EXAMPLES`.
+
+    `spaces.Text` wants a list of its characters, which for data of others is known only once all of it was read.
+    """
+
+    def __init__(self, max_length: int, *, min_length: int = 0):
+        super().__init__(max_length, min_length=min_length, charset=frozenset(_EXAMPLES))
+
+    @property
+    def character_set(self) -> frozenset[str]:
+        return _EXAMPLES
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str) and self.min_length <= len(x) <= self.max_length
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AnyText) and super().__eq__(other)
+
+    def __repr__(self) -> str:
+        return f"AnyText({self.min_length}, {self.max_length})"
 
 
 def space_to_json(space: gym.Space) -> dict[str, Any]:
@@ -60,6 +94,25 @@ def build_value(space: gym.Space, leaf_values: Iterator[Any]) -> Any:
     if isinstance(space, spaces.Tuple):
         return tuple(build_value(child, leaf_values) for child in space.spaces)
     return next(leaf_values)
+
+
+UNCHANGING = (int, float, str, bytes, np.generic, type(None))
+
+
+def own(value: Any) -> Any:
+    """A copy of a nested value: for code that may change what it is handed, and of what may be changed where it is.
+
+    Environments scale actions in place and show the same array again and again; policies normalise what they see.
+    """
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, UNCHANGING):
+        return value
+    if isinstance(value, dict):
+        return {key: own(inner) for key, inner in value.items()}
+    if type(value) in (tuple, list):
+        return type(value)(own(inner) for inner in value)
+    return copy.deepcopy(value)
 
 
 def take(tree: Any, index: Any) -> Any:
@@ -120,7 +173,11 @@ def _to_json(space: gym.Space, path: Path) -> dict[str, Any]:
         return {"space": "MultiBinary", "shape": list(space.shape)}
     if isinstance(space, spaces.Text):
         lengths = {"min_length": space.min_length, "max_length": space.max_length}
-        return {"space": "Text", **lengths, "charset": "".join(space.character_list)}
+        return {
+            "space": "Text",
+            **lengths,
+            "charset": None if isinstance(space, AnyText) else "".join(space.character_list),
+        }
     if is_mission_space(space):
         return {"space": "Text", "min_length": 0, "max_length": MISSION_MAX_LENGTH, "charset": string.printable}
     where = f" at {path_name(path)}" if path else ""
@@ -172,6 +229,10 @@ def _numbers_from_json(data: Any, shape: tuple[int, ...], dtype: np.dtype) -> np
     return np.full(shape, kind(data), dtype=dtype)
 
 
+def _text_from_json(charset: str | None, **lengths: int) -> spaces.Text:
+    return AnyText(**lengths) if charset is None else spaces.Text(**lengths, charset=charset)
+
+
 def _multi_discrete_from_json(data: dict[str, Any]) -> spaces.MultiDiscrete:
     dtype = np.dtype(data["dtype"])
     nvec, start = np.array(data["nvec"], dtype=dtype), np.array(data["start"], dtype=dtype)
@@ -188,7 +249,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], gym.Space]] = {
     "Discrete": lambda data: spaces.Discrete(data["n"], start=data["start"], dtype=np.dtype(data["dtype"]).type),
     "MultiDiscrete": _multi_discrete_from_json,
     "MultiBinary": _multi_binary_from_json,
-    "Text": lambda data: spaces.Text(data["max_length"], min_length=data["min_length"], charset=data["charset"]),
+    "Text": lambda data: _text_from_json(data["charset"], max_length=data["max_length"], min_length=data["min_length"]),
     "Dict": lambda data: spaces.Dict([(key, space_from_json(child)) for key, child in data["spaces"]], sort_keys=False),
     "Tuple": lambda data: spaces.Tuple([space_from_json(child) for child in data["spaces"]]),
 }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generalist.envs.child import Child, ParentPipes
+from generalist.envs.failures import is_of_one_part
 
 Report = Callable[..., None]
 """report(*amounts): called by a job with what it did since its last call; arrives summed, a few times a second."""
@@ -114,7 +115,9 @@ def run_jobs_here(
             continue
         try:
             result = job.function(job.argument, lambda *amounts, job=job: on_report(job, amounts))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an environment may call sys.exit
+            if isinstance(error, SystemExit) and not is_of_one_part(error):
+                raise
             failure = JobFailed(job, _reason(error), traceback.format_exc(), type(error).__name__)
             failure.__cause__ = error
             on_failure(failure)
@@ -193,16 +196,16 @@ def _answer(pipes: ParentPipes) -> None:
         result = job.function(job.argument, report)
         report.flush()
         pipes.send(("result", result))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an environment may call sys.exit
         pipes.send(("error", _told(error)))
 
 
-def _told(error: Exception) -> dict[str, str]:
+def _told(error: BaseException) -> dict[str, str]:
     """Of the exception that is being handled."""
     return {"reason": _reason(error), "traceback": traceback.format_exc(), "cause": type(error).__name__}
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 

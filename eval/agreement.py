@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from generalist.envs.spaces import own
 from generalist.envs.task import Task
 from generalist.eval.baselines.constant import ExpertPolicy
 from generalist.play.policy import AgentPolicy, stack_observations
@@ -31,7 +32,7 @@ class _Shadowed:
         self.agent.reset(index)
 
     def act(self, observations: list[Any], active: list[int]) -> list[Any]:
-        expert = self.expert.act(observations, active)
+        expert = self.expert.act(own(observations), active)
         agent = self.agent.act(observations, active)
         self.agreed.append(_agree(self.agent.layout, expert, agent))
         self.agent.correct(expert, active)

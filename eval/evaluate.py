@@ -28,8 +28,9 @@ from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.baselines.measure import measure_baselines
 from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
+from generalist.eval.failures import EvaluationError, Failures
 from generalist.eval.language.corpora import measure_corpora
-from generalist.eval.offline import measure_offline
+from generalist.eval.offline import offline_entry
 from generalist.eval.parts import Parts
 from generalist.eval.playable import split_tasks
 from generalist.eval.progress import EvaluationDisplay
@@ -37,6 +38,7 @@ from generalist.eval.report.curves import summarize
 from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
+from generalist.eval.slowness import slowness
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
 from generalist.play.films import Film, film
@@ -105,6 +107,8 @@ def evaluate(
         FileNotFoundError: no run there; or prompts asked for, but no demonstrations of a task are there.
         TypeError: a field that there is not, with the nearest ones.
         CheckpointError: as `load`.
+        EvaluationError: some tasks could not be played: their environment raised, a worker was killed, their
+            demonstrations are damaged. The report of the others is written, names them, and is the error's `report`.
 
     Example:
         >>> import generalist
@@ -134,24 +138,37 @@ def evaluate(
         ray_pool(ray) if ray else local_pool(config.workers) as pool,
     ):
         begun = time.perf_counter()
+        failures, by_id = Failures(display), {task.id: task for task in chosen}
         slowest_first = sorted(chosen, key=lambda task: -slowness(task))
         waiting = _baselines(pool, slowest_first, data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
         here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
-        records = [played[task.id]() if ray else here(task) for task in chosen]
+        agents = failures.of_each("agent", by_id, lambda task: played[task.id]() if ray else here(task))
         timings["agent"] = time.perf_counter() - begun
         if config.films:
             begun = time.perf_counter()
-            films = [_film(agent, task, data, config) for task in chosen]
+            films = [_film(agent, task, data, config) for task in chosen if task.id in agents]
             timings["films"] = time.perf_counter() - begun
-        measured = [_offline(agent, id, why, data, config, display) for id, why in unplayed.items()]
+        measured = failures.of_each(
+            "offline",
+            dict(zip(unplayed, unplayed, strict=True)),
+            lambda id: offline_entry(agent, id, data, config, why=unplayed[id]),
+        )
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
-        finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
+        beside_them = failures.of_each("baselines", by_id, lambda task: waiting[task.id]())
+        whole = [task for task in chosen if task.id in agents and task.id in beside_them]
+        finished = [
+            replace(_merge(task, agents[task.id], beside_them[task.id]), demonstrated=demonstrated(task, data))
+            for task in whole
+        ]
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
-    report = replace(made, alone=control_alone(others), offline=tuple(measured))
-    return _write(Path(out or run), report, films)
+    report = replace(made, alone=control_alone(others), offline=tuple(measured.values()), failed=failures.told)
+    payload = _write(Path(out or run), report, films)
+    if failures.told:
+        raise EvaluationError(payload) from failures.first
+    return payload
 
 
 def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any]:
@@ -235,14 +252,24 @@ def _elsewhere(
             done(task.id)
             return lambda: known
         future = submit(task)
+        unsaved: list[OSError] = []
 
         def finish(ended: Future) -> None:
             if not ended.cancelled() and ended.exception() is None:
-                parts.save(task, part, record(task, ended.result()))
+                try:
+                    parts.save(task, part, record(task, ended.result()))
+                except OSError as error:  # nobody would see it here
+                    unsaved.append(error)
                 done(task.id)
 
+        def wait() -> TaskRecord:
+            found = record(task, future.result())
+            if unsaved:
+                raise unsaved[0]
+            return found
+
         future.add_done_callback(finish)
-        return lambda: record(task, future.result())
+        return wait
 
     return {task.id: start(task) for task in tasks}
 
@@ -255,20 +282,6 @@ def play_there(task_id: str, run: Path, step: int, data: Path, config: Evaluatio
 @cache
 def _loaded(run: Path, step: int) -> Agent:
     return Agent.load(run, step=step)
-
-
-def slowness(task: Task, steps: int = 20) -> float:
-    """Seconds that the longest episode of a task takes, from a few random steps: what takes longest starts first."""
-    env = task.make()
-    env.reset(seed=selection_seed(0))
-    begun = time.perf_counter()
-    for _ in range(steps):
-        _, _, terminated, truncated, _ = env.step(env.action_space.sample())
-        if terminated or truncated:
-            env.reset(seed=selection_seed(0))
-    seconds = time.perf_counter() - begun
-    env.close()
-    return task.horizon * seconds / steps
 
 
 def _agent_part(
@@ -328,15 +341,13 @@ def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Fil
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
 
 
-def _offline(
-    agent: Agent, id: str, why: str, data: Path, config: EvaluationConfig, display: EvaluationDisplay
-) -> dict[str, Any]:
-    """Errors on held-out demonstrations, and what training measured there at this checkpoint."""
-    entry = measure_offline(agent, id, Demonstrations.open(dataset_folder(data, id)), config, why=why)
-    display.offline_done(id)
-    lines = read_metrics(agent.run.directory / "metrics.jsonl")
-    seen = next((line["held_out"] for line in reversed(lines) if line["step"] == agent.step and "held_out" in line), {})
-    return entry | {"measured_in_training": seen.get("sources", {}).get(id)}
+def demonstrated(task: Task, data: Path) -> float | None:
+    """Mean return of a given policy's demonstrations of a task without an expert; None of random play, or of none."""
+    folder = dataset_folder(data, task.id)
+    if task.expert is not None or not folder.exists():
+        return None
+    found = Demonstrations.open(folder)
+    return None if found.settings.get("policy", "random") == "random" else float(found.returns.mean())
 
 
 def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:

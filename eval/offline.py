@@ -7,6 +7,7 @@ each step may still fail, and one that chooses another good way errs by much.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +16,7 @@ from gymnasium import spaces
 
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.columns import Columns as Steps
-from generalist.demonstrations.storage import Demonstrations
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import is_text, space_leaves, take
 from generalist.eval.baselines.actions import ActionColumns, Columns, action_columns
 from generalist.eval.baselines.features import leaves
@@ -25,6 +26,7 @@ from generalist.eval.report.statistics import bootstrap_mean_ci
 from generalist.play.agent import Agent
 from generalist.play.policy import AgentPolicy
 from generalist.tokenizers.space import leaves as named_leaves
+from generalist.train.metrics import read_metrics
 from generalist.train.sources import select_episodes
 
 MOST_STEPS = 1000
@@ -50,6 +52,16 @@ class Shown:
     episodes: tuple[np.ndarray, ...]
     held_out: bool
     training: np.ndarray
+
+
+def offline_entry(agent: Agent, task_id: str, data: Path, config: EvaluationConfig, *, why: str) -> dict[str, Any]:
+    """`measure_offline` of the demonstrations under `data`, and in `measured_in_training` what training measured on its
+    held-out episodes at this checkpoint, None where it held none out.
+    """
+    entry = measure_offline(agent, task_id, Demonstrations.open(dataset_folder(data, task_id)), config, why=why)
+    lines = read_metrics(agent.run.directory / "metrics.jsonl")
+    seen = next((line["held_out"] for line in reversed(lines) if line["step"] == agent.step and "held_out" in line), {})
+    return entry | {"measured_in_training": seen.get("sources", {}).get(task_id)}
 
 
 def measure_offline(

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
+from generalist.tokenizers.printable import SafeConsole
 from generalist.train.display import progress_bars
 
 
@@ -11,8 +10,8 @@ class EvaluationDisplay:
     """A context manager; `quiet` shows nothing. Without a terminal, a line is printed per finished task."""
 
     def __init__(self, tasks: Sequence[str], *, quiet: bool = False):
-        self.quiet = quiet
-        self.console = Console(stderr=True)
+        self.quiet, self.tasks = quiet, len(tasks)
+        self.console = SafeConsole(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading")
         self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), text="")
@@ -20,6 +19,7 @@ class EvaluationDisplay:
 
     def __enter__(self) -> "EvaluationDisplay":
         self.progress.start()
+        self._say(f"playing {self.tasks} tasks; the first step of each kind compiles")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -44,6 +44,11 @@ class EvaluationDisplay:
     def corpus_done(self, name: str) -> None:
         self._say(f"corpus: {name}")
 
+    def failed(self, task: str, part: str, error: str) -> None:
+        """Said at once: the others may take hours."""
+        if not self.quiet:
+            self.console.print(f"failed ({part}): {task}: {error}", soft_wrap=True)
+
     def _say(self, text: str) -> None:
         if not self.quiet and not self.console.is_terminal:
-            self.console.print(text, highlight=False)
+            self.console.print(text)

@@ -1,16 +1,19 @@
 """Who plays the parts of an evaluation: worker processes of this machine, or the machines of a Ray cluster."""
 
 import os
-import sys
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.context import SpawnContext, SpawnProcess
-from types import ModuleType
 from typing import Any, Protocol
 
+from generalist.envs.child import Child
 from generalist.envs.ray_jobs import RETRIES, ray_cluster
+from generalist.envs.workers import Job, JobFailed, Report
 from generalist.eval.baselines.measure import begin_worker
+
+AGAIN = "if it was for want of memory, evaluate with fewer workers; the same command plays only what is missing"
+"""What to do where a worker was killed."""
 
 
 class Pool(Protocol):
@@ -19,33 +22,69 @@ class Pool(Protocol):
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future: ...
 
 
-class _Worker(SpawnProcess):
-    """A fresh interpreter that runs nothing of its parent's `__main__`.
+class LocalPool:
+    """`Pool` of processes of this machine (`generalist.envs.child`), each with a thread of this one that waits for it.
 
-    Otherwise a script would have to hide its evaluation behind `if __name__ == "__main__"`.
+    A future raises `JobFailed` where the function raised, or its process died; the next one gets another process.
     """
 
-    def start(self) -> None:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
+    def __init__(self, workers: int):
+        self._threads = ThreadPoolExecutor(workers)
+        self._own = threading.local()
+        self._children: list[Child] = []
+        self._begins, self._closed = threading.Lock(), False
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        return self._threads.submit(self._ask, Job(None, _call, (function, args, kwargs)))
+
+    def close(self) -> None:
+        """End all processes, also those that are at work; what has not begun is cancelled."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        with self._begins:
+            self._closed = True
+        for child in self._children:
+            child.stop()
+        self._threads.shutdown(wait=True)
+        for child in self._children:
+            child.close()
+
+    def _ask(self, job: Job) -> Any:
+        child = getattr(self._own, "child", None) or self._begin()
         try:
-            super().start()
-        finally:
-            sys.modules["__main__"] = main
+            child.send(job)
+            kind, content = child.receive()
+        except EOFError:
+            self._own.child = None
+            died = f"its worker process died ({child.exit_status()})"
+            raise JobFailed(job, f"{died}; {AGAIN}", child.last_output()) from None
+        if kind == "error":
+            raise JobFailed(job, content["reason"], content["traceback"], content["cause"])
+        return content
+
+    def _begin(self) -> Child:
+        with self._begins:
+            if self._closed:
+                raise CancelledError
+            self._own.child = Child("generalist.envs.workers:serve")
+            self._children.append(self._own.child)
+        return self._own.child
 
 
-class _Workers(SpawnContext):
-    Process = _Worker
+def _call(call: tuple[Callable[..., Any], tuple, dict[str, Any]], report: Report) -> Any:
+    """In a worker."""
+    begin_worker()
+    function, args, kwargs = call
+    return function(*args, **kwargs)
 
 
 @contextmanager
 def local_pool(workers: int = 0) -> Iterator[Pool]:
     """So many processes of this machine, one for each core by default."""
-    pool = ProcessPoolExecutor(workers or os.cpu_count() or 1, mp_context=_Workers(), initializer=begin_worker)
+    pool = LocalPool(workers or os.cpu_count() or 1)
     try:
         yield pool
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.close()
 
 
 @contextmanager

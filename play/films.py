@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from generalist.envs.spaces import own
 from generalist.envs.task import Task
 from generalist.play.rollout import EpisodeResult, Policy, Slot, begin_episode, step_slot
 
@@ -85,7 +86,7 @@ def _play(
         pictures, stride, spent = [_draw(slot.env, width)], 1, 0.0
         result = None
         while result is None:
-            [action] = policy.act([slot.observation], [0])
+            [action] = policy.act([own(slot.observation)], [0])
             _, result = step_slot(task, slot, action)
             if result is not None or slot.length % stride == 0:
                 started = time.perf_counter()

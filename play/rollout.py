@@ -4,7 +4,8 @@ Not `gymnasium.vector`: its autoreset starts the next episode without a seed of 
 on which environment became free first, and (in its default mode) each episode begins with a step whose action is
 ignored. Here every episode is one explicit `env.reset(seed=...)`, so it is fixed by its seed alone, whatever the number
 of slots, and no dummy step exists. The policy still sees all active slots at once, which is what makes a batched
-network cheap. Asynchronous workers are slower than this loop for environments as cheap as ours.
+network cheap. Asynchronous workers are slower than this loop for environments as cheap as ours. Environments and
+policies may change what they are handed, and what they gave.
 """
 
 import time
@@ -16,6 +17,7 @@ from typing import Any, Literal, Protocol
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.spaces import own
 from generalist.envs.task import Task
 
 
@@ -66,7 +68,7 @@ class Policy(Protocol):
 
 
 OnStep = Callable[[Slot, Any, Any, float], None]
-"""Called after each step as (slot, observation acted upon, action, reward)."""
+"""Called after each step as (slot, observation acted upon, action, reward); both are as they were at the step."""
 
 
 def rollout(
@@ -141,7 +143,8 @@ def _start(
 def begin_episode(slot: Slot, seed: int) -> None:
     """Resets the slot's environment with `seed` and its counters to zero."""
     started = time.perf_counter()
-    slot.observation, _ = slot.env.reset(seed=seed)
+    observation, _ = slot.env.reset(seed=seed)
+    slot.observation = own(observation)
     slot.seed, slot.episode_return, slot.length, slot.success = seed, 0.0, 0, False
     slot.seconds = time.perf_counter() - started
 
@@ -149,7 +152,8 @@ def begin_episode(slot: Slot, seed: int) -> None:
 def step_slot(task: Task, slot: Slot, action: Any) -> tuple[float, EpisodeResult | None]:
     """Takes one step; returns its reward, and the result if the episode ended with it."""
     started = time.perf_counter()
-    slot.observation, reward, terminated, truncated, info = slot.env.step(action)
+    observation, reward, terminated, truncated, info = slot.env.step(own(action))
+    slot.observation = own(observation)
     slot.seconds += time.perf_counter() - started
     reward = float(reward)
     slot.episode_return += reward
@@ -178,7 +182,7 @@ def _step(
 ) -> list[tuple[int, EpisodeResult]]:
     """One action in each active slot; returns the episodes that ended."""
     started = time.perf_counter()
-    actions = policy.act([slots[index].observation for index in active], active)
+    actions = policy.act([own(slots[index].observation) for index in active], active)
     share = (time.perf_counter() - started) / len(active)
     if len(actions) != len(active):
         raise ValueError(f"{type(policy).__name__}.act returned {len(actions)} actions for {len(active)} slots")
@@ -189,7 +193,7 @@ def _step(
         before = slot.observation
         reward, result = step_slot(task, slot, action)
         if on_step is not None:
-            on_step(slot, before, action, reward)
+            on_step(slot, before, own(action), reward)
         if result is not None:
             ended.append((index, result))
     return ended

@@ -13,13 +13,13 @@ from html import escape
 
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from generalist.tokenizers.continuous import ContinuousField, ContinuousTokenizer
 from generalist.tokenizers.discrete import DiscreteField
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.printable import SafeConsole, printable
 from generalist.tokenizers.ranges import range_rows
 from generalist.tokenizers.sequence import UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.text import ByteTokenizer, TextTokenizer
@@ -205,19 +205,25 @@ def _words(part: ContinuousField | DiscreteField, ids: np.ndarray) -> list[str]:
 def table(view: SequenceView, *, width: int = 160) -> str:
     """Plain text, one line per position."""
     written = io.StringIO()
-    Console(width=width, file=written, color_system=None).print(rich_table(view))
+    SafeConsole(width=width, file=written, color_system=None).print(rich_table(view))
     return written.getvalue()
 
 
 def rich_table(view: SequenceView) -> Table:
     """For a rich console, coloured by kind."""
-    caption = Text("\n".join(_ranges(view))) if _ranges(view) else None
-    shown = Table(title=_title(view), caption=caption, caption_justify="left", box=None, header_style="bold")
+    lines = printable("\n".join(_ranges(view)))
+    shown = Table(
+        title=Text(printable(_title(view))),
+        caption=Text(lines) if lines else None,
+        caption_justify="left",
+        box=None,
+        header_style="bold",
+    )
     for column in fields(Row):
         numbers = column.name in ("index", "id", "local", "timestep", "position", "segment", "source", "context")
         shown.add_column(column.name, justify="right" if numbers else "left", overflow="fold")
     for row in rows(view):
-        cells = [str(getattr(row, column.name)).replace("[", r"\[") for column in fields(Row)]
+        cells = [Text(printable(str(getattr(row, column.name)))) for column in fields(Row)]
         shown.add_row(*cells, style=_RICH.get(row.kind))
     return shown
 
@@ -277,10 +283,11 @@ def html(view: SequenceView) -> str:
         mark = ' class="step"' if before not in (None, step) else ""
         before = step
         body.append(f"<tr{mark}>{''.join(_cell(row, column.name, pictures) for column in fields(Row))}</tr>")
-    ranges = "".join(f"<div>{escape(line)}</div>" for line in _ranges(view))
+    ranges = "".join(f"<div>{escape(printable(line))}</div>" for line in _ranges(view))
     return (
         f"<style>{_STYLE}</style><div class='tokens'><table>"
-        f"<caption>{escape(_title(view))}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>{ranges}</div>"
+        f"<caption>{escape(printable(_title(view)))}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table>{ranges}</div>"
     )
 
 
@@ -295,9 +302,9 @@ def _cell(row: Row, name: str, pictures: dict[int, str]) -> str:
     if name == "kind":
         return f'<td><span class="kind" style="background:{_COLOURS[row.kind]}">{row.kind}</span></td>'
     if name == "value":
-        return f"<td>{pictures.get(row.index, '')}{escape(value)}</td>"
+        return f"<td>{pictures.get(row.index, '')}{escape(printable(value))}</td>"
     number = ' class="n"' if name not in ("visible", "loss", "target") else ""
-    return f"<td{number}>{escape(str(value))}</td>"
+    return f"<td{number}>{escape(printable(str(value)))}</td>"
 
 
 def _pictures(view: SequenceView) -> dict[int, str]:

@@ -1,18 +1,21 @@
 """What a training run shows in the terminal: a progress bar with rate, loss, utilisation and time to go."""
 
+import time
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from generalist.tokenizers.printable import SafeConsole
+
 
 def progress_bars(console: Console, *, visible: bool) -> Progress:
     """Bars with a count, a `text` of the caller's, the time so far and the time to go."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeElapsedColumn(),
         TextColumn("to go"),
         TimeRemainingColumn(),
@@ -21,22 +24,29 @@ def progress_bars(console: Console, *, visible: bool) -> Progress:
     )
 
 
+QUIET_SECONDS = 60
+"""Without a terminal, so long no line is printed at most, as far as there are new metrics."""
+
+
 class TrainingDisplay:
-    """A context manager; `quiet` shows nothing. Without a terminal, a line is printed for every tenth of the run.
+    """A context manager; `quiet` shows nothing. Without a terminal a line is printed as it begins, with the first
+    metrics, for every tenth of the run, and once a minute.
 
     The loss of what is held out is that of the newest evaluation.
     """
 
     def __init__(self, steps: int, first: int, *, quiet: bool = False):
         self.steps, self.quiet = steps, quiet
-        self.console = Console(stderr=True)
+        self.console = SafeConsole(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.task = self.progress.add_task("training", total=steps, completed=first, text="compiling")
-        self.printed = first * 10 // steps
+        self.first, self.printed, self.printed_at = first, -1, 0.0
         self.held_out = ""
 
     def __enter__(self) -> "TrainingDisplay":
         self.progress.start()
+        if not self.console.is_terminal and self.first < self.steps:
+            self.say(f"training, update {self.first + 1} of {self.steps}: compiling, which may take minutes")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,6 +65,7 @@ class TrainingDisplay:
             f"input wait {line['input_wait']:.1%}, {line['input_made']:,.0f} tokens/s made"
         )
         self.progress.update(self.task, completed=step, text=text)
-        if not self.quiet and not self.console.is_terminal and step * 10 // self.steps > self.printed:
-            self.printed = step * 10 // self.steps
-            self.console.print(f"step {step}/{self.steps}  {text}", highlight=False, soft_wrap=True)
+        tenth, late = step * 10 // self.steps, time.monotonic() - self.printed_at > QUIET_SECONDS
+        if not self.console.is_terminal and (tenth > self.printed or late):
+            self.printed, self.printed_at = tenth, time.monotonic()
+            self.say(f"step {step}/{self.steps}  {text}")

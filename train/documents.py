@@ -90,7 +90,7 @@ class DocumentSource:
                 return self._checked(self._read(i + tried))
             except BadExampleError as error:
                 problem = str(error)
-                self.bad.setdefault(problem.split(":")[0], problem)
+                self.bad.setdefault(problem.split(": ")[0], problem)  # FILE:LINE
         raise BadExampleError(f"{self.name}: {TRIES} documents in a row are damaged; the last: {problem}")
 
     def _checked(self, document: Document) -> Document:

@@ -1,4 +1,7 @@
-"""What training says of itself: reads the metrics of updates, one update late, and makes lines of them."""
+"""What training says of itself: reads the metrics of updates, one update late, and makes lines of them.
+
+At the end of an interval they are read at once, so that its time is that of its updates.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +81,7 @@ class MetricsLog:
         self._pending = step, metrics
 
     def finish(self, evaluate: Callable[[], Mapping[str, Any]] | None = None) -> None:
-        """Wait for every update so far; needed before a checkpoint, which waits for them anyway.
+        """Wait for every update so far; needed at the end of an interval, whose time would be another's otherwise.
 
         Args:
             evaluate: gives `held_out` of the line that is due now.

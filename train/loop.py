@@ -11,7 +11,7 @@ from generalist.train.display import TrainingDisplay
 from generalist.train.documents import keep_damaged
 from generalist.train.flops import update_flops
 from generalist.train.interval import Interval
-from generalist.train.log import MetricsLog, compared_loss, ends_in_checkpoint, ends_in_evaluation
+from generalist.train.log import MetricsLog, compared_loss, ends_in_checkpoint, ends_in_evaluation, ends_interval
 from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter
 from generalist.train.preemption import Stopped, stop_request
@@ -124,10 +124,10 @@ def _updates(config, state, stream, step, evaluation, checkpoints, log, profile,
         profile.done(number, metrics)
         log.add(number, metrics)
         stopping, regular = stop.reached(number), ends_in_checkpoint(config, number)
-        if evaluation and ends_in_evaluation(config, number):
-            log.finish(partial(evaluation, state))
+        measured = evaluation and ends_in_evaluation(config, number)
+        if ends_interval(config, number) or stopping:  # it ends when its last update does, not when the next is read
+            log.finish(partial(evaluation, state) if measured else None)
         if regular or stopping:
-            log.finish()
             loss = compared_loss(log.newest) if regular else None  # a stop inside an interval is not measured
             checkpoints.save(number, state, stream, loss=loss, note={"interval": log.to_json()})
         if regular and on_checkpoint:

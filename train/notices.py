@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from generalist.corpora.corpus import BadExampleError
+from generalist.corpora.corpus import BadExampleError, note_of
 from generalist.demonstrations.columns import Columns
 from generalist.tokenizers.document import Words
 from generalist.tokenizers.ranges import range_rows
@@ -47,15 +47,17 @@ def text_notices(task: str, source: TaskSource) -> list[str]:
 
 
 def corpus_notices(source: DocumentSource) -> list[str]:
-    """Of one corpus: whether documents lose what does not fit a row, by some of them."""
+    """Of one corpus: what it passed over, and whether documents lose what does not fit a row, by some of them."""
+    passed_over = [note] if (note := note_of(source.corpus)) else []
     lengths = np.array(list(_lengths(source)), np.int64)
     longer = int((lengths > source.sequence_length).sum())
     if not longer:
-        return []
+        return passed_over
     return [
+        *passed_over,
         f"{source.name}: {longer} of {len(lengths)} documents that were looked at are longer than a row of "
         f"{source.sequence_length} positions and lose their end; the longest has {int(lengths.max()):,}: "
-        "--train.sequence-length and --train.agent.window make rows longer"
+        "--train.sequence-length and --train.agent.window make rows longer",
     ]
 
 

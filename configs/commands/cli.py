@@ -19,7 +19,7 @@ from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.import_command import Export, Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
-from generalist.configs.commands.terminal import console, table
+from generalist.configs.commands.terminal import console, print_at_once, print_notice, table
 from generalist.configs.commands.tokenizer_command import TrainTokenizer
 from generalist.configs.commands.view_command import View
 from generalist.configs.presets import PRESETS, load_preset
@@ -66,6 +66,7 @@ class Train(Generic[Config]):
     """Number of this process, from 0; with --coordinator and --processes."""
 
     def __call__(self, preset: str) -> None:
+        print_notice(f"training {preset} on {self.data}: loading")  # what follows takes seconds until it can say more
         from generalist.configs.fit import fit
         from generalist.train.processes import Processes
 
@@ -140,6 +141,7 @@ class Eval(Generic[Config]):
     """Play on a Ray cluster: its HOST:PORT, `auto` for the one of this machine, `local` to start one here."""
 
     def __call__(self, run: str) -> None:
+        print_notice(f"evaluating {run}: loading")
         from generalist.configs.commands import launch
 
         where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray, "alone": self.alone}
@@ -158,6 +160,7 @@ class Quickstart:
     """Seed of the demonstrations and of the training."""
 
     def __call__(self) -> None:
+        print_notice(f"quickstart in {self.out}: loading")
         from generalist.configs.commands import launch
 
         launch.quickstart(self.out, seed=self.seed)
@@ -194,6 +197,7 @@ HELP = ("-h", "--help")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; gives the exit code (see `generalist.configs.commands.errors.run`)."""
+    print_at_once()
     return run(dispatch, sys.argv[1:] if argv is None else argv)
 
 

@@ -8,7 +8,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from generalist.configs.commands.platforms import missing_platform
 from generalist.configs.commands.terminal import print_error, print_notice
+from generalist.envs.failures import PartsFailed
 from generalist.train.preemption import Stopped
 
 DEBUG = "--debug"
@@ -50,11 +52,23 @@ def run(main: Callable[[list[str]], None], argv: Sequence[str]) -> int:
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else 0 if exit.code is None else BAD_INPUT
     except Exception as error:
-        if DEBUG in argv or not _is_the_users(error):
+        if DEBUG in argv:
             raise
-        print_error(explain(error))
+        if said := missing_platform(error):
+            print_error(said)
+            return BAD_INPUT
+        if not _is_the_users(error):
+            raise
+        for line in _lines(error):
+            print_error(line)
         return BAD_INPUT
     return 0
+
+
+def _lines(error: Exception) -> list[str]:
+    """One for each thing that was wrong."""
+    failures = error.failures if isinstance(error, PartsFailed) else ()
+    return [" ".join(failure.split()) for failure in failures] or [explain(error)]
 
 
 def explain(error: Exception) -> str:
@@ -74,10 +88,9 @@ def _is_the_users(error: Exception) -> bool:
     if isinstance(error, ImportError):
         return "generalist[" in str(error)  # it says how to install what is missing
     if isinstance(error, RuntimeError):
-        from generalist.demonstrations.collect import CollectionError
         from generalist.train.makers import WorkerDied
 
-        return isinstance(error, CollectionError | WorkerDied)
+        return isinstance(error, PartsFailed | WorkerDied)
     if isinstance(error, FloatingPointError):
         from generalist.train.metrics import DivergedError
 

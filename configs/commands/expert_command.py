@@ -94,7 +94,7 @@ class TrainExpert:
 def _train_with_bar(task: "Task", settings: "Settings", out: Path, overwrite: bool) -> "Trained":
     from generalist.envs.experts.sac import train_sac
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     times = TimeElapsedColumn(), TimeRemainingColumn(compact=True)
     said = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[score]}")
     with Progress(*columns, *times, *said, console=console(stderr=True)) as bar:

@@ -5,7 +5,6 @@ What is written goes to stdout, all else to stderr. Heavy packages are imported 
 
 import json
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import tyro
 
 from generalist.agent.sampling import SamplingConfig
 from generalist.configs.commands.terminal import console, print_error, print_notice
+from generalist.tokenizers.printable import printable as shown_text
 
 if TYPE_CHECKING:
     from generalist.corpora.corpus import Measure
@@ -129,7 +129,7 @@ class Caption(Writing):
             if self.json:
                 print(json.dumps(rows, indent=2))
             for row in () if self.json else rows:
-                print(f"{row['image']}\t{' '.join(printable(row['caption']).split())}")
+                print(f"{printable(row['image'])}\t{' '.join(printable(row['caption']).split())}")
         if bad := len(set(self.images)) - len(pictures):
             raise ValueError(f"{bad} of {len(set(self.images))} images could not be read")
 
@@ -306,10 +306,8 @@ def show(pieces: Iterable[str], *, stoppable: bool = False) -> str:
 
 
 def printable(text: str) -> str:
-    """What is written to a terminal holds no control characters, which could change it; a pipe gets all as it is."""
-    if not sys.stdout.isatty():
-        return text
-    return "".join(char if char in "\n\t" or unicodedata.category(char) != "Cc" else "\ufffd" for char in text)
+    """What is written to a terminal holds no characters that could change it; a pipe gets all as it is."""
+    return shown_text(text) if sys.stdout.isatty() else text
 
 
 COMMANDS: dict[str, Any] = {"generate": Generate, "caption": Caption, "chat": Chat}

@@ -1,7 +1,9 @@
 """What the commands `eval`, `describe` and `quickstart` do and print; `train` is `generalist.configs.fit` alone."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from json import dumps
 from math import prod
 from pathlib import Path
@@ -18,6 +20,7 @@ from generalist.configs.fit import fit, with_sources
 from generalist.demonstrations.collect import collect
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
+from generalist.eval.failures import EvaluationError
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.preemption import Stopped, stopping_at_once
@@ -25,11 +28,19 @@ from generalist.train.preemption import Stopped, stopping_at_once
 
 def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
     """Evaluate a run, print the scores and say where the report is."""
-    report = run_evaluation(run, config, **where)
-    print_scores(report, console())
     out = Path(where.get("out") or run)
-    console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", highlight=False)
+    try:
+        report = run_evaluation(run, config, **where)
+    except EvaluationError as error:
+        _print_report(error.report, out)
+        raise
+    _print_report(report, out)
     return report
+
+
+def _print_report(report: Mapping[str, Any], out: Path) -> None:
+    print_scores(report, console())
+    console().print(f"\nreport: {out / 'report.html'}  numbers: {out / 'report.json'}", markup=False, soft_wrap=True)
 
 
 def describe(
@@ -88,7 +99,7 @@ def quickstart(out: Path, *, seed: int = 0, experiment: Experiment | None = None
 def _quickstart(out: Path, seed: int, experiment: Experiment) -> dict[str, Any]:
     begun = time.perf_counter()
     data, run = out / "data", out / "run"
-    say = console(stderr=True).print
+    say = partial(console(stderr=True).print, markup=True)
     say("[bold]1/3 demonstrations[/bold]")
     collect([source.task for source in experiment.train.sources], data, seed=seed)
     say(f"[bold]2/3 training[/bold] ({time.perf_counter() - begun:.0f} s so far)")

@@ -29,6 +29,10 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
     others = [task for task in tasks if task["normalized"] is None]
     if normalized:
         out.print(_normalized_table(report, normalized))
+    for task in normalized:
+        if "demonstrated" in task:
+            mean = _number(task["demonstrated"])
+            out.print(f"{task['id']} has no expert: 1 is the mean return of its demonstrations, {mean}", soft_wrap=True)
     if others:
         out.print(_own_unit_table(others))
     if offline := report.get("offline"):
@@ -172,7 +176,7 @@ def _table(title: str, heads: tuple[str, ...]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:,.2f}"
+    return "" if value is None else f"{round(value, 9):,.2f}"  # a mean of one may differ from it in the last bit
 
 
 def _interval(ends: list[float] | None) -> str:

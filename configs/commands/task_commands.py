@@ -184,21 +184,28 @@ class Collect:
         from generalist.configs.commands import task_list
 
         tasks = task_list.named(self.task, self.sets or (() if self.task else ("quickstart",)))
-        from generalist.demonstrations.collect import (
-            collect,  # after the ids are known to be right, because it takes a second
-        )
+        # After the ids are known to be right, because it takes a second.
+        from generalist.demonstrations.collect import CollectionError, collect
 
-        summaries = collect(
-            tasks,
-            self.out,
-            seed=self.seed,
-            episodes=self.episodes,
-            noise=self.noise,
-            policy=self.policy,
-            workers=self.workers,
-            ray=self.ray,
-            overwrite=self.overwrite,
-        )
+        try:
+            summaries = collect(
+                tasks,
+                self.out,
+                seed=self.seed,
+                episodes=self.episodes,
+                noise=self.noise,
+                policy=self.policy,
+                workers=self.workers,
+                ray=self.ray,
+                overwrite=self.overwrite,
+            )
+        except CollectionError as error:
+            if error.complete:
+                self._print(error.complete)
+            raise
+        self._print(summaries)
+
+    def _print(self, summaries: "Sequence[CollectionSummary]") -> None:
         rows = [_summary_row(summary) for summary in summaries]
         total = _total(summaries)
         if self.json:

@@ -177,7 +177,7 @@ def measurement_record(one: Measurement) -> dict[str, Any]:
 
 def measure_with_bar(orders: Sequence[Order], workers: int, keep: Callable[[Measurement], None]) -> None:
     """Measure with a progress bar on stderr."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     times = TimeElapsedColumn(), TimeRemainingColumn(compact=True)
     with Progress(*columns, *times, console=console(stderr=True)) as progress:
         line = progress.add_task("episodes", total=sum(order.episodes for order in orders))

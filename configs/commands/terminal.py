@@ -1,15 +1,19 @@
 """What commands print: tables and one-line errors, with colour where the terminal has it.
 
-Results go to stdout, so that they can be piped; errors and progress go to stderr.
+Results go to stdout, so that they can be piped; errors and progress go to stderr. Neither has control characters or
+markup of others (`generalist.tokenizers.printable`).
 """
 
+import io
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from generalist.tokenizers.printable import SafeConsole, printable
 
 PIPED_WIDTH = 200
 
@@ -17,17 +21,24 @@ PIPED_WIDTH = 200
 def console(*, stderr: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
     """The terminal, made at each call so that redirections are honoured; a pipe is not wrapped to 80 columns."""
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, highlight=False, width=piped_width if piped else None)
+    return SafeConsole(stderr=stderr, width=piped_width if piped else None)
+
+
+def print_at_once() -> None:
+    """From now on every line is written as it is printed, also into a file or a pipe (Python waits for 8 KB)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 def print_error(message: str) -> None:
     """Print `error: message` to stderr as one line, however narrow the terminal is."""
-    console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    console(stderr=True).print(Text.assemble(("error:", "bold red"), " ", printable(message)), soft_wrap=True)
 
 
 def print_notice(message: str) -> None:
     """Print a message to stderr as one line."""
-    console(stderr=True).print(message, markup=False, soft_wrap=True)
+    console(stderr=True).print(message, soft_wrap=True)
 
 
 def table(rows: Iterable[Mapping[str, Any]], *, title: str | None = None) -> Table:
@@ -38,7 +49,7 @@ def table(rows: Iterable[Mapping[str, Any]], *, title: str | None = None) -> Tab
         number = any(isinstance(row[name], int | float) for row in rows)
         made.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(_text(value)) for value in row.values()))
+        made.add_row(*(printable(_text(value)) for value in row.values()))
     return made
 
 

@@ -10,7 +10,6 @@ import contextlib
 import difflib
 import io
 import math
-import string
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import is_text, stack_leaf
-from generalist.envs.spaces import build_value, path_name, space_leaves, value_at
+from generalist.envs.spaces import AnyText, build_value, path_name, space_leaves, value_at
 
 UNKNOWN_SEED = -1
 REPAIR = "download or make this data set again"
@@ -204,7 +203,7 @@ def with_action_codes(source: PublicData, codes: tuple[int, ...], count: int) ->
 
 
 def text_space(length: int = 1024) -> spaces.Text:
-    return spaces.Text(length, min_length=0, charset=string.printable)
+    return AnyText(length, min_length=0)
 
 
 def decode_picture(data: bytes) -> np.ndarray:

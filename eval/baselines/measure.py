@@ -1,8 +1,6 @@
 """Every baseline of one task, measured in a worker process that imports no JAX."""
 
-import multiprocessing
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,15 +23,8 @@ SLOTS = 16
 
 
 def begin_worker() -> None:
-    """Keep linear algebra of this process to one thread, because the others are busy, and end when the parent does.
-
-    A pool's worker waits for its next job forever if its parent is killed.
-    """
+    """Keep linear algebra of this process to one thread, because the others are busy."""
     from threadpoolctl import threadpool_limits
-
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
     os.environ["OMP_NUM_THREADS"] = "1"
     threadpool_limits(1)

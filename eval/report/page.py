@@ -313,6 +313,7 @@ def number(value: float | None, digits: int | None = None) -> str:
         return EN_DASH
     if not math.isfinite(value):
         return str(value)
+    value = round(value, 9)  # a mean of one value may differ from it in the last bit
     text = f"{value:,.{_digits(value) if digits is None else digits}f}"
     if not text.strip("-0."):
         text = text.removeprefix("-")

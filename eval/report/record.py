@@ -13,6 +13,9 @@ Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings` and `
                                 object per policy of `POLICIES`, null where it was not run:
                                 mean, ci95, normalized, normalized_ci95, normalized_above_constant, success,
                                 return_mean, returns, successes, lengths, seconds, and its own details
+                                demonstrated (where the task has no expert): mean return of a given policy's
+                                demonstrations, which is 1 in its normalised scores
+    failed[i]                   (where there are any) a task that could not be played: task, part, error
 """
 
 import json
@@ -84,6 +87,8 @@ class TaskRecord:
     """One task: its seeds, and the record of every policy that was run on them.
 
     `agreement` is the share of the expert's actions that the agent would have taken (see `evaluate.py`), or None.
+    `demonstrated` is the mean return of the demonstrations of a policy that was given, where the task has no expert:
+    it then stands for the expert's in normalised scores.
     """
 
     id: str
@@ -93,6 +98,7 @@ class TaskRecord:
     seeds: tuple[int, ...]
     policies: Mapping[str, PolicyRecord]
     agreement: float | None = None
+    demonstrated: float | None = None
 
     def __post_init__(self):
         if unknown := {*self.policies} - {*POLICIES}:
@@ -123,12 +129,15 @@ class TaskRecord:
     def scale(self, *, above_constant: bool = False) -> Scale:
         """The scale of normalised scores, from this evaluation's own random and expert episodes."""
         constant = self.mean("constant") if above_constant else None
-        return expert_scale(random=self.mean("random"), expert=self.mean("expert"), constant=constant)
+        expert = self.mean("expert")
+        if expert is None and self.score == "return":
+            expert = self.demonstrated
+        return expert_scale(random=self.mean("random"), expert=expert, constant=constant)
 
 
-LISTS = ("corpora", "alone", "offline")
+LISTS = ("corpora", "alone", "offline", "failed")
 """Parts of a report that only some have: entries of `generalist.eval.language.corpus_record`, of
-`generalist.eval.alone`, and of `generalist.eval.offline`."""
+`generalist.eval.alone`, of `generalist.eval.offline`, and of `generalist.eval.failures` (task, part, error)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +154,7 @@ class Report:
     corpora: tuple[Mapping[str, Any], ...] = ()
     alone: tuple[Mapping[str, Any], ...] = ()
     offline: tuple[Mapping[str, Any], ...] = ()
+    failed: tuple[Mapping[str, Any], ...] = ()
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -206,6 +216,7 @@ def task_to_json(task: TaskRecord) -> dict[str, Any]:
         "success": agent.get("success"),
         "agreement": task.agreement,
         "undefined": scale.problem,
+        **({} if task.demonstrated is None else {"demonstrated": task.demonstrated}),
         **policies,
     }
 
@@ -220,6 +231,7 @@ def task_from_json(entry: Mapping[str, Any]) -> TaskRecord:
         seeds=tuple(entry["seeds"]),
         policies={name: _policy_from_json(entry[name]) for name in POLICIES if entry.get(name) is not None},
         agreement=entry["agreement"],
+        demonstrated=entry.get("demonstrated"),
     )
 
 

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -195,3 +197,30 @@ def test_files_are_read_as_bytes_are(tmp_path):
     (tmp_path / "a.png").write_bytes(saved(Image.fromarray(values)))
     with (tmp_path / "a.png").open("rb") as file:
         np.testing.assert_array_equal(decode_image(file, "a").pixels, values)
+
+
+GROWN = """
+import resource, sys
+from generalist.corpora.corpus import BadExampleError
+from generalist.corpora.pictures import decode_image
+data, before = open(sys.argv[1], "rb").read(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    decode_image(data, "bomb")
+    said = "decoded"
+except BadExampleError as error:
+    said = str(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, said)
+"""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "side", "most_mb", "said"), [("u1", 8190, 700, "decoded"), ("<u2", 8190, 50, "bomb: ")]
+)
+def test_a_small_file_takes_no_memory_without_bound(tmp_path, dtype, side, most_mb, said):
+    shape = (side, side, 3) if dtype == "u1" else (side, side)
+    Image.fromarray(np.zeros(shape, dtype)).save(tmp_path / "bomb.png")
+    command = [sys.executable, "-c", GROWN, str(tmp_path / "bomb.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kilobytes, told = done.stdout.split(" ", 1)
+    assert told.startswith(said)
+    assert int(kilobytes) < 1000 * most_mb

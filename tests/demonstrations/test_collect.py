@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import resource
@@ -6,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import faulty
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from gymnasium import spaces
 
 from generalist.demonstrations import collect as module
 from generalist.demonstrations.collect import CollectionError, collect
-from generalist.demonstrations.journal import read_journal
+from generalist.demonstrations.journal import Journal, read_journal
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.files import cannot_write
 from generalist.envs.seeds import demonstration_seed
 from generalist.envs.task import Task
 from generalist.envs.workers import JobFailed
@@ -136,8 +139,38 @@ def test_a_failed_task_does_not_keep_the_others_from_being_complete(tmp_path, mo
     tasks = walk(), walk(id="Short-v1", episodes=3), walk(id="Also-v1")
     with pytest.raises(CollectionError, match="collecting Walk-v1 failed") as failure:
         record(tmp_path, *tasks)
-    assert "collecting Also-v1 failed too: RuntimeError: the simulator exploded" in failure.value.__notes__
+    first, second = failure.value.failures
+    assert first == "collecting Walk-v1 failed: RuntimeError: the simulator exploded (7 of 10 episodes are kept)"
+    assert second == "collecting Also-v1 failed: RuntimeError: the simulator exploded (7 of 10 episodes are kept)"
+    assert [(each.task_id, each.episodes) for each in failure.value.complete] == [("Short-v1", 3)]
     assert len(Demonstrations.open(dataset_folder(tmp_path, "Short-v1"))) == 3
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_whatever_an_environment_raises_is_its_own_task_s_failure(tmp_path, workers):
+    """Also an OSError, one that says a disk is full among them, and the end of the process."""
+    kinds = faulty.NoDevice, faulty.Counter, faulty.NoLicence, faulty.Leaves
+    with pytest.raises(CollectionError) as failure:
+        collect(map(faulty.id_of, kinds), tmp_path, policy="random", episodes=2, workers=workers, quiet=True)
+    said = dict(line.removeprefix("collecting ").split(" failed: ") for line in failure.value.failures)
+    assert set(said) == {faulty.id_of(kind) for kind in kinds if kind is not faulty.Counter}
+    assert "No space left on device: '/dev/shm/camera'" in said[faulty.id_of(faulty.NoDevice)]
+    assert said[faulty.id_of(faulty.NoLicence)].startswith("RuntimeError: the licence server")
+    [complete] = failure.value.complete
+    assert (complete.task_id, complete.episodes) == (faulty.id_of(faulty.Counter), 2)
+
+
+def test_a_folder_that_cannot_be_written_ends_everything(tmp_path, monkeypatch):
+    def read_only(self, record):
+        raise cannot_write(self.path, OSError(errno.EROFS, os.strerror(errno.EROFS)))
+
+    monkeypatch.setattr(Journal, "append", read_only)
+    with pytest.raises(CollectionError) as failure:
+        record(tmp_path, walk(), walk(id="Also-v1"))
+    [said] = failure.value.failures
+    assert "Read-only file system" in said
+    assert "full" not in said
+    assert "Also-v1" not in said
 
 
 def test_a_folder_that_a_machine_does_not_see_is_named(tmp_path):
@@ -163,7 +196,7 @@ def test_a_full_disk_damages_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(CollectionError, match=r"collecting Walk-v1 failed: OSError: .*disk full"):
+        with pytest.raises(CollectionError, match=r"Walk-v1 failed: cannot write .*: file too large"):
             record(tmp_path / "full")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -7,6 +7,7 @@ import pytest
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from in_place import STEPS, in_place, rough
 
 from generalist.demonstrations.record import (
     action_noise,
@@ -269,3 +270,39 @@ def test_a_task_without_an_expert_says_what_to_give():
 def test_the_name_of_a_function_is_the_same_in_every_process():
     assert find_policy(task(), half)[0].endswith(":half")
     assert find_policy(task(), partial(half, speed=3))[0].endswith(":half() {'speed': 3}")
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_what_is_handed_out_may_be_changed(noise):
+    """By the environment, which also changes what it gave, and by the policy."""
+    walk = in_place()
+    episode = record_episode(walk.make(), walk, rough, seed=3, noise=noise)
+    np.testing.assert_array_equal(episode.observations["state"], [[3, step] for step in range(STEPS + 1)])
+    np.testing.assert_array_equal(episode.actions["arm"], np.tile(np.float32([0.5, 0.25]), (STEPS, 1)))
+    np.testing.assert_array_equal(episode.actions["grip"], np.tile([2, 1], (STEPS, 1)))
+    if not noise:
+        assert episode.rewards.tolist() == [5.5] * STEPS
+    assert episode.metadata.success
+
+
+class Reused:
+    """An array of another library that is changed in place: NumPy can read it."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype)
+
+
+def test_arrays_of_other_libraries_are_kept_as_they_were():
+    env = Scripted(length=3)
+    own = Reused([0.0, 0.0])
+
+    def look():
+        own.values[1] = float(env._step)
+        return {"state": own, "text": "x"}
+
+    env._observation = look
+    episode = record_episode(env, task(), half, seed=1)
+    assert episode.observations["state"][:, 1].tolist() == [0, 1, 2, 3]

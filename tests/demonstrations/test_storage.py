@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tensorflow_datasets as tfds
 from gymnasium import spaces
 
+from generalist.demonstrations.collect import collect
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import encode_episode
 from generalist.demonstrations.shards import shard_path, write_shard
@@ -244,3 +246,35 @@ def test_other_spaces_are_refused(folder):
 )
 def test_folder_names(tmp_path, task_id, name):
     assert dataset_folder(tmp_path, task_id) == tmp_path / name / "1.0.0"
+
+
+def test_a_data_folder_can_be_moved_and_its_data_sets_renamed(tmp_path):
+    collect(["CartPole-v1"], tmp_path / "data", episodes=3, policy="random", workers=0, quiet=True)
+    before = Demonstrations.open(dataset_folder(tmp_path / "data", "CartPole-v1")).episode(2)
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "cart_pole_v1").rename(tmp_path / "elsewhere" / "my poles")
+    folder = dataset_folder(tmp_path / "elsewhere", "CartPole-v1")
+    assert folder == tmp_path / "elsewhere" / "my poles" / "1.0.0"
+    opened = Demonstrations.open(folder)
+    assert opened.task_id == "CartPole-v1"
+    np.testing.assert_array_equal(opened.episode(2).observations, before.observations)
+    assert len(opened.columns(quiet=True)) == opened.lengths.sum()
+    [again] = collect(["CartPole-v1"], tmp_path / "elsewhere", episodes=3, policy="random", workers=0, quiet=True)
+    assert (again.folder, again.kept) == (folder, 3)
+    shutil.copytree(tmp_path / "elsewhere" / "my poles", tmp_path / "elsewhere" / "copy")
+    with pytest.raises(ValueError, match=r"copy.* and .*my poles.* both are data sets of CartPole-v1: keep one"):
+        dataset_folder(tmp_path / "elsewhere", "CartPole-v1")
+    (tmp_path / "elsewhere" / "copy").rename(tmp_path / "elsewhere" / "cart_pole_v1")
+    assert dataset_folder(tmp_path / "elsewhere", "CartPole-v1").parent.name == "cart_pole_v1"
+
+
+def test_a_renamed_unfinished_collection_goes_on_under_its_shards_names(tmp_path):
+    collect(["CartPole-v1"], tmp_path, episodes=4, policy="random", workers=0, quiet=True)
+    old = dataset_folder(tmp_path, "CartPole-v1")
+    (old / "index.json").unlink()
+    shard_path(old, 1, 2).unlink()
+    old.parent.rename(tmp_path / "other")
+    [again] = collect(["CartPole-v1"], tmp_path, episodes=4, policy="random", workers=0, quiet=True)
+    assert again.folder.parent.name == "other"
+    names = sorted(path.name for path in again.folder.glob("*array_record*"))
+    assert [name.split("-")[0] for name in names] == ["cart_pole_v1", "cart_pole_v1"]

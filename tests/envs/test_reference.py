@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import scipy.stats
+from in_place import STEPS, in_place
 
 from generalist.envs import reference
 from generalist.envs.table import find_task
@@ -122,3 +123,8 @@ def test_workers_measure_the_same_and_report_progress():
     here = reference.measure(task, "expert", 5)
     assert sum(episodes) == 5
     assert (done[0].measured.mean, done[0].measured.length) == (here.mean, here.length)
+
+
+def test_an_expert_s_action_that_the_environment_changes_is_given_again_as_it_was():
+    measured = reference.measure(in_place(), "expert", 1, seed_of=lambda episode: 3)
+    assert (measured.mean, measured.success) == (5.5 * STEPS, 1.0)

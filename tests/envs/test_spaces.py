@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from generalist.envs.spaces import (
+    AnyText,
     build_value,
     is_mission_space,
     map_leaves,
@@ -155,3 +156,16 @@ def test_take_reads_nested_values():
     assert found["a"].tolist() == [2, 0]
     assert found["b"][0].tolist() == [[4, 5], [0, 1]]
     assert list(found["b"][1]) == ["y", "w"]
+
+
+@pytest.mark.parametrize("text", ["naïve", "把红色方块推到左边", "ضع الكرة", "🤖", "", "a" * 60])
+def test_instructions_of_any_language_lie_in_their_space(text):
+    space = AnyText(60, min_length=0)
+    back = space_from_json(json.loads(json.dumps(space_to_json(space))))
+    assert back == space
+    assert back.contains(text)
+    assert not back.contains("a" * 61)
+    assert space != spaces.Text(60, min_length=0)
+    assert spaces.Dict({"say": back}).contains({"say": text})
+    space.seed(0)
+    assert space.contains(space.sample())

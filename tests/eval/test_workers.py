@@ -3,14 +3,17 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from tiny import trained
 
 from generalist.envs.task import MissingExtra
+from generalist.envs.workers import JobFailed
 from generalist.eval.workers import local_pool, ray_pool
 
 EVALUATE = "from generalist.configs.commands.cli import main; raise SystemExit(main())"
@@ -54,6 +57,30 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch):
 def test_local_workers_are_other_processes():
     with local_pool(1) as pool:
         assert pool.submit(os.getpid).result() != os.getpid()
+
+
+def test_a_killed_worker_is_one_failure_and_the_next_job_gets_another_process():
+    with local_pool(1) as pool:
+        killed, next_one = pool.submit(signal.raise_signal, signal.SIGKILL), pool.submit(abs, -3)
+        with pytest.raises(JobFailed, match=r"its worker process died \(signal SIGKILL\); .* fewer workers"):
+            killed.result()
+        assert next_one.result() == 3
+
+
+def test_what_a_function_raises_comes_back_in_words():
+    with local_pool(1) as pool, pytest.raises(JobFailed, match="ZeroDivisionError: ") as failure:
+        pool.submit(divmod, 1, 0).result()
+    assert "Traceback" in failure.value.detail
+
+
+def test_closing_does_not_wait_for_work():
+    begun = time.monotonic()
+    with local_pool(1) as pool:
+        waiting = [pool.submit(time.sleep, 60) for _ in range(3)]
+        while not waiting[0].running():
+            time.sleep(0.01)
+    assert time.monotonic() - begun < 30
+    assert all(each.done() for each in waiting)
 
 
 def test_a_script_needs_no_guard_against_its_own_workers(tmp_path):

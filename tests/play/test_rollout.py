@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from in_place import STEPS, Shared, in_place
 
 from generalist.eval.baselines.constant import ConstantPolicy, ExpertPolicy, RandomPolicy
 from generalist.play.rollout import rollout, scores
@@ -106,3 +107,41 @@ def test_scores(corridor):
     assert [r.success for r in silent] == [None, None]
     with pytest.raises(ValueError, match="score by 'return'"):
         scores(silent, "success")
+
+
+def test_an_action_that_the_environment_changes_is_given_again_as_it_was():
+    action = {"arm": np.float32([0.5, 0.25]), "grip": np.array([2, 1])}
+    told = []
+
+    def on_step(slot, before, action, reward):
+        told.append((before["state"].tolist(), action["arm"].tolist(), action["grip"].tolist(), reward))
+        before["state"][:] = -1
+        action["arm"][:] = -1
+
+    class Fresh(ConstantPolicy):
+        def act(self, observations, active):
+            for each in observations:
+                each["state"] += 7
+            return [{name: value.copy() for name, value in self.action.items()} for _ in active]
+
+    plain = rollout(in_place(), ConstantPolicy("half", action), [3, 4], slots=2)
+    assert [each.episode_return for each in plain] == [5.5 * STEPS, 6.5 * STEPS]
+    again = rollout(in_place(), Fresh("half", action), [3, 4], slots=1, on_step=on_step)
+    assert [each.episode_return for each in again] == [5.5 * STEPS, 6.5 * STEPS]
+    assert told[:STEPS] == [([3.0, float(step)], [0.5, 0.25], [2, 1], 5.5) for step in range(STEPS)]
+    expert = rollout(in_place(), ExpertPolicy(in_place()), [3], slots=1)
+    assert [each.episode_return for each in expert] == [5.5 * STEPS]
+
+
+def test_environments_may_share_what_they_show():
+    seen = []
+
+    class Watcher(ConstantPolicy):
+        def act(self, observations, active):
+            seen.extend(each.tolist() for each in observations)
+            return super().act(observations, active)
+
+    befores = []
+    task = in_place(make=Shared, expert=None, has_success=False)
+    rollout(task, Watcher("x", 1), [3, 4], slots=2, on_step=lambda slot, before, *_: befores.append(before.tolist()))
+    assert seen == befores == [[float(number), float(step)] for step in range(STEPS) for number in (3, 4)]

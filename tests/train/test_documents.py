@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tiny import CONFIG, demonstrations, metrics_of, train_here
 
 from generalist.corpora.corpus import BadExampleError
+from generalist.corpora.text import open_corpus as open_text
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Words
 from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.text import ByteTokenizer
@@ -96,6 +97,15 @@ def test_a_text_of_unknown_size_is_shown_piece_by_piece():
     seen = {words(made, i).text for i in range(100)}
     assert len(seen) == -(-200 // made.piece_bytes)
     assert all(text in TEXTS[3] for text in seen)
+
+
+def test_every_bad_line_of_a_file_counts(tmp_path):
+    lines = ['{"text": "a"}', "no JSON", '{"text": 3}', '{"text": "b"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    made = source(open_text(tmp_path / "a.jsonl"))
+    for index in range(4):
+        made.document(index)
+    assert sorted(made.bad) == [f"{tmp_path / 'a.jsonl'}:{line}" for line in (2, 3)]
 
 
 def test_damaged_documents_are_passed_over_and_named(tmp_path):

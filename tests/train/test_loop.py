@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from generalist.train.config import MeshConfig, OptimizerConfig
 from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog
 from generalist.train.loop import train
-from generalist.train.metrics import DivergedError, MetricsWriter
+from generalist.train.metrics import DivergedError, MetricsWriter, read_metrics
 from generalist.train.preemption import Stopped
 from generalist.train.run import read_run
 from generalist.train.sources import input_sizes, open_mixture
@@ -317,7 +318,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_kept(tmp_path):
 
 
 def test_metrics_are_read_when_the_next_update_has_been_started(tmp_path, monkeypatch):
-    """So that the device does not wait for the host; there is no next one before an evaluation or checkpoint (3, 6)."""
+    """So that the device does not wait for the host, but at the end of an interval (2, 3, 4, 6), whose time it is."""
     events = []
     make_step, add = loop.make_step, Interval.add
 
@@ -337,8 +338,7 @@ def test_metrics_are_read_when_the_next_update_has_been_started(tmp_path, monkey
     monkeypatch.setattr(loop, "make_step", make_noted_step)
     monkeypatch.setattr(Interval, "add", noted_add)
     train_here(tmp_path / "run", evaluate_every=6)
-    half = ["update", "update", 1, "update", 2, 3]
-    assert events == half + [event if event == "update" else event + 3 for event in half]
+    assert events == ["update", "update", 1, 2, "update", 3, "update", 4, "update", "update", 5, 6]
 
 
 def test_missing_demonstrations_are_named_with_the_command(tmp_path):
@@ -370,3 +370,24 @@ def test_evaluation_during_training_is_a_callable(tmp_path):
         on_checkpoint=lambda step, state: seen.append((step, len(leaves_of(state)) > 5)),
     )
     assert seen == [(1, True), (2, True)]
+
+
+def test_an_update_takes_as_long_as_it_takes(tmp_path, monkeypatch):
+    """Also where an interval has one update, and the one before was read late."""
+    pause, make = 0.05, loop.make_step
+
+    def slow(*args):
+        step = make(*args)
+
+        def paused(*given):
+            time.sleep(pause)
+            return jax.block_until_ready(step(*given))
+
+        return paused
+
+    monkeypatch.setattr(loop, "make_step", slow)
+    train_here(tmp_path / "run", log_every=2, checkpoint_every=3, steps=6, held_out=0.0)
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [2, 3, 4, 6]
+    for line, updates in zip(lines, (2, 1, 1, 2), strict=True):
+        assert line["seconds"] >= updates * pause, line["step"]

@@ -38,7 +38,7 @@ def test_success_is_zero_and_arguments_are_passed_on():
         (WorkerDied("input worker 1 of 2 died, signal SIGKILL"), "error: input worker 1 of 2 died, signal SIGKILL"),
         (DivergedError("step 7: loss nan, gradient norm 1.0"), "error: step 7: loss nan"),
         (CheckpointError("runs/a has no checkpoint yet"), "error: runs/a has no checkpoint yet"),
-        (CollectionError("push", "no space left", "Traceback ..."), "collecting push failed: no space left"),
+        (CollectionError(["collecting push failed: no space left"]), "collecting push failed: no space left"),
         (MissingExtra("metaworld", ImportError("no metaworld")), "pip install 'generalist[metaworld]'"),
     ],
 )
@@ -48,6 +48,13 @@ def test_bad_input_is_one_line_and_code_2(error, line, capsys):
     assert out == ""
     assert line in err
     assert err.count("\n") == 1
+
+
+def test_every_part_that_failed_has_its_line(capsys):
+    assert (
+        run(raising(CollectionError(["reach failed: the arm\n is stuck", "push failed: [Errno 5]"])), []) == BAD_INPUT
+    )
+    assert capsys.readouterr().err == "error: reach failed: the arm is stuck\nerror: push failed: [Errno 5]\n"
 
 
 def test_stopped_work_is_no_failure(capsys):
@@ -98,3 +105,10 @@ def test_exit_codes_of_system_exit(code, expected):
 
 def test_explain_leaves_messages_without_a_file_alone():
     assert explain(OSError("disk on fire")) == "disk on fire"
+
+
+def test_control_characters_of_others_never_reach_the_terminal(capsys):
+    run(raising(ValueError("a\x1b[2Jb\u202ec\x9bd :car: [red]x[/]")), [])
+    err = capsys.readouterr().err
+    assert not set(err) & set("\x1b\u202e\x9b")
+    assert ":car: [red]x[/]" in err

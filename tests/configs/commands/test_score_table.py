@@ -1,8 +1,13 @@
 """What `generalist eval` prints: normalised scores where there are any, mean scores in their own unit elsewhere."""
 
-from generalist.configs.commands.score_table import print_scores
+import math
+
+import pytest
+
+from generalist.configs.commands.score_table import _number, print_scores
 from generalist.configs.commands.terminal import console
 from generalist.eval.language.corpus_record import CorpusRecord, Outcome, corpus_to_json
+from generalist.eval.report.page import number
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord, to_json
 
 NORMALIZED, OWN = "expert-normalised scores", "mean scores, not normalised"
@@ -71,3 +76,10 @@ def test_scores_of_language_stand_beside_their_baselines(capsys):
     found = [cell.strip() for cell in row.strip("│ ").split("│")]
     baseline = "commonest answer to the question 1.00"
     assert found == ["questions", "held out", "exact match", "0.50", "0.09 to 0.91", baseline, "2"]
+
+
+@pytest.mark.parametrize("value", [0.125, 0.675, -0.005, 2.5 / 4])
+def test_one_value_is_printed_alike_whatever_its_last_bit(value):
+    near = [value, math.nextafter(value, -9), math.nextafter(value, 9)]
+    assert len({_number(each) for each in near}) == 1
+    assert len({number(each) for each in near}) == 1

@@ -1,3 +1,9 @@
+import os
+import select
+import subprocess
+import sys
+from importlib.metadata import version
+
 from generalist.configs.commands.terminal import console, print_error, table
 
 ROWS = [{"task": "babyai/GoToObj", "mean": 1234.5, "note": None}, {"task": "a[b]", "mean": -0.25, "note": "x"}]
@@ -25,3 +31,14 @@ def test_no_rows_are_no_error(capsys):
 def test_errors_go_to_stderr(capsys):
     print_error("no such thing")
     assert capsys.readouterr() == ("", "error: no such thing\n")
+
+
+def test_a_line_in_a_pipe_is_there_at_once():
+    """The process sleeps after it has printed; what it printed is read meanwhile."""
+    code = "import time; from generalist.configs.commands.cli import main; main(['--version']); time.sleep(60)"
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=own) as process:
+        there, _, _ = select.select([process.stdout], [], [], 30)
+        line = process.stdout.readline() if there else ""
+        process.kill()
+    assert line.strip() == version("generalist")

@@ -15,14 +15,11 @@ from generalist.eval.baselines.measure import measure_baselines
 
 SEEDS = [evaluation_seed(episode) for episode in range(3)]
 ORPHAN = """
-import multiprocessing, time
-from concurrent.futures import ProcessPoolExecutor
-from generalist.eval.baselines.measure import begin_worker
-if __name__ == "__main__":
-    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker)
-    pool.submit(time.sleep, 0).result()
-    print(*pool._processes, flush=True)
-    time.sleep(60)
+import os, time
+from generalist.eval.workers import local_pool
+with local_pool(1) as pool:
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 60).result()
 """
 
 

@@ -1,0 +1,82 @@
+"""Environments that misbehave, registered with Gymnasium; worker processes import this module too.
+
+What some do is switched on by the variable FAULTY, so that demonstrations can be recorded before: "step" raises, the
+number of a process kills every other one.
+"""
+
+import errno
+import os
+import signal
+import sys
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+STEPS = 5
+
+
+class Counter(gym.Env):
+    """Shows the number of the step; `reset_fault` and `step_fault` raise, or end the process."""
+
+    observation_space, action_space = spaces.Box(0, 10, (2,), np.float32), spaces.Discrete(3)
+
+    def reset_fault(self):
+        pass
+
+    def step_fault(self):
+        pass
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        self.reset_fault()
+        return self._seen(), {}
+
+    def step(self, action):
+        self.steps += 1
+        self.step_fault()
+        return self._seen(), float(action), self.steps == STEPS, False, {}
+
+    def _seen(self):
+        return np.full(2, self.steps, np.float32)
+
+
+class NoLicence(Counter):
+    def reset_fault(self):
+        raise RuntimeError("the licence server\ndoes not answer \x1b[31mnow\u202e")
+
+
+class NoDevice(Counter):
+    """As a device without room of its own says it."""
+
+    def reset_fault(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/dev/shm/camera")
+
+
+class Leaves(Counter):
+    def reset_fault(self):
+        sys.exit("the simulator ends the process")
+
+
+class Later(Counter):
+    def step_fault(self):
+        if os.environ.get("FAULTY") == "step":
+            raise KeyError("joint 4")
+        if os.environ.get("FAULTY", "").isdigit() and int(os.environ["FAULTY"]) != os.getpid():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Unmade(Counter):
+    def __init__(self):
+        if os.environ.get("FAULTY"):
+            raise OSError("no such simulator")
+
+
+for kind in (Counter, NoLicence, NoDevice, Leaves, Later, Unmade):
+    gym.register(f"Faulty/{kind.__name__}-v0", entry_point=kind, max_episode_steps=20)
+
+
+def id_of(kind: type) -> str:
+    """The task of an environment of this module."""
+    return f"gym:faulty:Faulty/{kind.__name__}-v0"
