@@ -16,7 +16,7 @@ from flax import nnx
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import AXES, abstract_mesh
 from generalist.demonstrations.storage import dataset_folder
-from generalist.envs.table import find_task
+from generalist.envs.table import task_in_file
 from generalist.envs.task import MissingExtra
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
@@ -237,7 +237,7 @@ def parameters_by_part(network: State) -> dict[str, int]:
 
 def _look(config: TrainConfig, index: int, source: SourceConfig, data: Path) -> tuple[TaskTokens, TaskSource]:
     """Tokens and sizes of one task: from its demonstrations where there are some, else from its environment."""
-    task = find_task(source.task)
+    task = task_in_file(source.task)
     recorded = None
     if dataset_folder(data, source.task).exists():
         [alone] = open_mixture(replace(config, sources=(source,), documents=()), data).sources

@@ -32,8 +32,9 @@ from generalist.demonstrations.storage import COLLECTION, Demonstrations, ShardI
 from generalist.envs.files import read_json, write_json
 from generalist.envs.progress import CollectionProgress
 from generalist.envs.spaces import path_name, space_leaves
-from generalist.envs.table import find_task
+from generalist.envs.table import task_in_file
 from generalist.envs.task import GYM_PREFIX, MissingExtra, Task, UnknownTask, nearest_ids
+from generalist.envs.trust import UntrustedModule, trust_task
 
 OPENERS = {"rlds": open_rlds, "minari": open_minari, "jat": open_jat, "lerobot": open_lerobot}
 WITH_SPLITS = ("rlds", "jat")
@@ -75,6 +76,8 @@ def open_source(source: str, *, task: str | None = None, split: str = "train", f
         near = nearest_ids(scheme, list(SCHEMES), 1)
         hint = f"did you mean {near[0]}:PATH? " if near and scheme not in SCHEMES else ""
         raise ValueError(f"{source!r} is not SCHEME:PATH: {hint}schemes are {', '.join(SCHEMES)}")
+    if task is not None:
+        trust_task(task)
     options = {"split": split} if scheme in WITH_SPLITS else {}
     return OPENERS[scheme](path, task=task, form=form, **options)
 
@@ -82,10 +85,13 @@ def open_source(source: str, *, task: str | None = None, split: str = "train", f
 def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:
     """The source in the spaces of its task's environment, and "" - or as it is, and why.
 
-    The environment is made only if the catalogue or the user named a task that we know.
+    The environment is made only if the catalogue or the user named a task that we know, or the data one whose module is
+    trusted.
     """
     try:
-        env = find_task(source.task_id).make()
+        env = task_in_file(source.task_id).make()
+    except UntrustedModule as untrusted:
+        return source, f"the spaces are the data's own, not checked against the task {source.task_id} ({untrusted})"
     except UnknownTask:
         known = f"; --task {GYM_PREFIX}{source.task_id} plays it" if source.task_id in gym.registry else ""
         return source, f"{source.task_id} is no task of ours: it can be trained on and not played{known}"
@@ -241,7 +247,7 @@ def _check_actions(source: PublicData) -> None:
 def _nominal_task(task_id: str) -> Task:
     """The collection's task; one that is not in the table needs no environment, as nothing is played."""
     try:
-        return find_task(task_id)
+        return task_in_file(task_id)
     except UnknownTask:
         return Task(
             id=task_id, family="public", make=_no_environment, expert=None, horizon=1, score="return", has_success=False

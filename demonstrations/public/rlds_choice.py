@@ -200,7 +200,5 @@ def _left_out(leaves: dict[str, Leaf | Unreadable], taken: set[str], row: Row, r
     parts = [", ".join(rest), ", ".join(unread)]
     parts.append(f"{', '.join(models)} (a model's view of something else)" if models else "")
     if said := "; ".join(filter(None, parts)):
-        lines.append(
-            f"not imported: {said}. --observation KEY=PATH takes it, if given for all that is wanted"
-        )
+        lines.append(f"not imported: {said}. --observation KEY=PATH takes it, if given for all that is wanted")
     return lines

@@ -99,9 +99,7 @@ def decide(sampled: Sequence[Sampled]) -> Ending:
         if reason := _no_chance(episodes, marks, least):
             return Ending(False, f"all {count} sampled episodes end with {kind} and no reward, {reason}")
     kind = next(iter(found))
-    return Ending(
-        True, f"all {count} sampled episodes end with {kind}, as other steps do, so that nothing is lost"
-    )
+    return Ending(True, f"all {count} sampled episodes end with {kind}, as other steps do, so that nothing is lost")
 
 
 def _no_chance(episodes: Sequence[Sampled], marks: Sequence[np.ndarray], least: int) -> str:

@@ -1,27 +1,17 @@
-"""The folder of a data set that TFDS has prepared: its description, checked before TFDS reads it, and its shards.
-
-TFDS imports the module of every class that features.json names, formats the names of shards by a template of
-dataset_info.json, and believes its counts. So all of these are looked at first.
-"""
+"""The folder of a data set that TFDS has prepared: its description and its shards, which are not believed unseen."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from generalist.demonstrations.public.reader import REPAIR, BadDataError, naming
-from generalist.envs.files import read_json
+from generalist.envs.tfds_files import check_description
 
 FORMATS = ("array_record", "tfrecord")
-OWN_FEATURES = "tensorflow_datasets.core.features."
-"""Modules that a class of features.json may stand in; no other is imported."""
-CLASS_FIELDS = ("pythonClassName", "python_class_name", "type")
-"""Where features.json names a class: protobuf's JSON reads both spellings, and older files have `type`."""
-TEMPLATE = re.compile(r"(?:[\w./-]|\{(?:DATASET|SPLIT|FILEFORMAT|SHARD_INDEX|NUM_SHARDS|SHARD_X_OF_Y)\})*")
 BELIEVED = 1_000_000
 """Records that a shard may say to have whatever its size; more than its bytes could hold are refused."""
 
@@ -84,36 +74,12 @@ def version_folder(folder: Path) -> Path:
 
 
 def checked_info(folder: Path) -> Any:
-    """TFDS's `DatasetInfo` of a folder, after `check_description`. Raises ValueError."""
+    """TFDS's `DatasetInfo` of a folder, see `generalist.envs.tfds_files`. Raises ValueError."""
     import tensorflow_datasets as tfds
 
     check_description(folder)
     with naming(folder / "dataset_info.json"):
         return tfds.builder_from_directory(folder).info
-
-
-def check_description(folder: Path) -> None:
-    """Raises ValueError where features.json or dataset_info.json would have TFDS import or format what they please."""
-    path = folder / "features.json"
-    for fields in _objects(read_json(path, "this is not a data set prepared by TFDS")):
-        for named in (fields.get(key) for key in CLASS_FIELDS):
-            if isinstance(named, str) and not named.startswith(OWN_FEATURES):
-                raise BadDataError(f"{path} needs {named[:200]}, which is no feature of TFDS, and is not imported")
-    path = folder / "dataset_info.json"
-    for fields in _objects(read_json(path, "this is not a data set prepared by TFDS")):
-        for template in (fields.get("filepathTemplate"), fields.get("filepath_template")):
-            if template and not (isinstance(template, str) and TEMPLATE.fullmatch(template)):
-                raise BadDataError(f"{path} has the template {str(template)[:200]!r} for the names of files: {REPAIR}")
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object of some JSON, however deep."""
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, dict):
-            yield one
-        waiting.extend(one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
 
 
 def _shards(split: Any, folder: Path) -> Iterator[tuple[Path, int]]:

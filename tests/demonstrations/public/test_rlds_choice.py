@@ -56,7 +56,11 @@ def test_what_is_asked_for_is_exactly_what_is_read(arm):
 
 
 def test_a_value_of_the_episode_can_be_asked_for_and_is_there_at_every_step(arm):
-    pairs = (("state", "observation/state"), ("file", "episode_metadata/file_path"), ("id", "episode_metadata/episode_id"))
+    pairs = (
+        ("state", "observation/state"),
+        ("file", "episode_metadata/file_path"),
+        ("id", "episode_metadata/episode_id"),
+    )
     _, second = open_rlds(arm, form=Form(observation=pairs)).episodes()
     assert second.observations["file"].tolist() == ["/raw/1.npy"] * 3
     assert second.observations["id"].tolist() == [1, 1, 1]
@@ -65,8 +69,14 @@ def test_a_value_of_the_episode_can_be_asked_for_and_is_there_at_every_step(arm)
 @pytest.mark.parametrize(
     ("form", "message"),
     [
-        (Form(observation=(("x", "observation/stat"),)), "no column 'observation/stat': the nearest are observation/state"),
-        (Form(observation=(("x", "observation/depth"),)), "observation/depth is a picture of uint16, and cannot be read"),
+        (
+            Form(observation=(("x", "observation/stat"),)),
+            "no column 'observation/stat': the nearest are observation/state",
+        ),
+        (
+            Form(observation=(("x", "observation/depth"),)),
+            "observation/depth is a picture of uint16, and cannot be read",
+        ),
         (Form(observation=(("", "observation"),)), "name a key|cannot be read"),
         (Form(action="actoin"), "no column 'actoin': the nearest are action"),
         (Form(instruction="observation/state"), "--instruction needs the path of one text"),
@@ -80,7 +90,10 @@ def test_a_path_that_is_not_there_names_the_nearest(arm, form, message):
 
 def one_step_sets(features, values, metadata=None):
     """Features and episodes of three steps with these values beside what every step has."""
-    every = {"observation": {"state": F.Tensor(shape=(2,), dtype=np.float32)}, "action": F.Tensor(shape=(1,), dtype=np.float64)}
+    every = {
+        "observation": {"state": F.Tensor(shape=(2,), dtype=np.float32)},
+        "action": F.Tensor(shape=(1,), dtype=np.float64),
+    }
     steps = [
         {"observation": {"state": np.float32([step, 1])}, "action": np.array([step + 0.5]), **values, **ending(step, 3)}
         for step in range(3)
@@ -105,7 +118,12 @@ def one_step_sets(features, values, metadata=None):
         ({"task": F.Text()}, {"task": "wipe"}, {}, {"task"}),
         ({"task": F.Text(), "note": F.Text()}, {"task": "wipe", "note": "x"}, {}, {"task"}),
         ({}, {}, {"language_instruction": (F.Text(), "wipe")}, {"language_instruction"}),
-        ({}, {}, {"episode_metadata": ({"goal": F.Text(), "task_id": F.Text()}, {"goal": "wipe", "task_id": "7"})}, {"goal"}),
+        (
+            {},
+            {},
+            {"episode_metadata": ({"goal": F.Text(), "task_id": F.Text()}, {"goal": "wipe", "task_id": "7"})},
+            {"goal"},
+        ),
         (
             {"language_instruction": F.Text()},
             {"language_instruction": "wipe"},
@@ -145,7 +163,9 @@ def test_an_instruction_written_as_bytes_in_numbers_is_read(tmp_path):
 
 def test_reward_and_flags_may_be_missing_or_of_another_shape(tmp_path):
     features = {
-        "steps": F.Dataset({"observation": F.Tensor(shape=(2,), dtype=np.float32), "action": F.Tensor(shape=(1,), dtype=np.int64)})
+        "steps": F.Dataset(
+            {"observation": F.Tensor(shape=(2,), dtype=np.float32), "action": F.Tensor(shape=(1,), dtype=np.int64)}
+        )
     }
     steps = [{"observation": np.float32([step, 0]), "action": np.array([step % 3])} for step in range(4)]
     source = open_rlds(prepare(tmp_path, "bare", features, [{"steps": steps}]))

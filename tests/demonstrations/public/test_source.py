@@ -55,7 +55,9 @@ def values(out):
 def test_another_source_of_the_same_name_is_refused_by_name(tmp_path):
     first, second = (folder_of(tmp_path / robot / "demos", value) for robot, value in (("a", 1), ("b", 90)))
     import_data(source_of(first), tmp_path / "out", quiet=True)
-    with pytest.raises(ValueError, match=rf"was imported from {first} \(1.0.0, 4 episodes.*not those of {second}.*--task NAME"):
+    with pytest.raises(
+        ValueError, match=rf"was imported from {first} \(1.0.0, 4 episodes.*not those of {second}.*--task NAME"
+    ):
         import_data(source_of(second), tmp_path / "out", quiet=True)
     assert values(tmp_path / "out") == [1, 2, 3, 4]
     import_data(source_of(second), tmp_path / "out", overwrite=True, quiet=True)
