@@ -28,7 +28,7 @@ UNKNOWN_SEED = -1
 REPAIR = "download or make this data set again"
 PICTURES = ("PNG", "JPEG")
 """What Pillow may take the bytes of a picture for; some of its other formats start programs."""
-MOST_VALUES = 1 << 25
+MOST_VALUES = 1 << 26
 """Numbers of one observation, pictures included: a file that says it has more of them is not believed."""
 
 
@@ -247,7 +247,7 @@ def decode_picture(data: bytes, shape: tuple[int, ...] | None = None) -> np.ndar
 
     try:
         with Image.open(io.BytesIO(data), formats=PICTURES) as picture:
-            _check_size(picture.size, shape)
+            _check_size(picture.size, len(picture.getbands()), shape)
             colours = picture.mode in ("P", "CMYK", "YCbCr") or (picture.mode == "L" and shape and shape[-1] == 3)
             pixels = np.array(picture.convert("RGB") if colours else picture)
     except ValueError:
@@ -260,12 +260,12 @@ def decode_picture(data: bytes, shape: tuple[int, ...] | None = None) -> np.ndar
     return pixels
 
 
-def _check_size(size: tuple[int, int], shape: tuple[int, ...] | None) -> None:
+def _check_size(size: tuple[int, int], channels: int, shape: tuple[int, ...] | None) -> None:
     width, height = size
     if shape is not None and (height, width) != tuple(shape[:2]):
         raise ValueError(f"a picture has shape {(height, width)}, need {tuple(shape[:2])}")
-    if width * height * 4 > MOST_VALUES:
-        raise ValueError(f"a picture of {width} x {height} is larger than {MOST_VALUES // 4:,} pixels")
+    if width * height * channels > MOST_VALUES:
+        raise ValueError(f"a picture of {width} x {height} x {channels} is larger than {MOST_VALUES:,} values")
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 import sys
+from importlib.metadata import packages_distributions
 
 import pytest
 
@@ -54,15 +55,15 @@ def test_a_module_that_is_trusted_is_and_so_is_what_lies_below(planted):
         task_in_file("gym:planted_worlds_too:Planted-v0")
 
 
-def test_what_is_imported_or_of_our_own_families_needs_no_trust(monkeypatch):
+def test_what_is_imported_or_of_our_own_families_needs_no_trust(planted, monkeypatch):
     assert task_in_file("gym:pytest:CartPole-v1").horizon == 500
     assert task_in_file("gym:CartPole-v1").horizon == 500
-    monkeypatch.delitem(sys.modules, "minigrid", raising=False)
-    assert task_in_file("gym:minigrid:MiniGrid-Empty-5x5-v0").horizon
-    monkeypatch.setattr(module, "packages_distributions", dict)  # not installed: a file of that name in some folder
-    monkeypatch.delitem(sys.modules, "minigrid", raising=False)
+    assert set(module.KNOWN) & set(packages_distributions()) >= {"gymnasium", "minigrid"}
+    monkeypatch.setattr(module, "KNOWN", ("planted_worlds",))
     with pytest.raises(UntrustedModule):
-        task_in_file("gym:minigrid:MiniGrid-Empty-5x5-v0")
+        task_in_file(ID)  # not installed: a folder of that name somewhere
+    monkeypatch.setattr(module, "packages_distributions", lambda: {"planted_worlds": ["planted-worlds"]})
+    assert task_in_file(ID).horizon == 9
 
 
 def test_a_module_has_a_name():

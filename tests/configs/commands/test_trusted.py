@@ -25,7 +25,9 @@ def planted(tmp_path):
     """A module that leaves a file when it is imported, on the path of commands."""
     (tmp_path / "lib").mkdir()
     entry = "'gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=9"
-    code = f"import gymnasium\nopen({str(tmp_path / 'OWNED')!r}, 'w').close()\ngymnasium.register('Planted-v0', {entry})\n"
+    code = (
+        f"import gymnasium\nopen({str(tmp_path / 'OWNED')!r}, 'w').close()\ngymnasium.register('Planted-v0', {entry})\n"
+    )
     (tmp_path / "lib" / "planted.py").write_text(code)
     return tmp_path / "OWNED"
 
@@ -33,7 +35,11 @@ def planted(tmp_path):
 def command(folder, *arguments):
     """Exit code and output of a command in a process of its own."""
     path = os.pathsep.join([str(folder / "lib"), *sys.path])
-    environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu", "MINARI_DATASETS_PATH": str(folder / "minari")}
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "JAX_PLATFORMS": "cpu",
+        "MINARI_DATASETS_PATH": str(folder / "minari"),
+    }
     done = subprocess.run(
         [*COMMAND, *map(str, arguments)], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
