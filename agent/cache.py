@@ -48,6 +48,12 @@ def clear(cache: Cache, rows: Int[Array, " B"]) -> Cache:
     return replace(cache, marks=cache.marks._replace(segment=segment))
 
 
+def forget_from(cache: Cache, first: Int[Array, " B"]) -> Cache:
+    """Forget the positions from `first` on of each environment."""
+    segment = jnp.where(cache.marks.position >= first[:, None], 0, cache.marks.segment)
+    return replace(cache, marks=cache.marks._replace(segment=segment))
+
+
 def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Array, "B C D"], Cache]:
     """Hidden states of C new positions per environment, and the cache with them in it.
 

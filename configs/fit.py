@@ -9,9 +9,10 @@ from generalist.agent.compilation import keep_compilations
 from generalist.agent.sharding import split_cpu
 from generalist.configs.experiment import Experiment
 from generalist.configs.presets import load_preset
-from generalist.envs.table import find_tasks, task_in_file
+from generalist.demonstrations.data_folder import check_known
 from generalist.envs.task import Task
 from generalist.envs.trust import trust as trust_modules
+from generalist.envs.trust import trust_task
 from generalist.eval.config import keep_evaluation
 from generalist.tokenizers.document import PictureOptions
 from generalist.tokenizers.options import LayoutOptions
@@ -45,8 +46,8 @@ def fit(
             a `TrainConfig`. Fields are changed by `dataclasses.replace`.
         data: folder of the demonstrations, as `collect` leaves them.
         out: the run directory; by default runs/<name of the preset>.
-        tasks: train on these instead of the config's: one or several, by id or as they are. What the config does not
-            name takes the layout of its first task.
+        tasks: train on these instead of the config's: one or several, by id or as they are. What `data` holds needs
+            no environment. What the config does not name takes the layout of its first task.
         corpora: train on these texts and pictures instead of the config's: one name or several, as for `--corpus`.
         resume: go on from the newest checkpoint of `out`, or begin if there is none.
         overwrite: remove the run that is there.
@@ -84,10 +85,13 @@ def fit(
     start = Start(resume=resume, overwrite=overwrite, weights=None if weights is None else Path(weights))
     trust_modules(trust)
     experiment, directory = _experiment(config), _directory(config, out)
-    ids = tuple(task.id for task in find_tasks(tasks))
+    several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
+    ids = tuple(task if isinstance(task, str) else task.id for task in several)
+    for id in ids:
+        trust_task(id)
     training = with_sources(experiment.train, ids, (corpora,) if isinstance(corpora, str) else tuple(corpora))
     for source in training.sources:
-        task_in_file(source.task)
+        check_known(source.task, data)
     keep_compilations()
     if processes is not None:
         split_cpu(training.mesh.cpu_devices)

@@ -34,6 +34,7 @@ class _Shadowed:
         expert = self.expert.act(observations, active)
         agent = self.agent.act(observations, active)
         self.agreed.append(_agree(self.agent.layout, expert, agent))
+        self.agent.correct(expert, active)
         return expert
 
 
@@ -46,10 +47,7 @@ def _agree(layout: Layout, expert: list[Any], agent: list[Any]) -> np.ndarray:
 
 
 def action_agreement(task: Task, policy: AgentPolicy, seeds: Sequence[int]) -> float:
-    """Share of the expert's steps at which the agent, shown the same observations, chooses the same action.
-
-    Where the layout shows past actions, the agent sees its own choices as the past, not the expert's.
-    """
+    """Share of the expert's steps at which the agent, shown the same past and observation, chooses the same action."""
     shadowed = _Shadowed(ExpertPolicy(task), policy)
     rollout(task, shadowed, seeds, slots=min(len(seeds), policy.slots))
     return float(np.concatenate(shadowed.agreed).mean())

@@ -22,7 +22,6 @@ from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.table import find_tasks, task_in_file
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.envs.trust import trust as trust_modules
 from generalist.eval.agreement import action_agreement
@@ -30,7 +29,9 @@ from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.baselines.measure import measure_baselines
 from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
 from generalist.eval.language.corpora import measure_corpora
+from generalist.eval.offline import measure_offline
 from generalist.eval.parts import Parts
+from generalist.eval.playable import split_tasks
 from generalist.eval.progress import EvaluationDisplay
 from generalist.eval.report.curves import summarize
 from generalist.eval.report.page import write_page
@@ -73,13 +74,15 @@ def evaluate(
     step: int | Literal["best"] | None = None,
     ray: str = "",
     alone: Sequence[str | os.PathLike[str]] = (),
+    offline: bool = False,
     quiet: bool = False,
     trust: str | Iterable[str] = (),
     **changes: Any,
 ) -> dict[str, Any]:
     """Play a run's agent on its tasks beside plain baselines, and write `report.json` and `report.html`.
 
-    Called again, it goes on where it was stopped, and plays nothing twice.
+    Tasks that no environment plays are measured on held-out demonstrations, see `generalist.eval.offline`. Called
+    again, it goes on where it was stopped, and plays nothing twice.
 
     Args:
         run: a run directory, or the `Run` that `fit` gives.
@@ -91,6 +94,7 @@ def evaluate(
         step: which checkpoint, see `load`; the newest by default.
         ray: address of a Ray cluster that plays all parts, "local" for one of this machine; see `ray_pool`.
         alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
+        offline: play nothing, measure all tasks on held-out demonstrations.
         quiet: show no progress.
         trust: modules that ids of the run's tasks may have imported, see `generalist.envs.trust`; those of `tasks` are
             trusted.
@@ -124,9 +128,8 @@ def evaluate(
     config = with_changes(config or evaluation_of(run), changes)
     others = [read_report(Path(each)) for each in alone]
     agent = Agent.load(run, step=step, decode=config.decode)
-    asked = find_tasks(tasks)
-    chosen = asked or tuple(task_in_file(id) for id in agent.tasks)
     data = Path(data or agent.run.data)
+    chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
     _check_prompts(chosen, data, config)
     parts = Parts(run / "evaluation", config, agent.step, data)
     films: list[Film] = []
@@ -146,12 +149,13 @@ def evaluate(
             begun = time.perf_counter()
             films = [_film(agent, task, data, config) for task in chosen]
             timings["films"] = time.perf_counter() - begun
+        measured = [_offline(agent, id, why, data, config, display) for id, why in unplayed.items()]
         # Asked for some tasks, it is those that are wanted.
-        corpora = [] if asked else measure_corpora(agent, config, parts.folder, display)
+        corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
         finished = [_merge(task, record, waiting[task.id]()) for task, record in zip(chosen, records, strict=True)]
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
-    report = replace(made, alone=control_alone(others))
+    report = replace(made, alone=control_alone(others), offline=tuple(measured))
     return _write(Path(out or run), report, films)
 
 
@@ -327,6 +331,17 @@ def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) 
 def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Film:
     # With all its slots, of which it plays one: another number would compile the step again.
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
+
+
+def _offline(
+    agent: Agent, id: str, why: str, data: Path, config: EvaluationConfig, display: EvaluationDisplay
+) -> dict[str, Any]:
+    """Errors on held-out demonstrations, and what training measured there at this checkpoint."""
+    entry = measure_offline(agent, id, Demonstrations.open(dataset_folder(data, id)), config, why=why)
+    display.offline_done(id)
+    lines = read_metrics(agent.run.directory / "metrics.jsonl")
+    seen = next((line["held_out"] for line in reversed(lines) if line["step"] == agent.step and "held_out" in line), {})
+    return entry | {"measured_in_training": seen.get("sources", {}).get(id)}
 
 
 def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:

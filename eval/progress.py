@@ -38,6 +38,9 @@ class EvaluationDisplay:
         self.progress.update(self.baselines, advance=1, text=task)
         self._say(f"baselines: {task}")
 
+    def offline_done(self, task: str) -> None:
+        self._say(f"offline: {task}")
+
     def corpus_done(self, name: str) -> None:
         self._say(f"corpus: {name}")
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from generalist.agent.acting import ActionSpec
-from generalist.agent.cache import empty_cache
+from generalist.agent.cache import empty_cache, forget_from
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.demonstrations.episode import Episode
 from generalist.envs.spaces import take
@@ -120,6 +121,27 @@ class AgentPolicy:
             self.last_action[rows] = ids[rows, -1]
         return self.layout.decode_actions(ids[rows], values[rows])
 
+    def correct(self, actions: list[Any], active: list[int]) -> None:
+        """The past becomes what was done in the active slots instead of what `act` chose: a demonstrator's actions.
+
+        Of a layout that hides past actions nothing changes, as none is ever looked at.
+        """
+        if self.hidden:
+            return
+        rows, tokens = np.asarray(active), self.layout.action_tokens
+        ids = self.layout.encode_actions(stack_observations(self.layout.action_space, actions))
+        self.last_action[rows] = ids[:, -1]  # not in the cache yet
+        if tokens == 1:
+            return
+        first = np.full(self.slots, np.iinfo(np.int32).max, np.int32)
+        first[rows] = self.position[rows] - tokens
+        batch = _blank(self.player.sizes, self.layout, self.slots, tokens - 1, 0)
+        for slot, chosen in zip(rows, ids, strict=True):
+            for column in range(tokens - 1):
+                self._action_token(batch, slot, column, int(chosen[column]), int(first[slot]) + column)
+        cache = forget_from(self.cache, jnp.asarray(first))
+        self.cache = self.player.prefill(self.player.state, cache, TokenBatch(**batch), np.zeros(self.slots, bool))
+
     def _batch(self, observations: list[Any], rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The new positions of every slot [slots, columns] and the column of each slot's last one."""
         stacked = stack_observations(self.layout.observation_space, observations)
@@ -133,26 +155,27 @@ class AgentPolicy:
         batch["position"][row, sequence.position + before] += self.position[row]
         batch["segment"][row, sequence.position + before] = 1
         for slot in rows[self.last_action[rows] >= 0]:
-            self._last_action_token(batch, slot)
+            # The last token of the previous action comes first: the cache does not hold it yet.
+            self._action_token(batch, slot, 0, int(self.last_action[slot]), int(self.position[slot]) - 1)
         last = np.zeros(self.slots, np.int32)
         np.maximum.at(last, row, (sequence.position + before).astype(np.int32))
         return batch, last
 
-    def _last_action_token(self, batch: dict[str, np.ndarray], slot: int) -> None:
-        """The last token of the previous action comes first: the cache does not hold it yet."""
+    def _action_token(self, batch: dict[str, np.ndarray], slot: int, column: int, id: int, position: int) -> None:
+        """A token of the previous step's action at [slot, column]."""
         values = {
-            "ids": self.last_action[slot],
+            "ids": id,
             "kind": int(Kind.ACTION),
             "local": NO_LOCAL,
             "timestep": self.timestep[slot] - 1,
-            "position": self.position[slot] - 1,
+            "position": position,
             "segment": 1,
             "source": self.source,
             "context": self.layout.options.context or UNLIMITED,
             "visible": True,
         }
         for name, value in values.items():
-            batch[name][slot, 0] = value
+            batch[name][slot, column] = value
 
 
 def stack_observations(space: Any, observations: Sequence[Any]) -> Any:

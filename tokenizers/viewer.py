@@ -274,6 +274,12 @@ def html(view: SequenceView) -> str:
     )
 
 
+def page(view: SequenceView, *, title: str) -> str:
+    """A whole HTML document of it, without scripts and network."""
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
+    return f'{head}<meta name="viewport" content="width=device-width, initial-scale=1"><body>{html(view)}</body></html>'
+
+
 def _cell(row: Row, name: str, pictures: dict[int, str]) -> str:
     value = getattr(row, name)
     if name == "kind":

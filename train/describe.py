@@ -15,9 +15,9 @@ from flax import nnx
 
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import AXES, abstract_mesh
-from generalist.demonstrations.storage import dataset_folder
+from generalist.demonstrations.data_folder import check_known, is_recorded
 from generalist.envs.table import task_in_file
-from generalist.envs.task import MissingExtra
+from generalist.envs.task import MissingExtra, UnknownTask
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory, computed_in
@@ -237,15 +237,16 @@ def parameters_by_part(network: State) -> dict[str, int]:
 
 def _look(config: TrainConfig, index: int, source: SourceConfig, data: Path) -> tuple[TaskTokens, TaskSource]:
     """Tokens and sizes of one task: from its demonstrations where there are some, else from its environment."""
-    task = task_in_file(source.task)
+    check_known(source.task, data)
     recorded = None
-    if dataset_folder(data, source.task).exists():
+    if is_recorded(data, source.task):
         [alone] = open_mixture(replace(config, sources=(source,), documents=()), data).sources
         assert isinstance(alone, TaskSource)
         recorded = replace(alone, index=index)
     try:
+        task = task_in_file(source.task)
         env = task.make()
-    except MissingExtra:
+    except (MissingExtra, UnknownTask):
         if recorded is None:
             raise
         return _tokens(config, source, recorded, None, measured=True), recorded

@@ -33,12 +33,14 @@ class Run:
         config: the training job.
         layouts: by task, with the statistics of the demonstrations.
         data: where the demonstrations were.
+        episodes: how many there were of each task, whatever was trained on; of runs of 0.1.0, none.
     """
 
     directory: Path
     config: TrainConfig
     layouts: dict[str, Layout]
     data: str
+    episodes: dict[str, int]
 
     def __fspath__(self) -> str:
         """So that a run can be given wherever its directory can."""
@@ -84,6 +86,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "config": cattrs.unstructure(config),
         "layouts": {task: layout_to_json(layout) for task, layout in mixture.layouts.items()},
         "data": str(Path(data).absolute()),
+        "episodes": mixture.episodes,
         "versions": {name: version(name) for name in PACKAGES},
     }
     write_json(directory / "config.json", stored)
@@ -124,7 +127,7 @@ def read_run(directory: Path) -> Run:
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources
     }
-    return Run(Path(directory), config, layouts, stored["data"])
+    return Run(Path(directory), config, layouts, stored["data"], stored.get("episodes", {}))
 
 
 def config_from_json(stored: dict[str, Any]) -> TrainConfig:

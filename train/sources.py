@@ -66,6 +66,13 @@ class Mixture:
         named = zip(self.names, self.sources, strict=True)
         return {name: source.layout for name, source in named if isinstance(source, TaskSource)}
 
+    @property
+    def episodes(self) -> dict[str, int]:
+        """How many episodes the data set of each task has, by the task's id."""
+        named = zip(self.names, self.sources, strict=True)
+        found = {name: source.steps for name, source in named if isinstance(source, TaskSource)}
+        return {name: len(steps.columns.lengths) for name, steps in found.items() if steps is not None}
+
 
 def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     """Read the demonstrations of every source under `data`.
@@ -95,6 +102,12 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     capacity = row_capacity(sources)
     mixture = Mixture(tuple(sources), config.weights, config.names, capacity)
     return replace(mixture, held_out=_held_out(mixture, held_out))
+
+
+def open_layout(config: TrainConfig, task: str, data: Path) -> Layout:
+    """The layout of one of the job's tasks, with what it takes from the demonstrations; raises as `open_mixture`."""
+    [source] = [each for each in config.sources if each.task == task]
+    return open_mixture(replace(config, sources=(source,), documents=()), data).layouts[task]
 
 
 def _held_out(mixture: Mixture, sources: Sequence[Source | None]) -> Mixture | None:

@@ -22,6 +22,7 @@ from generalist.configs.commands.task_commands import Collect, Flag, MeasureRefe
 from generalist.configs.commands.terminal import console, table
 from generalist.configs.commands.tokenizer_command import TrainTokenizer
 from generalist.configs.commands.trusted import without_trust
+from generalist.configs.commands.view_command import View
 from generalist.configs.presets import PRESETS, load_preset
 from generalist.envs.names import nearest
 
@@ -91,6 +92,12 @@ class Describe(Generic[Config]):
     config: Annotated[Config, tyro.conf.arg(name="")]
     data: Path = Path("data")
     """Folder of demonstrations; tasks that have some there are measured on them."""
+    task: TaskIds = ()
+    """Describe training on these tasks instead of the config's; give it again for more."""
+    sets: Sets = ()
+    """All tasks of this named set; give it again for more."""
+    corpus: Corpora = ()
+    """These corpora instead of the config's; give it again for more."""
     mesh: tuple[int, int, int] | None = None
     """Devices along data, fsdp and tensor, which need not be here; default: the config's mesh on this machine's."""
     compile: Flag = False
@@ -101,13 +108,17 @@ class Describe(Generic[Config]):
     def __call__(self, preset: str) -> None:
         from generalist.configs.commands import launch
 
-        options = {"data": self.data, "mesh": self.mesh, "compiled": self.compile, "json": self.json}
-        launch.describe(self.config, name=preset, **options)  # pyright: ignore[reportArgumentType]
+        shown = {"tasks": with_sets(self.task, self.sets), "corpora": self.corpus, "data": self.data}
+        options = {"mesh": self.mesh, "compiled": self.compile, "json": self.json}
+        launch.describe(self.config, name=preset, **shown, **options)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Eval(Generic[Config]):
-    """Roll a trained agent out on its tasks, beside the baselines, and write report.json and report.html."""
+    """Roll a trained agent out on its tasks, beside the baselines, and write report.json and report.html.
+
+    Imported tasks without an environment are measured on their held-out episodes.
+    """
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     task: TaskIds = ()
@@ -123,6 +134,9 @@ class Eval(Generic[Config]):
     data where a run holds nothing out); default: the newest."""
     alone: Runs = ()
     """A run on a part of this one's mixture, already evaluated, to stand beside it; give it again for more."""
+    offline: Flag = False
+    """Play nothing: measure the errors of its actions on held-out demonstrations, as is done for every task that no
+    environment plays."""
     ray: str = ""
     """Play on a Ray cluster: its HOST:PORT, `auto` for the one of this machine, `local` to start one here."""
 
@@ -130,6 +144,7 @@ class Eval(Generic[Config]):
         from generalist.configs.commands import launch
 
         where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray, "alone": self.alone}
+        where["offline"] = self.offline
         tasks = with_sets(self.task, self.sets)
         launch.evaluate(Path(run), self.config, tasks=tasks, **where)  # pyright: ignore[reportArgumentType]
 
@@ -165,6 +180,7 @@ COMMANDS: dict[str, Any] = {
     "expert": TrainExpert,
     "import": Import,
     "export": Export,
+    "view": View,
     "train": Train,
     "eval": Eval,
     "quickstart": Quickstart,

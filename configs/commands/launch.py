@@ -14,7 +14,7 @@ from generalist.configs.commands.describe_table import print_description
 from generalist.configs.commands.score_table import print_scores
 from generalist.configs.commands.terminal import console
 from generalist.configs.experiment import Experiment
-from generalist.configs.fit import fit
+from generalist.configs.fit import fit, with_sources
 from generalist.demonstrations.collect import collect
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
@@ -36,6 +36,8 @@ def describe(
     experiment: Experiment,
     *,
     name: str,
+    tasks: tuple[str, ...] = (),
+    corpora: tuple[str, ...] = (),
     data: Path = Path("data"),
     mesh: tuple[int, int, int] | None = None,
     compiled: bool = False,
@@ -44,11 +46,12 @@ def describe(
     """Print what the experiment's training is made of: parameters, tokens, padding, memory and FLOPs.
 
     Args:
+        tasks, corpora: instead of the experiment's, as in `fit`.
         mesh: (data, fsdp, tensor) devices, which need not be here; default: the configured mesh on this machine's.
         compiled: compile the update too; a CPU counts as that many devices.
         json: print it as JSON.
     """
-    config = experiment.train
+    config = with_sources(experiment.train, tasks, corpora)
     if mesh is None:
         split_cpu(config.mesh.cpu_devices)
         asked = (config.mesh.data, config.mesh.fsdp, config.mesh.tensor)

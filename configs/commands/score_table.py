@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from generalist.eval.report.language_page import SPLITS, score_rows
+from generalist.eval.report.offline_page import PLAIN, significant
 
 BASELINES = {"linear": "linear", "nearest_neighbour": "1-NN", "constant": "constant"}
 """Policies beside the agent, with the heads of their columns."""
 
-LEFT = ("task", "unit", "corpus", "split", "measure")
+SHOWN = 16
+"""Dimensions of an action that the terminal shows of a task."""
+
+LEFT = ("task", "unit", "corpus", "split", "measure", "dimension")
 """Columns of words."""
 
 
@@ -26,6 +31,8 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
         out.print(_normalized_table(report, normalized))
     if others:
         out.print(_own_unit_table(others))
+    if offline := report.get("offline"):
+        _print_offline(offline, out)
     if corpora := report.get("corpora"):
         out.print(_language_table(corpora))
     for other in report.get("alone", ()):
@@ -84,6 +91,51 @@ def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:
             str(task["episodes"]),
         )
     return rows
+
+
+def _print_offline(entries: list[Mapping[str, Any]], out: Console) -> None:
+    """Errors on demonstrations, of the whole action and of each of its dimensions."""
+    heads = ("task", "agent", "95% interval", *(BASELINES[name] for name in PLAIN), "episodes", "held-out loss")
+    rows = _table("measured offline: errors relative to the best constant", heads)
+    for entry in entries:
+        relative = entry["relative"]
+        seen = entry["measured_in_training"]
+        rows.add_row(
+            escape(entry["id"]),
+            *(_error(relative.get("agent")), _ends(relative.get("agent"))),
+            *(_error(relative.get(name)) for name in PLAIN),
+            f"{entry['episodes']}{'' if entry['held_out'] else ' (trained on)'}",
+            f"{seen['loss']:.3f}" if seen else "",
+        )
+    out.print(rows)
+    heads = ("task", "dimension", "measure", "agent", "95% interval", *(BASELINES[name] for name in PLAIN), "spread")
+    rows = _table("of each dimension: mean absolute error, or share of other choices", heads)
+    for entry in entries:
+        for one in entry["dimensions"][:SHOWN]:
+            found = one["policies"]
+            rows.add_row(
+                escape(entry["id"]),
+                *(escape(one["name"]), "error" if one["kind"] == "error" else "other choice"),
+                *(_error(found["agent"]), _ends(found["agent"])),
+                *(_error(found[name]) for name in PLAIN),
+                significant(one["spread"]),
+            )
+    if rows.row_count:
+        out.print(rows)
+    for entry in entries:
+        if len(entry["dimensions"]) > SHOWN:
+            left = len(entry["dimensions"]) - SHOWN
+            out.print(f"{entry['id']}: {left} more dimensions are in report.json", markup=False)
+        if not entry["held_out"]:
+            out.print(f"{entry['id']}: nothing was held out, these are errors on what it was trained on", markup=False)
+
+
+def _error(found: Mapping[str, Any] | None) -> str:
+    return significant(found["value"]) if found else ""
+
+
+def _ends(found: Mapping[str, Any] | None) -> str:
+    return " to ".join(map(significant, found["ci95"])) if found and found["ci95"] else ""
 
 
 def _language_table(corpora: list[Mapping[str, Any]]) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from generalist.configs.commands.terminal import console, table
+from generalist.configs.commands.terminal import console, print_notice, table
 
 if TYPE_CHECKING:
     from generalist.demonstrations.collect import CollectionSummary
@@ -44,12 +44,17 @@ class Tasks:
     """Only tasks with an expert whose measured score is good: success of at least 0.9 where success is defined."""
     gato: Flag = False
     """The paper's 16 control data sets and what stands for each here, instead of tasks."""
+    data: Path | None = None
+    """What this folder of demonstrations holds, recorded and imported, instead of the table's tasks."""
     json: Flag = False
     """Print JSON instead of a table; without other arguments, of every task."""
 
     def __call__(self) -> None:
         from generalist.configs.commands import task_list
 
+        if self.data is not None:
+            _list_data(self.data, as_json=self.json)
+            return
         filters = (self.words, self.family, self.sets, self.observation, self.action, self.expert)
         out = console(piped_width=LONGEST_ROW)
         if self.gato:
@@ -78,6 +83,20 @@ class Tasks:
                 "gym:<id> or gym:<module>:<id>.",
                 markup=False,
             )
+
+
+def _list_data(data: Path, *, as_json: bool) -> None:
+    from generalist.configs.commands import data_list
+
+    found = data_list.records(data)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    out = console(piped_width=LONGEST_ROW)
+    out.print(table(data_list.rows(found)))
+    for problem in data_list.problems(found):
+        print_notice(problem)
+    out.print(f"\n{len(found)} data sets in {data}; `generalist train CONFIG --task ID --data {data}`", markup=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import markupsafe
 
 from generalist.envs.files import write_atomically
 from generalist.eval.report.language_page import language_section
+from generalist.eval.report.offline_page import offline_section, significant, significant_interval
 from generalist.play.films import Film
 
 NAMES = {
@@ -64,6 +65,7 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
     )
     environment.filters |= {"number": number, "seconds": duration, "interval": interval, "percent": percent}
     environment.filters |= {"short": _short, "breakable": breakable}
+    environment.filters |= {"significant": significant, "significant_interval": significant_interval}
     return environment.get_template("report.html.jinja").render(
         report=payload,
         names=NAMES,
@@ -75,6 +77,7 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
         curves=loss_charts(payload["training"]),
         films=_films(payload, films),
         language=language_section(payload),
+        offline=offline_section(payload),
         configuration=json.dumps(payload["configuration"], indent=2, ensure_ascii=False),
         family_name=family_name,
         episode_range=_episode_range(payload),

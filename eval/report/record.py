@@ -126,9 +126,9 @@ class TaskRecord:
         return expert_scale(random=self.mean("random"), expert=self.mean("expert"), constant=constant)
 
 
-LISTS = ("corpora", "alone")
-"""Parts of a report that only some have: entries of `generalist.eval.language.corpus_record`, and of
-`generalist.eval.alone`."""
+LISTS = ("corpora", "alone", "offline")
+"""Parts of a report that only some have: entries of `generalist.eval.language.corpus_record`, of
+`generalist.eval.alone`, and of `generalist.eval.offline`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +144,7 @@ class Report:
     training: Mapping[str, Any] = field(default_factory=dict)
     corpora: tuple[Mapping[str, Any], ...] = ()
     alone: tuple[Mapping[str, Any], ...] = ()
+    offline: tuple[Mapping[str, Any], ...] = ()
 
 
 def to_json(report: Report) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Scripted:
 
     def __init__(self, actions: list[int]):
         self.layout, self.actions, self.asked = layout(gym.spaces.Discrete(2)), actions, 0
+        self.told: list[int] = []
 
     def attach(self, slots): ...
 
@@ -32,6 +33,9 @@ class Scripted:
         self.asked += len(active)
         return [np.int64(one) for one in found]
 
+    def correct(self, actions, active):
+        self.told += [int(one) for one in actions]
+
 
 @pytest.mark.parametrize(("actions", "expected"), [([1], 1.0), ([0], 0.0), ([1, 1, 0], 2 / 3)])
 def test_the_share_of_steps_at_which_both_agree(corridor, actions, expected):
@@ -39,6 +43,7 @@ def test_the_share_of_steps_at_which_both_agree(corridor, actions, expected):
     policy = Scripted(actions)
     assert action_agreement(corridor, policy, [1, 2, 3]) == pytest.approx(expected, abs=0.03)
     assert policy.asked > 20
+    assert policy.told == [1] * policy.asked, "its past is the expert's"
 
 
 def test_continuous_values_agree_within_a_tenth_of_half_the_range():

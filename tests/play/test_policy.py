@@ -199,3 +199,36 @@ def test_observations_are_stacked_leaf_by_leaf():
     found = stack_observations(space, observations)
     assert found["image"].shape == (3, 8, 16, 3)
     assert list(found["mission"]) == [one["mission"] for one in observations]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("discrete", {}), ("vector", {}), ("tokens", {}), ("vector", {"past_actions": "hidden"})]
+)
+def test_the_past_can_be_what_a_demonstrator_did(name, options):
+    """Shown a demonstration step by step, its actions put in place of the policy's own; two slots, one step apart."""
+    layout = layout_of(name, options)
+    told = [demonstration(name, PLAYED, seed=number) for number in range(2)]
+
+    def first_tokens(corrected: bool) -> np.ndarray:
+        policy = AgentPolicy(player(name), layout, 0, slots=3)
+        found = np.zeros((2, PLAYED), int)
+        for turn in range(PLAYED + 1):
+            active = [slot for slot in range(2) if 0 <= turn - slot < PLAYED]
+            shown = [stack_row(told[slot].observations, turn - slot) for slot in active]
+            chosen = policy.act(shown, active)
+            ids = layout.encode_actions(stack_observations(layout.action_space, chosen))
+            for slot, row in zip(active, ids, strict=True):
+                found[slot, turn - slot] = row[0]
+            if corrected:
+                policy.correct([stack_row(told[slot].actions, turn - slot) for slot in active], active)
+        return found
+
+    def forced(episode: Episode) -> np.ndarray:
+        observations = [stack_row(episode.observations, step) for step in range(PLAYED)]
+        actions = [stack_row(episode.actions, step) for step in range(PLAYED)]
+        return greedy(name, layout, whole(layout, observations, actions, None, 0))[:, 0]
+
+    expected = np.stack([forced(episode) for episode in told])
+    assert first_tokens(True).tolist() == expected.tolist()
+    if layout.options.past_actions == "shown":
+        assert first_tokens(False).tolist() != expected.tolist(), "its own actions would have done as well"

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
+from page_words import Words
 
 from generalist.eval.language.corpus_record import CorpusRecord, Example, Outcome, corpus_to_json
 from generalist.eval.report.language_page import language_section, score_rows
@@ -37,32 +37,6 @@ def labelled(right: int, total: int = 100, split="test", **changes) -> CorpusRec
 
 def page(report, *records: CorpusRecord) -> str:
     return render_page(to_json(report) | {"corpora": [corpus_to_json(record) for record in records]})
-
-
-VOID = {"meta", "link", "img", "br", "source", "wbr", "path", "polyline", "circle", "rect"}
-
-
-class Words(HTMLParser):
-    """The text of a page, and which elements are still open."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.open, self.words = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert tag in VOID or self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def test_both_splits_stand_in_the_table_with_their_baselines_and_intervals(report):
