@@ -197,8 +197,10 @@ def _left_out(leaves: dict[str, Leaf | Unreadable], taken: set[str], row: Row, r
     models = [path for path in others if EMBEDDING in path]
     unread = [f"{leaf.path} ({leaf.why})" for leaf in others.values() if isinstance(leaf, Unreadable)]
     rest = [path for path, leaf in others.items() if isinstance(leaf, Leaf) and path not in models]
-    parts = [", ".join(rest), ", ".join(unread)]
-    parts.append(f"{', '.join(models)} (a model's view of something else)" if models else "")
-    if said := "; ".join(filter(None, parts)):
-        lines.append(f"not imported: {said}. --observation KEY=PATH takes it, if given for all that is wanted")
+    named = [*rest, *(f"{path} (a model's view of something else)" for path in models)]
+    if named:
+        what = f"not imported: {', '.join(named)}"
+        lines.append(f"{what} (--observation KEY=PATH takes them, if given for all that is wanted)")
+    if unread:
+        lines.append(f"not imported, because it cannot be read: {', '.join(unread)}")
     return lines

@@ -20,6 +20,8 @@ from generalist.demonstrations.public.reader import MOST_VALUES, array_space, de
 
 Coding = Literal["numbers", "bytes", "zlib", "picture", "text", "codes"]
 """How a value is stored: "bytes" and "zlib" are raw arrays, "codes" are numbers that are the bytes of a text."""
+CODINGS: dict[str, Coding] = {"none": "numbers", "bytes": "bytes", "zlib": "zlib"}
+"""By TFDS's name of a tensor's encoding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,8 @@ def _leaf(path: str, feature: Any) -> Leaf | Unreadable:
         return Unreadable(path, f"a {kind}")
     if None in (shape or ()):
         return Unreadable(path, f"of shape {shape}, without a fixed size")
-    shape, dtype = tuple(shape or ()), np.dtype(feature.np_dtype)
+    given: Any = feature.np_dtype
+    shape, dtype = tuple(shape or ()), np.dtype(given)
     if math.prod(shape) > MOST_VALUES:
         return Unreadable(path, f"of shape {shape}, larger than {MOST_VALUES:,} values")
     if isinstance(feature, tfds.features.Image):
@@ -140,7 +143,7 @@ def _leaf(path: str, feature: Any) -> Leaf | Unreadable:
         return Leaf(path=path, coding="text")
     if dtype.kind not in "biuf":
         return Unreadable(path, f"of type {dtype} and shape {shape}")
-    coding = {"none": "numbers", "bytes": "bytes", "zlib": "zlib"}[feature._encoding.value]
+    coding = CODINGS[feature._encoding.value]
     classes = int(feature.num_classes or 0) if isinstance(feature, tfds.features.ClassLabel) else 0
     return Leaf(path=path, coding=coding, shape=shape, dtype=dtype, classes=classes)
 
