@@ -7,8 +7,12 @@ from generalist.agent.config import AgentConfig
 from generalist.configs.experiment import Experiment
 from generalist.envs.gato_control import sampling_weights
 from generalist.eval.config import EvaluationConfig
+from generalist.tokenizers.layout import LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainConfig
+
+LAYOUT = LayoutOptions(ranges="mu-law")
+"""The paper's fixed scale, for values without bounds too."""
 
 
 def gato(
@@ -27,7 +31,9 @@ def gato(
         remat=True,
     )
     train = TrainConfig(
-        sources=tuple(SourceConfig(task=task, weight=weight) for task, weight in sampling_weights().items()),
+        sources=tuple(
+            SourceConfig(task=task, weight=weight, layout=LAYOUT) for task, weight in sampling_weights().items()
+        ),
         agent=agent,
         vocabulary=Vocabulary(text_size=32_000),
         optimizer=OptimizerConfig(learning_rate=learning_rate),

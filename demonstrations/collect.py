@@ -160,7 +160,10 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
         ensure_spaces(folder, *spaces)
         for number in job.episodes[journal.count :]:
             reset_seed = demonstration_seed(job.seed, number)
-            episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
+            try:
+                episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
+            except ValueError as cause:
+                raise ValueError(f"episode {number}: {cause}") from cause
             journal.append(encode_episode(episode, *spaces))
             index.append((len(episode), episode.metadata))
             report(1, len(episode))

@@ -10,7 +10,7 @@ How the file comes to be, and where it lies, is `generalist.demonstrations.make_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -156,6 +156,11 @@ class Columns:
         assert isinstance(reader, _Texts)
         return reader.places(self._checked(steps))
 
+    def place(self, step: int) -> str:
+        """Where a step lies, for messages: its episode and its number in it, from 0 on, and the data set."""
+        episode = int(np.searchsorted(self.starts, step, side="right")) - 1
+        return f"episode {episode}, step {step - int(self.starts[episode])} of {self.file.path.parent}"
+
     def _checked(self, steps: np.ndarray) -> np.ndarray:
         self.file.check_unchanged()
         if len(steps) and (steps.min() < 0 or steps.max() >= len(self)):
@@ -174,7 +179,7 @@ class Columns:
         as that. The paths are those of `generalist.tokenizers.space.leaves`.
 
         Raises:
-            ValueError: NaN, with the path and the episode; a damaged file, with its name.
+            ValueError: NaN, with the path, the episode and the step; a damaged file, with its name.
         """
         self.file.check_unchanged()
         chosen = np.asarray(episodes, np.int64)
@@ -183,6 +188,30 @@ class Columns:
             for column in self._columns["observation"]
             if is_float_box(column.space)
         }
+
+    def infinities(self, episodes: Sequence[int] | np.ndarray) -> list[str]:
+        """A line for each float array of the observations that holds infinite values: how many, and the first."""
+        chosen, found = np.asarray(episodes, np.int64), []
+        for column in (each for each in self._columns["observation"] if is_float_box(each.space)):
+            counts = self.file.array(moments_name(column))[:, 0]
+            self.file.check_rows(moments_name(column), chosen)
+            size = int(np.prod(column.row.shape, dtype=np.int64))
+            missing = np.array([self.lengths[each] * size - counts[each].sum() for each in chosen.tolist()])
+            if (missing > 0).any():
+                first = self._first(column, int(chosen[int((missing > 0).argmax())]), np.isinf, "an infinite value")
+                found.append(f"{first}, {int(missing.sum()):,} in all; they are shown as the outermost value")
+        return found
+
+    def _first(self, column: Column, episode: int, wrong: Callable[[np.ndarray], np.ndarray], what: str) -> str:
+        """Where in an episode the first such value is."""
+        start = int(self.starts[episode])
+        for begin in range(start, int(self.starts[episode + 1]), 1024):
+            steps = np.arange(begin, min(begin + 1024, int(self.starts[episode + 1])))
+            found = np.argwhere(wrong(self._reader(column).take(steps)))
+            if len(found):
+                step, *where = (int(i) for i in found[0])
+                return f"{self._path(column)}{where or ''}: {what} in {self.place(begin + step)}"
+        return f"{self._path(column)}: {what} in episode {episode} of {self.file.path.parent}"
 
     def _path(self, column: Column) -> str:
         keys = space_leaves(self.observation_space)[column.index][0]
@@ -197,7 +226,7 @@ class Columns:
             some = moments[episodes[start : start + 1024]]
             if np.isnan(some).any():
                 broken = episodes[start + int(np.isnan(some).any(axis=(1, 2)).argmax())]
-                raise ValueError(f"{self._path(column)}: NaN in episode {broken} of {self.file.path.parent}")
+                raise ValueError(self._first(column, int(broken), np.isnan, "NaN"))
             total = total.joined(Moments.of_groups(some))
         return total.mean.tolist(), total.std.tolist()
 

@@ -17,6 +17,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from generalist.demonstrations.checks import check_episode
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import stack_leaf
 from generalist.envs.experts.learned import SUFFIX, file_policy
@@ -72,8 +73,9 @@ def record_episode(
         name: who acts, for the metadata.
 
     Raises:
-        ValueError: an observation or action outside what its space can hold, a reward that is not finite, an episode
-            longer than the task's horizon, a missing `info["success"]`.
+        ValueError: an observation or action outside what its space can hold, or NaN, with its key and step (see
+            `generalist.demonstrations.checks`); a reward that is not finite, an episode longer than the task's horizon,
+            a missing `info["success"]`.
     """
     observation, info = env.reset(seed=seed)
     env.action_space.seed(seed)
@@ -94,7 +96,7 @@ def record_episode(
         success = success if success is None else success or _success(info)
     if not all(map(math.isfinite, rewards)):
         raise ValueError(f"the episode of seed {seed} has a reward that is not finite")
-    return Episode(
+    episode = Episode(
         observations=observations.stacked("observation"),
         actions=actions.stacked("action"),
         rewards=np.array(rewards, np.float32),
@@ -104,6 +106,11 @@ def record_episode(
             task_id=task.id, seed=seed, episode_return=math.fsum(rewards), success=success, expert=name, noise=noise
         ),
     )
+    try:
+        check_episode(episode, env.observation_space, env.action_space)
+    except ValueError as cause:
+        raise ValueError(f"the episode of seed {seed} has {cause}: the environment or the policy is at fault") from None
+    return episode
 
 
 def legal_actions(space: gym.Space) -> Callable[[Any], Any]:

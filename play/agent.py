@@ -171,6 +171,7 @@ class Agent:
         layout = Layout.from_spaces(
             observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options
         )
+        layout.check_ranges()
         sizes, config = self.sizes, self.run.config.agent
         patch = (layout.options.patch_size, layout.options.channels)
         vector, tokens = layout.vector_values, layout.max_tokens

@@ -50,8 +50,7 @@ class AgentPolicy:
         self.hidden = layout.options.past_actions == "hidden"
         shown = prompts if layout.options.context is None else ()
         self.prompts = [_prompt(layout, source, episode, player.config.window // 2) for episode in shown]
-        columns = layout.max_observation_tokens + layout.options.separator + (not self.hidden)
-        self.columns = _round_up(columns, 4)
+        self.columns = layout.acting_tokens
         self.cache = empty_cache(player.config, slots, self._window())
         self.spec = ActionSpec.of(
             layout.action_ranges,

@@ -133,6 +133,16 @@ class DocumentLayout:
         """Positions that a picture takes."""
         return self.patches or 1
 
+    def length(self, document: Document) -> int:
+        """Positions of a whole document."""
+        total = 1
+        for part in document:
+            if isinstance(part, Words):
+                total += len(self.text.encode(part.text)) + part.whole
+            else:
+                total += 1 if isinstance(part, Speaker) else self.picture_tokens
+        return total
+
     def encode(self, documents: Sequence[Document], *, source: int, limit: int | None = None) -> TokenSequence:
         """One segment per document, one after the other, without padding.
 
@@ -224,7 +234,7 @@ class DocumentLayout:
     def _sized(self, pixels: np.ndarray) -> np.ndarray:
         """uint8[1, *shape]: shrinks by area, enlarges bilinearly, as images of environments."""
         height, width, channels = pixels.shape
-        form = ImageFormat(1, height, width, channels, False)
+        form = ImageFormat(1, height, width, channels, False, "rgb")
         return WholeImageField(self._field.leaf, form, self.pictures.shape).encode(pixels[None])[:, 0]
 
 

@@ -4,6 +4,7 @@ A timestep is its text (any length) and its body (one length for all). Not here:
 `Form` says and `Layout` works out.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from generalist.tokenizers.image import PatchField, ShownImages, WholeImageField
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, pick
-from generalist.tokenizers.text import TextField, TextTokenizer, encode_texts
+from generalist.tokenizers.text import CutTextWarning, TextField, TextTokenizer, encode_texts
 from generalist.tokenizers.vocabulary import Vocabulary
 
 _FEATURES = {PatchField: "patches", WholeImageField: "images", VectorField: "vectors"}
@@ -25,12 +26,28 @@ Span = tuple[Any, int, int]
 """A field, and the half-open range of its tokens."""
 
 
+KINDS = {
+    PatchField: Kind.PATCH,
+    WholeImageField: Kind.IMAGE,
+    VectorField: Kind.VECTOR,
+    ContinuousField: Kind.CONTINUOUS,
+    DiscreteField: Kind.DISCRETE,
+}
+
+
+def spans_of(parts: Sequence[Any]) -> tuple[Span, ...]:
+    """Each field with the half-open range of its tokens; a vector is one token, or none if it is empty."""
+    counts = [min(part.count, 1) if isinstance(part, VectorField) else part.count for part in parts]
+    stops = np.cumsum(counts, dtype=np.int64).tolist()
+    return tuple((part, stop - count, stop) for part, count, stop in zip(parts, counts, stops, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Form:
     """What stands in a timestep, as plain data.
 
     Args:
-        text_leaves: texts of the observation, in order.
+        text_leaves, text_limits: texts of the observation, in order, and to how many ids each is cut.
         observation_spans: the other fields of the observation, in the body.
         action_spans: fields of the action, among the action tokens.
         body_kinds: int32[S], `Kind` of every body position, all action tokens included.
@@ -41,6 +58,7 @@ class Form:
     text: TextTokenizer
     options: LayoutOptions
     text_leaves: tuple[Leaf, ...]
+    text_limits: tuple[int, ...]
     observation_spans: tuple[Span, ...]
     action_spans: tuple[Span, ...]
     body_kinds: np.ndarray
@@ -55,13 +73,20 @@ class Form:
 
 
 def encode_timesteps(
-    form: Form, observations: Any, actions: Any, timesteps: np.ndarray, segments: np.ndarray, source: int
+    form: Form,
+    observations: Any,
+    actions: Any,
+    timesteps: np.ndarray,
+    segments: np.ndarray,
+    source: int,
+    *,
+    told: bool,
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
     n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
-    words, owner = _texts(form, observations, n)
+    words, owner = _texts(form, observations, n, told)
     body, features = _body(form, observations, n)
     hidden = form.options.past_actions == "hidden"
     if actions is None:
@@ -106,13 +131,17 @@ def encode_timesteps(
     )
 
 
-def _texts(form: Form, observations: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarray, np.ndarray]:
     """Text ids of all timesteps in order, and the timestep that owns each."""
     columns: list[list[np.ndarray]] = []
     mark = [np.asarray([form.vocabulary.end], np.int32)] * n
-    for leaf in form.text_leaves:
+    for leaf, limit in zip(form.text_leaves, form.text_limits, strict=True):
         strings = _strings(observations, leaf, n)
-        columns += [encode_texts(strings, form.text, form.options.max_text_tokens, leaf.path), mark]
+        words = encode_texts(strings, form.text, leaf.path)
+        if not told and any(len(each) > limit for each in words):
+            said = f"{leaf.path}: a text is cut to its first {limit} ids; LayoutOptions.max_text_tokens shows more"
+            warnings.warn(said, CutTextWarning, stacklevel=4)
+        columns += [[each[:limit] for each in words], mark]
     # The end of the last text needs no mark.
     pieces = [column[i] for i in range(n) for column in columns[:-1]]
     if not pieces:

@@ -1,11 +1,14 @@
 """Images as 16x16 patches (Reed et al. 2022, sec. 2.1 and appendix C.3), or whole for a convolutional encoder.
 
 What counts as an image is a rule on the space alone; see `image_format`. A symbolic uint8 grid of 8x8 cells or more
-with bounds 0 and 255 is taken for an image too: give such a space tighter bounds.
+with bounds 0 and 255 is taken for an image too: give such a space tighter bounds. What its channels are, a space does
+not say: three are taken for colour, one for grey, any other number for so many grey pictures (frames that were stacked,
+bands of a spectrum), one after the other, so that none is lost; a `ChannelRule` says otherwise.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 from gymnasium import spaces
@@ -20,49 +23,70 @@ POSITIONS = 128
 """Size of the tables of patch rows and columns."""
 
 
+ChannelRule = Literal["auto", "grey", "colour", "rgb"]
+"""What the channels of an image are. "auto": three are a colour picture, any other number so many grey ones. "grey":
+each is a grey picture. "colour": each three are a colour picture, what is left over (alpha, depth) a grey one each.
+"rgb": the first three are a colour picture, and the others are left out."""
+
+
 @dataclass(frozen=True)
 class ImageFormat:
-    """How a Box holds images: `frames` of them, `channels` first or last."""
+    """How a Box holds images: `stack` of them along the first axis, `channels` first or last, read by `rule`."""
 
-    frames: int
+    stack: int
     height: int
     width: int
     channels: int
     channels_first: bool
+    rule: ChannelRule = "auto"
+
+    @cached_property
+    def pictures(self) -> tuple[tuple[int, ...], ...]:
+        """The channels of each picture that one of the stack holds: three of a colour picture, one of a grey one."""
+        count = self.channels
+        if self.rule == "rgb" and count > 3:
+            return ((0, 1, 2),)
+        threes = self.rule in ("colour", "rgb") or (self.rule == "auto" and count == 3)
+        coloured = count - count % 3 if threes else 0
+        colour = tuple((at, at + 1, at + 2) for at in range(0, coloured, 3))
+        return colour + tuple((at,) for at in range(coloured, count))
+
+    @property
+    def frames(self) -> int:
+        """Pictures in all."""
+        return self.stack * len(self.pictures)
 
 
-def image_format(space) -> ImageFormat | None:
+def image_format(space, rule: ChannelRule = "auto") -> ImageFormat | None:
     """The format if the space is an image, else None.
 
-    An image is a uint8 Box with bounds 0 and 255 everywhere, height and width at least 8, of shape
-    (H, W); (H, W, C) with C in 1, 3, 4; (C, H, W) with C in 1, 3; or a stack of 2 to 16 frames: (K, H, W) grey,
-    (K, H, W, C). Float images are tensors: wrap the environment to give uint8.
+    An image is a uint8 Box with bounds 0 and 255 everywhere, height and width at least 8, of shape (H, W), (H, W, C),
+    (C, H, W), or a stack (K, H, W, C) or (K, C, H, W), with at most 16 channels and a stack of at most 16. Of three
+    axes, the last is the channels if it has 1, 3 or 4, else the first if that has 1 or 3, else the shorter of them; of
+    four, the last if it can be. Float images are tensors, of which nothing is lost: wrap the environment to give uint8.
     """
     if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or not 2 <= len(space.shape) <= 4:
         return None
-    found = _format(space.shape)
-    if found is None or min(found.height, found.width) < SMALLEST or space.low.any() or (space.high != 255).any():
+    if space.low.any() or (space.high != 255).any():
         return None
-    return found
+    possible = (each for each in _formats(space.shape, rule) if min(each.height, each.width) >= SMALLEST)
+    return next((each for each in possible if 0 < each.channels <= MOST_FRAMES and 0 < each.stack <= MOST_FRAMES), None)
 
 
-def _format(shape: tuple[int, ...]) -> ImageFormat | None:
-    one, two, three, four = (*shape, 0, 0)[:4]
+def _formats(shape: tuple[int, ...], rule: ChannelRule) -> list[ImageFormat]:
+    """What the axes may be, the likeliest first."""
     if len(shape) == 2:
-        return ImageFormat(1, one, two, 1, False)
-    if len(shape) == 4:
-        return ImageFormat(one, two, three, four, False) if four in (1, 3, 4) and one <= MOST_FRAMES else None
-    if three in (1, 3, 4):
-        return ImageFormat(1, one, two, three, False)
-    if one in (1, 3):
-        return ImageFormat(1, two, three, one, True)
-    return ImageFormat(one, two, three, 1, False) if 2 <= one <= MOST_FRAMES else None
+        return [ImageFormat(1, *shape, 1, False, rule)]
+    stack, (one, two, three) = (shape[0] if len(shape) == 4 else 1), shape[-3:]
+    last, first = ImageFormat(stack, one, two, three, False, rule), ImageFormat(stack, two, three, one, True, rule)
+    is_last = len(shape) == 4 or three in (1, 3, 4) or (three < one and one not in (1, 3))
+    return [last, first] if is_last else [first, last]
 
 
 def frames(values: np.ndarray, form: ImageFormat, channels: int, path: str) -> np.ndarray:
     """[n, *shape] uint8 -> uint8[n, frames, H, W, channels].
 
-    Alpha is dropped, grey is repeated to colour, colour becomes grey by ITU-R 601 weights.
+    Grey is repeated to colour, colour becomes grey by ITU-R 601 weights.
 
     Raises:
         ValueError: not uint8.
@@ -72,8 +96,15 @@ def frames(values: np.ndarray, form: ImageFormat, channels: int, path: str) -> n
         raise ValueError(f"{path}: an image must be uint8, got {x.dtype}")
     if form.channels_first:
         x = np.moveaxis(x, -3, -1)
-    x = x.reshape(len(x), form.frames, form.height, form.width, form.channels)
-    x = x[..., :3]
+    x = x.reshape(len(x), form.stack, form.height, form.width, form.channels)
+    if form.pictures == (tuple(range(form.channels)),):
+        return _in_channels(x, channels)
+    each = [_in_channels(x[..., list(picture)], channels) for picture in form.pictures]
+    return np.stack(each, axis=2).reshape(len(x), form.frames, form.height, form.width, channels)
+
+
+def _in_channels(x: np.ndarray, channels: int) -> np.ndarray:
+    """Pictures [..., 1 or 3] with 1 or 3 `channels`."""
     if x.shape[-1] == channels:
         return x
     if channels == 3:

@@ -1,12 +1,12 @@
 """From any pair of Gymnasium spaces to token sequences and back: which token stands where inside a timestep.
 
 Order (Reed et al. 2022, sec. 2.1 and appendix B): text, images, tensors, each lexicographic by key path; then the
-separator; then the actions in the same order. A `Layout` is plain data: spaces, vocabulary, text tokenizer, options and
-statistics rebuild it. Not here: packing, prompts, batches, embedding.
+separator; then the actions in the same order. A `Layout` is plain data: spaces, vocabulary, text tokenizer, options,
+statistics and ranges rebuild it. Not here: packing, prompts, batches, embedding.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
@@ -18,16 +18,18 @@ from gymnasium import spaces
 from generalist.tokenizers.continuous import (
     ContinuousField,
     ContinuousTokenizer,
+    Range,
     Statistics,
     VectorField,
     is_float_box,
 )
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
-from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps
+from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
+from generalist.tokenizers.ranges import fit_ranges
 from generalist.tokenizers.sequence import Kind, TokenSequence
-from generalist.tokenizers.space import Leaf, assemble, is_text, leaves, pick
+from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -52,6 +54,7 @@ class Layout:
     text: TextTokenizer
     options: LayoutOptions
     statistics: Statistics = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     @classmethod
     def from_spaces(
@@ -63,16 +66,20 @@ class Layout:
         text: TextTokenizer | None = None,
         options: LayoutOptions | None = None,
         statistics: Statistics | None = None,
+        ranges: Mapping[str, Range] | None = None,
     ) -> "Layout":
         """The layout of an environment.
 
         Args:
             statistics: (mean, std) per value of float Boxes by path, JSON-able; used by vectors only. Of
                 demonstrations, `generalist.demonstrations.columns.Columns.statistics` gives them.
+            ranges: of float Boxes whose values have no useful bounds, by path ("action", "observation/arm"). Training
+                finds them in the demonstrations, `fitted` in arrays. Without them such values cannot be encoded, and
+                the layout tells sizes only; see `generalist.tokenizers.ranges`.
 
         Raises:
             ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
-                statistics of a path that does not exist, a layout in which nothing precedes the action.
+                statistics or ranges of a path that does not exist, a layout in which nothing precedes the action.
         """
         return cls(
             observation_space,
@@ -81,6 +88,7 @@ class Layout:
             text or ByteTokenizer(),
             options or LayoutOptions(),
             dict(statistics or {}),
+            dict(ranges or {}),
         )
 
     def __post_init__(self):
@@ -90,12 +98,9 @@ class Layout:
                 f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
-        for path in self.statistics:
-            if path not in boxes:
-                near = get_close_matches(path, boxes) or boxes
-                raise ValueError(
-                    f"statistics name {path!r}, which is no float Box of the observation; there are {near}"
-                )
+        _check_paths("statistics", self.statistics, boxes, "the observation")
+        boxes += [leaf.path for leaf in leaves(self.action_space, ACTION) if is_float_box(leaf.space)]
+        _check_paths("ranges", self.ranges, boxes, "observation or action")
         if not self.options.separator and self._observed == 0:
             raise ValueError(
                 "separator=False needs an observation token before the action in every timestep, and "
@@ -113,7 +118,7 @@ class Layout:
     def image_fields(self) -> tuple[PatchField | WholeImageField, ...]:
         options, found = self.options, []
         for leaf in leaves(self.observation_space, OBSERVATION):
-            form = image_format(leaf.space)
+            form = image_format(leaf.space, options.channel_axis)
             if form and options.images == "patches":
                 found.append(PatchField(leaf, form, options.patch_size, options.channels))
             elif form:
@@ -140,18 +145,42 @@ class Layout:
     def _values(self, leaf: Leaf, *, action: bool) -> ContinuousField | DiscreteField:
         vocabulary = self.vocabulary
         if is_float_box(leaf.space):
-            return ContinuousField(leaf, ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins), action)
+            bins = ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins)
+            return ContinuousField(leaf, bins, action, self.options.ranges, self.ranges.get(leaf.path))
         return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
 
     @cached_property
     def observation_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every observation field in the body."""
-        return _spans(self.image_fields + self.tensor_fields)
+        return spans_of(self.image_fields + self.tensor_fields)
 
     @cached_property
     def action_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every action field among the action tokens."""
-        return _spans(self.action_fields)
+        return spans_of(self.action_fields)
+
+    # ---- ranges
+
+    @property
+    def continuous_fields(self) -> tuple[ContinuousField, ...]:
+        """Those of observation and action that are shown as tokens."""
+        return tuple(part for part in (*self.tensor_fields, *self.action_fields) if isinstance(part, ContinuousField))
+
+    def check_ranges(self) -> None:
+        """Raises ValueError, with the ways out, where a value can be encoded only with a range that is not there."""
+        for part in self.continuous_fields:
+            part.check()
+
+    def fitted(self, observations: Any, actions: Any) -> "Layout":
+        """This layout with the ranges of this data, where values have no useful bounds of their own.
+
+        Args:
+            observations, actions: as for `encode`.
+
+        Raises:
+            ValueError: NaN, an infinite action, a wrong shape, each with its path and timestep.
+        """
+        return replace(self, ranges=fit_ranges(replace(self, ranges={}).continuous_fields, observations, actions))
 
     # ---- sizes per timestep
 
@@ -165,7 +194,7 @@ class Layout:
         """int32[S]: `Kind` of every body position, all action tokens included."""
         kinds: list[int] = []
         for part, start, stop in self.observation_spans:
-            kinds += [_KINDS[type(part)]] * (stop - start)
+            kinds += [KINDS[type(part)]] * (stop - start)
         kinds += [Kind.SEPARATOR] * self.options.separator + [Kind.ACTION] * self.action_tokens
         return np.asarray(kinds, np.int32)
 
@@ -187,8 +216,31 @@ class Layout:
 
     @property
     def _most_text(self) -> int:
-        number = len(self.text_leaves)
-        return number * self.options.max_text_tokens + max(number - 1, 0)
+        return sum(self.text_limits) + max(len(self.text_leaves) - 1, 0)
+
+    @cached_property
+    def text_limits(self) -> tuple[int, ...]:
+        """Ids to which each text of the observation is cut: the option's, or fewer where its space needs no more."""
+        most = self.options.max_text_tokens
+        return tuple(
+            most if is_mission(leaf.space) else min(most, self.text.most_tokens(leaf.space))
+            for leaf in self.text_leaves
+        )
+
+    @property
+    def acting_tokens(self) -> int:
+        """Positions that are read at once when acting, at most: the observation and what stands beside it.
+
+        Where past actions are shown, the last token of the one before comes first. A multiple of 4.
+        """
+        shown = self.options.past_actions == "shown"
+        return -(-(self.max_observation_tokens + self.options.separator + shown) // 4) * 4
+
+    @property
+    def least_window(self) -> int:
+        """Tokens of the window with which the longest timestep of the spaces can be acted upon as it was trained."""
+        blanks = self.action_tokens - 1 if self.options.actions == "parallel" else 0
+        return max(self.max_tokens, self.acting_tokens + max(blanks, 0))
 
     @property
     def target_count(self) -> int:
@@ -232,6 +284,7 @@ class Layout:
             text=self.text,
             options=self.options,
             text_leaves=self.text_leaves,
+            text_limits=self.text_limits,
             observation_spans=self.observation_spans,
             action_spans=self.action_spans,
             body_kinds=self.body_kinds,
@@ -248,6 +301,7 @@ class Layout:
         timesteps: Sequence[int] | np.ndarray,
         segments: Sequence[int] | np.ndarray,
         source: int,
+        told: bool = False,
     ) -> TokenSequence:
         """n timesteps, one after the other, without padding.
 
@@ -257,13 +311,13 @@ class Layout:
             timesteps: int[n], index of each timestep inside its segment.
             segments: int[n], the timesteps of a segment stand together; 0 is padding and not for use.
             source: index of the task.
+            told: whether it was said already that texts are cut; if not, a `CutTextWarning` says so.
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
-        return encode_timesteps(
-            self.form, observations, actions, np.asarray(timesteps, np.int32), np.asarray(segments, np.int32), source
-        )
+        at = np.asarray(timesteps, np.int32), np.asarray(segments, np.int32)
+        return encode_timesteps(self.form, observations, actions, *at, source, told=told)
 
     # ---- actions
 
@@ -332,22 +386,13 @@ class Layout:
         return assemble(self.observation_space, found.get)
 
 
-_KINDS = {
-    PatchField: Kind.PATCH,
-    WholeImageField: Kind.IMAGE,
-    VectorField: Kind.VECTOR,
-    ContinuousField: Kind.CONTINUOUS,
-    DiscreteField: Kind.DISCRETE,
-}
-
-
-def _spans(parts: Sequence[Any]) -> tuple[Span, ...]:
-    """Each field with the half-open range of its tokens; a vector is one token, or none if it is empty."""
-    counts = [min(part.count, 1) if isinstance(part, VectorField) else part.count for part in parts]
-    stops = np.cumsum(counts, dtype=np.int64).tolist()
-    return tuple((part, stop - count, stop) for part, count, stop in zip(parts, counts, stops, strict=True))
-
-
 def _element(part: Any, stacked: Any, i: int) -> Any:
     """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
     return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
+
+
+def _check_paths(what: str, given: Iterable[str], boxes: Sequence[str], where: str) -> None:
+    for path in given:
+        if path not in boxes:
+            near = get_close_matches(path, boxes) or boxes
+            raise ValueError(f"{what} name {path!r}, which is no float Box of {where}; there are {near}")

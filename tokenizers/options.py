@@ -6,11 +6,18 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class LayoutOptions:
-    """Choices that change what the model is shown; the defaults are Gato's.
+    """Choices that change what the model is shown; the defaults are Gato's, but for `ranges`.
 
     Args:
         continuous: a float observation as one token per value, or as one normalised vector token per array.
+        ranges: a float value without useful bounds lies evenly between ends that are found in the data, or on the
+            paper's fixed mu-law scale, which ends at +-256; see `generalist.tokenizers.ranges`. For values shown as
+            tokens, actions always among them.
         images: images as patches, or whole for a convolutional encoder.
+        channel_axis: what the channels of an image are. "auto": three are colour, any other number so many grey
+            pictures (a stack of frames, bands); "grey": each is a grey picture; "colour": each three are a colour
+            picture, what is left over (alpha, depth) a grey one each; "rgb": the first three are colour, the others are
+            left out.
         patch_size, channels: side of a square patch in pixels, and 1 (grey) or 3 (colour) channels.
         image_shape: (height, width, channels) to which whole images are brought.
         separator: a token between the observation and the action.
@@ -20,11 +27,13 @@ class LayoutOptions:
             given the observation. For past_actions="hidden" only.
         context: how many timesteps back a position may look, its own included; None for all.
         predict_text: whether text observations carry a loss.
-        max_text_tokens: text observations are cut to this many ids, each.
+        max_text_tokens: text observations are cut to this many ids, each; training says how many are.
     """
 
     continuous: Literal["tokens", "vector"] = "tokens"
+    ranges: Literal["data", "mu-law"] = "data"
     images: Literal["patches", "conv"] = "patches"
+    channel_axis: Literal["auto", "grey", "colour", "rgb"] = "auto"
     patch_size: int = 16
     channels: int = 3
     image_shape: tuple[int, int, int] = (56, 56, 3)
@@ -53,7 +62,9 @@ class LayoutOptions:
 
 _CHOICES = {
     "continuous": ("tokens", "vector"),
+    "ranges": ("data", "mu-law"),
     "images": ("patches", "conv"),
+    "channel_axis": ("auto", "grey", "colour", "rgb"),
     "past_actions": ("shown", "hidden"),
     "actions": ("sequential", "parallel"),
 }

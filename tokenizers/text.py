@@ -127,8 +127,12 @@ def _widest(space: spaces.Text) -> int:
     return max((len(_SURROGATES.sub("\ufffd", char).encode()) for char in space.character_set), default=1)
 
 
-def encode_texts(texts: Sequence[str], text: TextTokenizer, limit: int, path: str) -> list[np.ndarray]:
-    """Ids of each string, cut to the first `limit`; equal strings are encoded once.
+class CutTextWarning(UserWarning):
+    """A text is longer than the layout shows."""
+
+
+def encode_texts(texts: Sequence[str], text: TextTokenizer, path: str) -> list[np.ndarray]:
+    """Ids of each string; equal strings are encoded once.
 
     Raises:
         ValueError: something that is not a str.
@@ -138,7 +142,7 @@ def encode_texts(texts: Sequence[str], text: TextTokenizer, limit: int, path: st
         if not isinstance(value, str):
             raise ValueError(f"{path}: text must be str, got {type(value).__name__} ({value!r})")
         if value not in known:
-            known[value] = text.encode(value)[:limit]
+            known[value] = text.encode(value)
     return [known[value] for value in texts]
 
 
@@ -170,7 +174,7 @@ class TextField:
             ValueError: not a str of the space.
         """
         ids = np.full((len(values), self.count), self.vocabulary.end, np.int32)
-        encoded = encode_texts(values, self.text, self.count + 1, self.leaf.path)
+        encoded = encode_texts(values, self.text, self.leaf.path)
         for row, value, words in zip(ids, values, encoded, strict=True):
             if not self.leaf.space.contains(str(value)) or len(words) > self.count:
                 raise ValueError(f"{self.leaf.path}: {value!r:.80} is outside {self.leaf.space}")

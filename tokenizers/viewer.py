@@ -15,10 +15,12 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from generalist.tokenizers.continuous import ContinuousField, ContinuousTokenizer
 from generalist.tokenizers.discrete import DiscreteField
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.ranges import range_rows
 from generalist.tokenizers.sequence import UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.text import ByteTokenizer, TextTokenizer
 from generalist.tokenizers.vocabulary import SPECIALS, Vocabulary
@@ -122,6 +124,12 @@ def _plain(view: SequenceView, token: int, kind: Kind) -> str:
     return names.get(token, "outside the vocabulary")
 
 
+def _ranges(view: SequenceView) -> list[str]:
+    """The ends that were found in the data, one line for each."""
+    layouts = {0: view.layouts} if isinstance(view.layouts, Layout) else view.layouts or {}
+    return [f"range of {row}" for layout in layouts.values() for row in range_rows(layout.continuous_fields, ("data",))]
+
+
 def _text(view: SequenceView) -> TextTokenizer:
     if view.text is not None:
         return view.text
@@ -203,7 +211,8 @@ def table(view: SequenceView, *, width: int = 160) -> str:
 
 def rich_table(view: SequenceView) -> Table:
     """For a rich console, coloured by kind."""
-    shown = Table(title=_title(view), box=None, header_style="bold")
+    caption = Text("\n".join(_ranges(view))) if _ranges(view) else None
+    shown = Table(title=_title(view), caption=caption, caption_justify="left", box=None, header_style="bold")
     for column in fields(Row):
         numbers = column.name in ("index", "id", "local", "timestep", "position", "segment", "source", "context")
         shown.add_column(column.name, justify="right" if numbers else "left", overflow="fold")
@@ -268,9 +277,10 @@ def html(view: SequenceView) -> str:
         mark = ' class="step"' if before not in (None, step) else ""
         before = step
         body.append(f"<tr{mark}>{''.join(_cell(row, column.name, pictures) for column in fields(Row))}</tr>")
+    ranges = "".join(f"<div>{escape(line)}</div>" for line in _ranges(view))
     return (
         f"<style>{_STYLE}</style><div class='tokens'><table>"
-        f"<caption>{escape(_title(view))}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        f"<caption>{escape(_title(view))}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>{ranges}</div>"
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import grain
 import numpy as np
 
+from generalist.demonstrations.checks import first_fault
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity, TokenSequence
 from generalist.train.config import PromptConfig
@@ -30,6 +31,7 @@ class TaskSource:
         steps: of the demonstrations; None where only sizes are known.
         table: the episodes that examples are taken from.
         step_tokens: tokens of each timestep.
+        name: of the task, for errors.
     """
 
     index: int
@@ -40,6 +42,7 @@ class TaskSource:
     sequence_length: int
     prompt: PromptConfig
     seed: int
+    name: str = ""
 
     def window(self, i: int) -> Window:
         """The timesteps of element i, cut to whole timesteps that fit the row."""
@@ -57,13 +60,29 @@ class TaskSource:
         if self.steps is None:
             raise ValueError("only the sizes of this source are known")
         window = self.window(int(i))
-        return self.layout.encode(
-            self.steps.observations(window.steps),
-            self.steps.actions(window.steps),
-            timesteps=window.timesteps,
-            segments=window.segments,
-            source=self.index,
-        )
+        observations, actions = self.steps.observations(window.steps), self.steps.actions(window.steps)
+        try:
+            return self.layout.encode(
+                observations,
+                actions,
+                timesteps=window.timesteps,
+                segments=window.segments,
+                source=self.index,
+                told=True,
+            )
+        except ValueError as cause:
+            raise self._named(cause, window) from cause
+
+    def _named(self, cause: ValueError, window: Window) -> ValueError:
+        """The error with task, key, episode and step of the value that it is about."""
+        assert self.steps is not None
+        columns = self.steps.columns
+        parts = (("observation", columns.observation_space), ("action", columns.action_space))
+        for (part, space), values in zip(parts, columns.take(window.steps), strict=True):
+            if (fault := first_fault(part, space, values)) is not None:
+                place = columns.place(int(window.steps[fault.row]))
+                return ValueError(f"{self.name}: {fault.what} in {place}: drop or repair this episode")
+        return ValueError(f"{self.name}: {cause}")
 
     @property
     def capacity(self) -> Capacity:

@@ -26,9 +26,10 @@ from generalist.train.data import TaskSource, check_timesteps, row_capacity
 from generalist.train.flops import measured_peak, update_flops
 from generalist.train.footprint import Footprint, footprint, with_remat
 from generalist.train.input_rate import InputRate, made_per_second
+from generalist.train.notices import range_notices, text_notices
 from generalist.train.padding import imagined_source, most_text, padding_share
 from generalist.train.placement import Placement, placements
-from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture
+from generalist.train.sources import check_window, document_sources, input_sizes, make_text_tokenizer, open_mixture
 from generalist.train.step import State, abstract_state
 from generalist.train.step_tokens import token_counts
 
@@ -50,6 +51,7 @@ class TaskTokens:
         frames_per_second: timesteps per second of play; None where the environment does not say.
         episodes: demonstrations that are trained on: not held out, and passing the return filter; None without any on
             disk.
+        notices: ranges of values without useful bounds, and texts that are cut.
     """
 
     task: str
@@ -64,6 +66,7 @@ class TaskTokens:
     timesteps: int
     frames_per_second: float | None
     episodes: int | None
+    notices: tuple[str, ...] = ()
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -168,6 +171,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         raise errors[0]
     for task, source in found:
         check_timesteps(task.task, source, config.sequence_length)
+        check_window(task.task, source.index, source.layout, config.agent)
     tasks = tuple(task for task, _ in found)
     sources = [*(source for _, source in found), *documents]
     capacity = row_capacity(sources)
@@ -300,4 +304,5 @@ def _tokens(
         timesteps=config.sequence_length // layout.max_tokens,
         frames_per_second=None if rate is None else float(rate),
         episodes=len(known.table.lengths) if measured else None,
+        notices=(*range_notices(source.task, known), *text_notices(source.task, known)),
     )

@@ -44,7 +44,7 @@ class TrainingDisplay:
 
     def say(self, text: str) -> None:
         if text and not self.quiet:
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, step: int, line: dict[str, Any]) -> None:
         if "held_out" in line:

@@ -89,7 +89,8 @@ def train(
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
                 log = MetricsLog(config, mixture.names, flops, writer, display, interval, made=stream.tokens_per_second)
-                display.say(said)
+                for line in (*mixture.notices, said):
+                    display.say(line)
                 number = _updates(
                     config, state, stream, step, evaluation, checkpoints, log, tracer, stop, done, on_checkpoint
                 )

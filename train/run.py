@@ -87,6 +87,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "layouts": {task: layout_to_json(layout) for task, layout in mixture.layouts.items()},
         "data": str(Path(data).absolute()),
         "episodes": mixture.episodes,
+        "notices": [*mixture.notices],
         "versions": {name: version(name) for name in PACKAGES},
     }
     write_json(directory / "config.json", stored)
@@ -127,7 +128,9 @@ def read_run(directory: Path) -> Run:
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources
     }
-    return Run(Path(directory), config, layouts, stored["data"], stored.get("episodes", {}))
+    sources = tuple(replace(source, layout=layouts[source.task].options) for source in config.sources)
+    own = replace(config, sources=sources)
+    return Run(Path(directory), own, layouts, stored["data"], stored.get("episodes", {}))
 
 
 def config_from_json(stored: dict[str, Any]) -> TrainConfig:

@@ -68,13 +68,15 @@ def _is_smaller(part: WholeImageField) -> bool:
 
 def _shrunk(demonstrations: Demonstrations, columns: Columns, index: int, part: WholeImageField) -> Columns:
     size = "x".join(map(str, part.image_shape))
+    usual = part.form.rule == "auto" and (part.form.channels in (1, 3) or part.form.channels_first)
+    reading = "" if usual else f"-{len(part.form.pictures)}of{part.form.channels}-{part.form.rule}"
     return kept_columns(
-        demonstrations.folder / f"pictures-{index}-{size}{SUFFIX}",
+        demonstrations.folder / f"pictures-{index}-{size}{reading}{SUFFIX}",
         spaces.Box(0, 255, (part.form.frames, *part.image_shape), np.uint8),
         spaces.Dict({}),
         columns.lengths,
         lambda: _shrink(columns, index, part),
-        made_from=fingerprint(columns.made_from.encode(), f"{index} {size} {part.VERSION}".encode()),
+        made_from=fingerprint(columns.made_from.encode(), f"{index} {size}{reading} {part.VERSION}".encode()),
     )
 
 

@@ -14,6 +14,7 @@ from generalist.demonstrations.filter import lowest_return
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.table import task_in_file
+from generalist.tokenizers.continuous import Range
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
@@ -22,6 +23,8 @@ from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
 from generalist.train.held_out import split_corpus, split_indices
+from generalist.train.notices import corpus_notices, task_notices
+from generalist.train.ranges import with_ranges
 from generalist.train.shown import shown_steps
 from generalist.train.step_tokens import column_tokens
 from generalist.train.windows import EpisodeTable
@@ -45,6 +48,18 @@ def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None
         )
 
 
+def check_window(task: str, index: int, layout: Layout, agent: AgentConfig) -> None:
+    """Raises ValueError where acting may need a longer window than the agent has, whatever the demonstrations show."""
+    needed = layout.least_window
+    if needed > agent.window:
+        words = sum(layout.text_limits)
+        shorter = f", or cut texts shorter (--train.sources.{index}.layout.max-text-tokens, now {words} ids)"
+        raise ValueError(
+            f"a timestep of {task} may need {needed} positions when it is played, by its spaces, and agent.window is "
+            f"{agent.window}: raise it (--train.agent.window {needed}){shorter if words else ''}"
+        )
+
+
 @dataclass(frozen=True)
 class Mixture:
     """Everything that training takes from its data: sources, weights, and the static sizes they imply.
@@ -52,6 +67,7 @@ class Mixture:
     Args:
         held_out: the same of what is never trained on, with the same capacity; sources of which nothing is held out are
             not in it. None where there is nothing at all.
+        notices: what does not reach the network as it is, see `generalist.train.notices`.
     """
 
     sources: tuple[Source, ...]
@@ -59,6 +75,7 @@ class Mixture:
     names: tuple[str, ...]
     capacity: Capacity
     held_out: "Mixture | None" = None
+    notices: tuple[str, ...] = ()
 
     @property
     def layouts(self) -> dict[str, Layout]:
@@ -83,6 +100,7 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     text = make_text_tokenizer(config.text)
     sources: list[Source] = []
     held_out: list[Source | None] = []
+    notices: list[str] = []
     for index, source in enumerate(config.sources):
         path = dataset_folder(data, source.task)
         if not path.exists():
@@ -91,16 +109,19 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
                 f"no demonstrations of {source.task} under {data}; run: "
                 f"generalist collect --task {source.task}{policy} --out {data}"
             )
-        found, unseen = _sources(config, index, Demonstrations.open(path), text)
+        found, unseen, said = _sources(config, index, Demonstrations.open(path), text)
         check_local_positions(source.task, found.layout, config.agent)
         check_timesteps(source.task, found, config.sequence_length)
+        check_window(source.task, index, found.layout, config.agent)
         sources.append(found)
         held_out.append(unseen)
+        notices += said
     for found, unseen in document_sources(config, text):
         sources.append(found)
         held_out.append(unseen)
+        notices += corpus_notices(found)
     capacity = row_capacity(sources)
-    mixture = Mixture(tuple(sources), config.weights, config.names, capacity)
+    mixture = Mixture(tuple(sources), config.weights, config.names, capacity, notices=tuple(notices))
     return replace(mixture, held_out=_held_out(mixture, held_out))
 
 
@@ -155,18 +176,23 @@ def select_episodes(config: TrainConfig, returns: np.ndarray) -> tuple[np.ndarra
 
 def _sources(
     config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer
-) -> tuple[TaskSource, TaskSource | None]:
-    """Two selections of episodes over the same steps: trained on, and held out."""
+) -> tuple[TaskSource, TaskSource | None, list[str]]:
+    """Two selections of episodes over the same steps, trained on and held out, and what is to be said of them."""
     training, held_out = select_episodes(config, demonstrations.returns)
     columns = demonstrations.columns()
-    layout = Layout.from_spaces(
-        demonstrations.observation_space,
-        demonstrations.action_space,
-        vocabulary=config.vocabulary,
-        text=text,
-        options=config.sources[index].layout,
-        statistics=columns.statistics(training),
-    )
+    task = config.sources[index].task
+    try:
+        plain = Layout.from_spaces(
+            demonstrations.observation_space,
+            demonstrations.action_space,
+            vocabulary=config.vocabulary,
+            text=text,
+            options=config.sources[index].layout,
+            statistics=columns.statistics(training),
+        )
+        layout = with_ranges(plain, columns, training)
+    except ValueError as cause:
+        raise ValueError(f"{task}: {cause}") from cause
     source = TaskSource(
         index=index,
         layout=layout,
@@ -176,8 +202,10 @@ def _sources(
         sequence_length=config.sequence_length,
         prompt=config.prompt,
         seed=config.seed,
+        name=task,
     )
-    return source, replace(source, table=episodes_of(columns, held_out)) if len(held_out) else None
+    unseen = replace(source, table=episodes_of(columns, held_out)) if len(held_out) else None
+    return source, unseen, task_notices(task, source, columns, training)
 
 
 def episodes_of(columns: Columns, episodes: np.ndarray) -> EpisodeTable:
@@ -206,11 +234,12 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
 
 
 def layout_to_json(layout: Layout) -> dict[str, Any]:
-    """Spaces and statistics of a layout; options, vocabulary and text tokenizer are in the run's configuration."""
+    """Spaces, statistics and ranges of a layout; options, vocabulary and text tokenizer are in the run's `config`."""
     return {
         "observation_space": space_to_json(layout.observation_space),
         "action_space": space_to_json(layout.action_space),
         "statistics": {path: [list(part) for part in parts] for path, parts in layout.statistics.items()},
+        "ranges": {path: found.to_json() for path, found in layout.ranges.items()},
         "text": layout.text.version,
     }
 
@@ -218,17 +247,40 @@ def layout_to_json(layout: Layout) -> dict[str, Any]:
 def layout_from_json(stored: Mapping[str, Any], config: TrainConfig, options: LayoutOptions) -> Layout:
     """The layout that `layout_to_json` described.
 
+    What was stored before there were ranges keeps the fixed scale that it was trained with, and its options say so.
+
     Raises:
         ValueError: the text tokenizer is not the one of training.
     """
     text = make_text_tokenizer(config.text)
     if text.version != stored["text"]:
         raise ValueError(f"the agent was trained with text tokenizer {stored['text']!r}, this one is {text.version!r}")
-    return Layout.from_spaces(
+    layout = Layout.from_spaces(
         space_from_json(stored["observation_space"]),
         space_from_json(stored["action_space"]),
         vocabulary=config.vocabulary,
         text=text,
         options=options,
         statistics={path: tuple(parts) for path, parts in stored["statistics"].items()},
+        ranges={path: Range.from_json(found) for path, found in stored.get("ranges", {}).items()},
     )
+    return layout if "ranges" in stored else _as_before_ranges(layout)
+
+
+def _as_before_ranges(layout: Layout) -> Layout:
+    """The same layout with the meaning that it had: other options only where they change something.
+
+    Raises:
+        ValueError: an image whose channels were read as numbers then.
+    """
+    fixed = replace(layout, options=replace(layout.options, ranges="mu-law"))
+    pairs = zip(layout.continuous_fields, fixed.continuous_fields, strict=True)
+    layout = layout if all(np.array_equal(new.forms, old.forms) for new, old in pairs) else fixed
+    images = layout.image_fields
+    alpha = [part for part in images if part.form.channels == 4 and not part.form.channels_first]
+    for part in images:
+        form = part.form
+        numbers = form.channels not in (1, 3, 4) if not form.channels_first else len(part.leaf.space.shape) == 4
+        if numbers or (alpha and form.channels_first and form.channels > 3):
+            raise ValueError(f"{part.leaf.path} was shown otherwise by the version that trained this run: train again")
+    return replace(layout, options=replace(layout.options, channel_axis="rgb")) if alpha else layout

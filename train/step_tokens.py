@@ -3,6 +3,7 @@
 Only texts differ in length from one timestep to the next, and few differ from each other.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,20 +14,46 @@ import numpy as np
 from generalist.demonstrations.columns import Columns
 from generalist.envs.spaces import space_leaves
 from generalist.tokenizers.layout import Layout
-from generalist.tokenizers.space import pick
+from generalist.tokenizers.space import Leaf, pick
 
 CHUNK = 1 << 20
 """Timesteps that are looked at together."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class CutTexts:
+    """The different texts of one leaf of the observation of which only the beginning is shown.
+
+    Args:
+        path: of the leaf; `limit` ids of a text are shown.
+        texts: different ones, `cut` of them longer; the longest has `longest` ids.
+        alike: of those that are cut, how many show the same as another text.
+        timesteps: that show a cut one, of `of`.
+    """
+
+    path: str
+    limit: int
+    texts: int
+    cut: int
+    longest: int
+    alike: int
+    timesteps: int
+    of: int
+
+
 @dataclass(frozen=True)
 class StepTokens:
-    """Fewest, most and mean tokens of a timestep; `of(steps)` gives those of timesteps int[n], int[n]."""
+    """Fewest, most and mean tokens of a timestep; `of(steps)` gives those of timesteps int[n], int[n].
+
+    Args:
+        cut: the texts that are longer than the layout shows.
+    """
 
     least: int
     most: int
     mean: float
     of: Callable[[np.ndarray], np.ndarray]
+    cut: tuple[CutTexts, ...] = ()
 
     @classmethod
     def known(cls, tokens: np.ndarray) -> "StepTokens":
@@ -40,17 +67,12 @@ def fixed_tokens(layout: Layout) -> int:
     return len(layout.body_kinds) - hidden + max(len(layout.text_leaves) - 1, 0)
 
 
-def text_tokens(layout: Layout, text: str) -> int:
-    """Tokens of one text of an observation."""
-    return min(len(layout.text.encode(text)), layout.options.max_text_tokens)
-
-
 def token_counts(layout: Layout, observations: Any, steps: int) -> np.ndarray:
     """int[steps]: tokens of each timestep of stacked observations."""
     counts = np.full(steps, fixed_tokens(layout))
-    for leaf in layout.text_leaves:
+    for leaf, limit in zip(layout.text_leaves, layout.text_limits, strict=True):
         texts, index = np.unique(np.asarray(pick(observations, leaf), str), return_inverse=True)
-        counts += np.asarray([text_tokens(layout, text) for text in texts], int)[index.reshape(-1)]
+        counts += np.asarray([min(len(layout.text.encode(text)), limit) for text in texts], int)[index.reshape(-1)]
     return counts
 
 
@@ -58,7 +80,8 @@ def column_tokens(layout: Layout, columns: Columns) -> StepTokens:
     """Tokens of the timesteps of a data set. Raises ValueError for a damaged file."""
     fixed = fixed_tokens(layout)
     order = [path for path, _ in space_leaves(layout.observation_space)]
-    tables = [_table(layout, columns, order.index(leaf.keys)) for leaf in layout.text_leaves]
+    limited = zip(layout.text_leaves, layout.text_limits, strict=True)
+    tables = [_table(layout, leaf, limit, columns, order.index(leaf.keys)) for leaf, limit in limited]
     if not tables:
         return StepTokens(fixed, fixed, float(fixed), partial(_counts, fixed, columns, ()))
     of = partial(_counts, fixed, columns, tuple(tables))
@@ -66,28 +89,77 @@ def column_tokens(layout: Layout, columns: Columns) -> StepTokens:
     for start in range(0, len(columns), CHUNK):
         counts = of(np.arange(start, min(start + CHUNK, len(columns))))
         least, most, total = min(least, int(counts.min())), max(most, int(counts.max())), total + int(counts.sum())
-    return StepTokens(least, most, total / len(columns), of)
+    cut = tuple(found for table in tables if (found := _cut(table, columns)) is not None)
+    return StepTokens(least, most, total / len(columns), of, cut)
 
 
-def _table(layout: Layout, columns: Columns, index: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """Leaf, where its different texts begin (ascending), and their tokens."""
+@dataclass(frozen=True)
+class _Table:
+    """The texts of one leaf, by where they begin in the file (ascending).
+
+    Args:
+        tokens: ids of each text, uncut, int64[texts].
+        texts, cut, alike: see `CutTexts`.
+    """
+
+    index: int
+    path: str
+    limit: int
+    begin: np.ndarray
+    tokens: np.ndarray
+    texts: int
+    cut: int
+    alike: int
+
+    def of(self, columns: Columns, steps: np.ndarray) -> np.ndarray:
+        """int64[n]: ids of the text of each step, uncut."""
+        places, _ = columns.text_places(self.index, steps)
+        return self.tokens[np.searchsorted(self.begin, places)]
+
+
+def _table(layout: Layout, leaf: Leaf, limit: int, columns: Columns, index: int) -> _Table:
     seen: dict[int, int] = {}
+    whole: dict[int, int] = {}  # of each text what is shown of it, both as hashes: an equal text may lie in two places
+    cut: set[int] = set()
     for start in range(0, len(columns), CHUNK):
         steps = np.arange(start, min(start + CHUNK, len(columns)))
         places, _ = columns.text_places(index, steps)
         new, first = np.unique(places, return_index=True)
         unknown = [at for at, place in zip(first.tolist(), new.tolist(), strict=True) if place not in seen]
-        texts = columns.rows("observation", index, steps[unknown])
-        seen |= {int(places[at]): text_tokens(layout, text) for at, text in zip(unknown, texts, strict=True)}
+        for at, text in zip(unknown, columns.rows("observation", index, steps[unknown]), strict=True):
+            ids = layout.text.encode(text)
+            seen[int(places[at])] = len(ids)
+            whole[key := hash(ids.tobytes())] = hash(ids[:limit].tobytes())
+            if len(ids) > limit:
+                cut.add(key)
+    times = Counter(whole.values())
+    alike = sum(times[whole[key]] > 1 for key in cut)
     begin = np.array(sorted(seen), np.int64)
-    return index, begin, np.array([seen[place] for place in begin.tolist()], np.int64)
+    tokens = np.array([seen[place] for place in begin.tolist()], np.int64)
+    return _Table(index, leaf.path, limit, begin, tokens, len(whole), len(cut), alike)
 
 
-def _counts(
-    fixed: int, columns: Columns, tables: tuple[tuple[int, np.ndarray, np.ndarray], ...], steps: np.ndarray
-) -> np.ndarray:
+def _cut(table: _Table, columns: Columns) -> CutTexts | None:
+    if not table.cut:
+        return None
+    steps = 0
+    for start in range(0, len(columns), CHUNK):
+        lengths = table.of(columns, np.arange(start, min(start + CHUNK, len(columns))))
+        steps += int((lengths > table.limit).sum())
+    return CutTexts(
+        path=table.path,
+        limit=table.limit,
+        texts=table.texts,
+        cut=table.cut,
+        longest=int(table.tokens.max()),
+        alike=table.alike,
+        timesteps=steps,
+        of=len(columns),
+    )
+
+
+def _counts(fixed: int, columns: Columns, tables: tuple[_Table, ...], steps: np.ndarray) -> np.ndarray:
     counts = np.full(len(steps), fixed)
-    for index, begin, tokens in tables:
-        places, _ = columns.text_places(index, steps)
-        counts += tokens[np.searchsorted(begin, places)]
+    for table in tables:
+        counts += np.minimum(table.of(columns, steps), table.limit)
     return counts

@@ -49,6 +49,8 @@ def _tasks(description: Description, name: str, out: Console) -> None:
         markup=False,
     )
     out.print("demos: episodes to train on, without those held out or below the return filter", markup=False)
+    for notice in (each for task in description.tasks for each in task.notices):
+        out.print(notice, markup=False, soft_wrap=True)
     for task, why in description.missing:
         out.print(f"not counted: {task}: {why}", markup=False)
 

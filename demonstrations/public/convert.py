@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from generalist.demonstrations.checks import check_episode
 from generalist.demonstrations.collection import Collection, collection_settings, opened_collection
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import SCHEMES
@@ -183,6 +184,7 @@ class _Good:
             self._position = number + 1
             try:
                 episode = next(self._reader)
+                check_episode(episode, self.source.observation_space, self.source.action_space)
             except StopIteration:
                 said = f"ends after {number} episodes, it says it has {len(self.source)}"
                 raise ValueError(f"{self.source.name} {said}") from None

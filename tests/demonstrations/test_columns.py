@@ -279,7 +279,7 @@ def test_nan_names_the_episode_and_the_path():
     values = np.zeros((9, 2), np.float32)
     values[5, 1] = np.nan
     columns = float_columns(values, [2, 2, 3, 2])
-    with pytest.raises(ValueError, match=r"observation/v: NaN in episode 2 of "):
+    with pytest.raises(ValueError, match=r"observation/v\[1\]: NaN in episode 2, step 1 of "):
         columns.statistics([3, 2, 0])
     assert columns.statistics([0, 1, 3])["observation/v"] == ([0, 0], [0, 0])
 

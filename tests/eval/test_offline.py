@@ -81,6 +81,22 @@ def test_the_predictions_are_those_of_the_policy_at_each_step():
     assert three[1].classes[2, 0] == action["grip"]
 
 
+def test_what_comes_before_a_step_is_what_the_demonstrator_did():
+    agent = Agent.load(trained())
+    shown = choose(agent, Demonstrations.open(dataset_folder(demonstrations(), TASKS[1])), 1)
+    policy = agent.policy(TASKS[1]).policy
+    told: list[int] = []
+    correct = policy.correct
+
+    def told_by(actions: list, active: list[int]) -> None:
+        told.extend(int(action) for action in actions)
+        correct(actions, active)
+
+    policy.correct = told_by
+    agent_predictions(policy, shown, action_columns(shown.steps.action_space))
+    assert told == shown.steps.actions(shown.episodes[0]).tolist()
+
+
 def test_errors_are_means_over_the_steps_of_each_episode():
     done = [Columns(np.array([[1.0], [3.0]]), np.array([[0], [1]])), Columns(np.array([[5.0]]), np.array([[1]]))]
     said = [Columns(np.array([[2.0], [3.5]]), np.array([[0], [0]])), Columns(np.array([[5.0]]), np.array([[1]]))]

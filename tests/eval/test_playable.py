@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -35,6 +37,15 @@ def test_all_can_be_measured_as_asked():
 
 
 BOX = spaces.Box(-1, 1, (3,), np.float32)
+
+
+def test_one_whose_data_have_other_spaces_than_its_environment_is_measured():
+    agent = Agent.load(trained())
+    layouts = agent.run.layouts | {TASKS[0]: replace(agent.run.layouts[TASKS[0]], observation_space=BOX, statistics={})}
+    other = replace(agent, run=replace(agent.run, layouts=layouts))
+    played, measured = split_tasks(other, (), demonstrations())
+    assert ([task.id for task in played], list(measured)) == ([TASKS[1]], [TASKS[0]])
+    assert "observation of the data is Box(-1.0, 1.0, (3,), float32)" in measured[TASKS[0]]
 
 
 @pytest.mark.parametrize(

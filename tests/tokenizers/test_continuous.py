@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from generalist.tokenizers.continuous import (
     compand,
     expand,
 )
+from generalist.tokenizers.ranges import find_range
 from generalist.tokenizers.space import leaves
 
 BINS = ContinuousTokenizer(32_000)
@@ -74,7 +76,7 @@ def test_bounded_actions_are_linear():
 
 @pytest.mark.parametrize("high", [np.inf, np.finfo(np.float32).max])
 def test_half_bounded_actions_are_companded(high):
-    part = ContinuousField(leaf(box(0, high), "action"), BINS, action=True)
+    part = ContinuousField(leaf(box(0, high), "action"), BINS, action=True, rule="mu-law")
     assert part.encode(np.float32([1.0])).ravel().tolist() == [32_744]
     assert part.decode(np.asarray([[32_000]])).tolist() == [0.0]
 
@@ -89,8 +91,13 @@ def test_any_value_of_any_box(dtype, action, data):
     if low == np.inf or high == -np.inf:
         return
     space = box(low, high, (2,), dtype)
-    part = ContinuousField(leaf(space), BINS, action)
-    x = data.draw(hnp.arrays(dtype, (3, 2), elements=st.floats(allow_nan=False, width=width)))
+    some = st.floats(allow_nan=False, allow_infinity=not action, width=width)
+    x = data.draw(hnp.arrays(dtype, (3, 2), elements=some))
+    part = ContinuousField(leaf(space), BINS, action, rule="mu-law")
+    if data.draw(st.booleans()):
+        part = ContinuousField(leaf(space), BINS, action)
+        seen = data.draw(hnp.arrays(dtype, (5, 2), elements=some))
+        part = replace(part, range=find_range(part, seen, [seen]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ids = part.encode(x)

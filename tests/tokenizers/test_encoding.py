@@ -6,6 +6,7 @@ from gymnasium import spaces
 
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Kind
+from generalist.tokenizers.text import CutTextWarning
 
 OBSERVATIONS = spaces.Dict(
     a=spaces.Discrete(3),
@@ -111,9 +112,27 @@ def test_several_texts_keep_their_boundary():
     assert sequence.kind.tolist()[:2] == [Kind.TEXT, Kind.TEXT]
 
 
-def test_text_is_cut():
-    sequence = encode(*values(), max_text_tokens=1)
+def test_text_that_is_cut_says_so():
+    with pytest.warns(CutTextWarning, match=r": a text is cut to its first 1 ids; LayoutOptions\.max_text_tokens"):
+        sequence = encode(*values(), max_text_tokens=1)
     assert (sequence.kind == Kind.TEXT).sum() == 2
+
+
+def test_a_text_is_cut_where_its_space_ends_too():
+    layout = Layout.from_spaces(spaces.Dict(a=spaces.Text(3), b=spaces.Text(2, charset="é")), spaces.Discrete(2))
+    assert layout.text_limits == (3, 4)
+    assert (layout.max_tokens, layout.acting_tokens) == (3 + 1 + 4 + 1 + 1, 12)
+    made = {"a": ["abcd", "x"], "b": ["éé", "é"]}
+    with pytest.warns(CutTextWarning, match=r"^observation/a: a text is cut to its first 3 ids"):
+        sequence = layout.encode(made, timesteps=[0, 1], segments=[1, 1], source=0)
+    first = sequence.ids[sequence.timestep == 0][:-1]
+    assert layout.decode_observation(first) == {"a": "abc", "b": "éé"}
+
+
+def test_what_was_said_is_not_said_again(recwarn):
+    layout = Layout.from_spaces(spaces.Text(3), spaces.Discrete(2))
+    layout.encode(["abcd"], timesteps=[0], segments=[1], source=0, told=True)
+    assert not recwarn.list
 
 
 def test_vectors():

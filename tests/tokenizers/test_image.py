@@ -4,6 +4,7 @@ from gymnasium import spaces
 from PIL import Image
 
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format, intervals
+from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.space import leaves
 
 
@@ -11,31 +12,40 @@ def pixels(*shape, low=0, high=255, dtype=np.uint8):
     return spaces.Box(low, high, shape, dtype)
 
 
-def patches(space, patch_size=16, channels=3):
-    return PatchField(leaves(space, "observation")[0], image_format(space), patch_size, channels)
+def patches(space, patch_size=16, channels=3, rule="auto"):
+    return PatchField(leaves(space, "observation")[0], image_format(space, rule), patch_size, channels)
 
 
-def whole(space, image_shape):
-    return WholeImageField(leaves(space, "observation")[0], image_format(space), image_shape)
+def whole(space, image_shape, rule="auto"):
+    return WholeImageField(leaves(space, "observation")[0], image_format(space, rule), image_shape)
 
 
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((64, 48), (1, 64, 48, 1)),
-        ((64, 48, 1), (1, 64, 48, 1)),
-        ((64, 48, 3), (1, 64, 48, 3)),
-        ((64, 48, 4), (1, 64, 48, 4)),
-        ((3, 64, 48), (1, 64, 48, 3)),
-        ((1, 64, 48), (1, 64, 48, 1)),
-        ((4, 84, 84), (4, 84, 84, 1)),
-        ((4, 84, 80, 3), (4, 84, 80, 3)),
-        ((8, 8, 3), (1, 8, 8, 3)),
+        ((64, 48), (1, 64, 48)),
+        ((64, 48, 1), (1, 64, 48)),
+        ((64, 48, 3), (1, 64, 48)),
+        ((64, 48, 4), (4, 64, 48)),
+        ((64, 48, 2), (2, 64, 48)),
+        ((64, 48, 13), (13, 64, 48)),
+        ((3, 64, 48), (1, 64, 48)),
+        ((1, 64, 48), (1, 64, 48)),
+        ((4, 84, 80), (4, 84, 80)),
+        ((12, 84, 80), (12, 84, 80)),
+        ((4, 84, 80, 3), (4, 84, 80)),
+        ((4, 84, 80, 1), (4, 84, 80)),
+        ((2, 84, 80, 4), (8, 84, 80)),
+        ((4, 3, 84, 80), (4, 84, 80)),
+        ((2, 4, 84, 80), (8, 84, 80)),
+        ((8, 8, 3), (1, 8, 8)),
+        ((8, 9, 10), (8, 9, 10)),
+        ((16, 20, 2), (2, 16, 20)),
     ],
 )
 def test_what_is_an_image(shape, expected):
     form = image_format(pixels(*shape))
-    assert (form.frames, form.height, form.width, form.channels) == expected
+    assert (form.frames, form.height, form.width) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,7 +54,9 @@ def test_what_is_an_image(shape, expected):
         pixels(7, 7, 3),
         pixels(3, 7, 7),
         pixels(128),
-        pixels(84, 84, 12),
+        pixels(84, 84, 17),
+        pixels(17, 84, 84, 3),
+        pixels(84, 84, 0),
         pixels(2, 2, 64, 64, 3),
         pixels(64, 64, 3, high=254),
         pixels(64, 64, 3, low=1),
@@ -119,10 +131,83 @@ def test_channels_are_brought_to_the_layouts():
     alpha = np.concatenate([colour, np.full_like(colour[..., :1], 9)], axis=-1)
     as_colour = patches(pixels(16, 16, 3)).encode(colour)
     np.testing.assert_array_equal(patches(pixels(16, 16)).encode(grey), as_colour)
-    np.testing.assert_array_equal(patches(pixels(16, 16, 4)).encode(alpha), as_colour)
+    np.testing.assert_array_equal(patches(pixels(16, 16, 4), rule="rgb").encode(alpha), as_colour)
     as_grey = patches(pixels(16, 16), channels=1).encode(grey)
     assert as_grey.shape == (1, 1, 256)
-    np.testing.assert_array_equal(patches(pixels(16, 16, 4), channels=1).encode(alpha), as_grey)
+    np.testing.assert_array_equal(patches(pixels(16, 16, 4), channels=1, rule="rgb").encode(alpha), as_grey)
+
+
+STACKS = [
+    ((16, 24, 2), "auto", [[0], [1]]),
+    ((16, 24, 4), "auto", [[0], [1], [2], [3]]),
+    ((4, 16, 24), "auto", [[0], [1], [2], [3]]),
+    ((16, 24, 3), "auto", [[0, 1, 2]]),
+    ((16, 24, 3), "grey", [[0], [1], [2]]),
+    ((3, 16, 24), "grey", [[0], [1], [2]]),
+    ((16, 24, 4), "colour", [[0, 1, 2], [3]]),
+    ((4, 16, 24), "colour", [[0, 1, 2], [3]]),
+    ((16, 24, 6), "colour", [[0, 1, 2], [3, 4, 5]]),
+    ((12, 16, 24), "colour", [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]),
+    ((16, 24, 2), "colour", [[0], [1]]),
+    ((16, 24, 13), "auto", [[band] for band in range(13)]),
+    ((2, 16, 24, 3), "auto", [[0, 1, 2]]),
+    ((2, 3, 16, 24), "auto", [[0, 1, 2]]),
+    ((2, 16, 24, 4), "colour", [[0, 1, 2], [3]]),
+    ((2, 4, 16, 24), "auto", [[0], [1], [2], [3]]),
+]
+
+
+@pytest.mark.parametrize(("shape", "rule", "pictures"), STACKS)
+@pytest.mark.parametrize("show", ["patches", "conv"])
+def test_what_the_channels_are_is_a_rule_that_loses_none(shape, rule, pictures, show):
+    space = pixels(*shape)
+    form = image_format(space, rule)
+    assert [list(each) for each in form.pictures] == pictures
+    field = patches(space, 8, rule=rule) if show == "patches" else whole(space, (16, 24, 3), rule)
+    base = np.random.default_rng(0).integers(0, 200, (1, *shape), dtype=np.uint8)
+    before = field.encode(base)
+    stack = np.moveaxis(base, -3, -1) if form.channels_first else base
+    stack = stack.reshape(1, form.stack, 16, 24, form.channels)
+    each = [stack[:, at][..., list(picture)] for at in range(form.stack) for picture in pictures]
+    colour = [picture if picture.shape[-1] == 3 else np.repeat(picture, 3, axis=-1) for picture in each]
+    if show == "conv":
+        np.testing.assert_array_equal(before, np.stack(colour, axis=1))
+    channel_axis = -3 if form.channels_first else -1
+    places = [(at, channel) for at in range(form.stack) for channel in range(form.channels)]
+    for at, channel in places:
+        after = base.copy()
+        index = [slice(None)] * after.ndim
+        index[channel_axis] = channel
+        if len(shape) == 4:
+            index[1] = at
+        after[tuple(index)] += 40
+        assert not np.array_equal(field.encode(after), before), (at, channel)
+
+
+def test_only_the_rule_that_says_so_leaves_channels_out():
+    base = np.zeros((1, 16, 16, 4), np.uint8)
+    other = base.copy()
+    other[..., 3] = 255
+    part = patches(pixels(16, 16, 4), rule="rgb")
+    np.testing.assert_array_equal(part.encode(base), part.encode(other))
+    assert part.count == 1
+
+
+@pytest.mark.parametrize("continuous", ["tokens", "vector"])
+def test_a_float_image_is_a_tensor_that_loses_no_channel(continuous):
+    space = spaces.Box(0, 1, (9, 8, 4), np.float32)
+    layout = Layout.from_spaces(space, spaces.Discrete(2), options=LayoutOptions(continuous=continuous))
+    assert layout.image_fields == ()
+    base = np.full((1, 9, 8, 4), 0.25, np.float32)
+
+    def shown(values):
+        made = layout.encode(values, timesteps=[0], segments=[1], source=0)
+        return made.ids.tobytes() + made.vectors.tobytes()
+
+    for channel in range(4):
+        other = base.copy()
+        other[..., channel] = 0.5
+        assert shown(other) != shown(base)
 
 
 def test_only_uint8():

@@ -54,11 +54,11 @@ def test_bytes_that_are_not_utf8_decode():
     assert ByteTokenizer().decode([0xFF, 97]) == "\ufffda"
 
 
-def test_texts_are_cut_and_checked():
-    rows = encode_texts(["abc", "a"], ByteTokenizer(), 2, "observation/mission")
-    assert [row.tolist() for row in rows] == [[97, 98], [97]]
+def test_texts_are_encoded_and_checked():
+    rows = encode_texts(["abc", "a"], ByteTokenizer(), "observation/mission")
+    assert [row.tolist() for row in rows] == [[97, 98, 99], [97]]
     with pytest.raises(ValueError, match="observation/mission: text must be str, got bytes"):
-        encode_texts([b"abc"], ByteTokenizer(), 2, "observation/mission")
+        encode_texts([b"abc"], ByteTokenizer(), "observation/mission")
 
 
 def test_sentencepiece(pieces, tmp_path):

@@ -54,6 +54,6 @@ def test_sources_count_by_their_weights():
 
 def test_text_counts_at_the_length_that_was_seen():
     made = Layout.from_spaces(TEXT, gym.spaces.Discrete(3))
-    assert most_text(made) == 64
+    assert most_text(made) == 50
     source = imagined_source(CONFIG, 0, made, [13, 23], 2)
     assert step_sizes(source, np.arange(4))[:, :2].tolist() == [[13, 1 + 9], [13, 1 + 9], [23, 1 + 19], [23, 1 + 19]]

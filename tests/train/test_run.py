@@ -5,15 +5,19 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 from tiny import CONFIG, TASKS, demonstrations, train_here, trained
 
 from generalist.envs.files import write_json
+from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sentencepiece_training import train_sentencepiece
 from generalist.tokenizers.text import SentencePieceTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import DocumentsConfig, TextConfig
 from generalist.train.run import read_run
+from generalist.train.sources import layout_from_json, layout_to_json
 
 
 def changed(tmp_path: Path, change) -> Path:
@@ -78,3 +82,29 @@ def test_a_text_model_lies_in_the_run(tmp_path):
     shutil.rmtree(run)
     assert read_run(moved).text.version == tokenizer.version
     assert read_run(moved).text.encode("a red key").tolist() == tokenizer.encode("a red key").tolist()
+
+
+def test_a_run_of_before_ranges_and_channels_keeps_its_options_where_they_change_nothing(tmp_path):
+    def older(stored):
+        for source in stored["config"]["sources"]:
+            del source["layout"]["ranges"], source["layout"]["channel_axis"]
+        for layout in stored["layouts"].values():
+            del layout["ranges"]
+
+    assert read_run(changed(tmp_path, older)).config == CONFIG
+
+
+@pytest.mark.parametrize(("shape", "rule"), [((16, 16, 4), "rgb"), ((16, 16, 3), "auto"), ((4, 16, 16), "auto")])
+def test_pictures_of_an_older_run_are_read_as_they_were(shape, rule):
+    space = spaces.Box(0, 255, shape, np.uint8)
+    stored = layout_to_json(Layout.from_spaces(space, spaces.Discrete(2)))
+    del stored["ranges"]
+    assert layout_from_json(stored, CONFIG, LayoutOptions()).options.channel_axis == rule
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 2), (16, 16, 12), (2, 3, 16, 16)])
+def test_pictures_that_were_numbers_in_an_older_run_are_refused(shape):
+    stored = layout_to_json(Layout.from_spaces(spaces.Box(0, 255, shape, np.uint8), spaces.Discrete(2)))
+    del stored["ranges"]
+    with pytest.raises(ValueError, match="observation was shown otherwise by the version that trained this run"):
+        layout_from_json(stored, CONFIG, LayoutOptions())

@@ -70,6 +70,19 @@ def test_tokens_are_the_lengths_of_encoded_timesteps(name, different, options, m
     assert found.mean == pytest.approx(expected.mean())
 
 
+def test_texts_that_are_cut_are_counted(monkeypatch):
+    monkeypatch.setattr(step_tokens, "CHUNK", 4)
+    said = ["left of the box", "left of the cup", "left", "right of the box", "left"] * 2 + ["left of the cup"]
+    space = spaces.Dict(say=spaces.Text(40), x=BOX)
+    observations = {"say": np.array(said, object), "x": np.zeros((11, 3), np.float32)}
+    columns = columns_of(space, ACTION, observations, np.zeros((11, 2), int), [5, 6])
+    [cut] = column_tokens(Layout.from_spaces(space, ACTION, options=LayoutOptions(max_text_tokens=12)), columns).cut
+    assert (cut.path, cut.limit, cut.longest) == ("observation/say", 12, 16)
+    assert (cut.cut, cut.texts, cut.alike) == (3, 4, 2)
+    assert (cut.timesteps, cut.of) == (7, 11)
+    assert column_tokens(Layout.from_spaces(space, ACTION), columns).cut == ()
+
+
 def test_a_known_table():
     found = StepTokens.known(np.array([3, 9, 4]))
     assert (found.least, found.most) == (3, 9)
