@@ -11,6 +11,8 @@ from generalist.configs.experiment import Experiment
 from generalist.configs.presets import load_preset
 from generalist.demonstrations.data_folder import check_known
 from generalist.envs.task import Task
+from generalist.envs.trust import trust as trust_modules
+from generalist.envs.trust import trust_task
 from generalist.eval.config import keep_evaluation
 from generalist.tokenizers.document import PictureOptions
 from generalist.tokenizers.options import LayoutOptions
@@ -35,6 +37,7 @@ def fit(
     profile: int = 0,
     workers: int | None = None,
     processes: Processes | None = None,
+    trust: str | Iterable[str] = (),
 ) -> Run:
     """Train one agent on the demonstrations of its tasks, and leave a run directory.
 
@@ -53,6 +56,8 @@ def fit(
         profile: trace this many updates into the run directory's profile/.
         workers: processes that make batches, always the same ones; 0 is a thread of this one, None chooses by machine.
         processes: that train together; None is this one alone.
+        trust: modules that ids of the config's tasks may have imported, see `generalist.envs.trust`; those of `tasks`
+            are trusted.
 
     Returns:
         The run, which `load`, `evaluate` and `Writer.load` take as well as its directory.
@@ -78,9 +83,12 @@ def fit(
         Run('runs/words')
     """
     start = Start(resume=resume, overwrite=overwrite, weights=None if weights is None else Path(weights))
+    trust_modules(trust)
     experiment, directory = _experiment(config), _directory(config, out)
     several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
     ids = tuple(task if isinstance(task, str) else task.id for task in several)
+    for id in ids:
+        trust_task(id)
     training = with_sources(experiment.train, ids, (corpora,) if isinstance(corpora, str) else tuple(corpora))
     for source in training.sources:
         check_known(source.task, data)

@@ -14,6 +14,7 @@ import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus, Measure, Split, every_so_manieth
 from generalist.corpora.pictures import decode_image, to_picture
+from generalist.envs.tfds_files import check_description
 from generalist.tokenizers.document import Document, Picture, Words
 
 
@@ -76,7 +77,8 @@ def open_corpus(path: str, *, split: str = "train") -> "Prepared":
 
     Raises:
         FileNotFoundError: it is not prepared there; says how to.
-        ValueError: no such split, another file format, damaged files, or features that no rule maps.
+        ValueError: no such split, another file format, damaged files, features that no rule maps, or a description
+            that names what is not TFDS's own.
     """
     import tensorflow_datasets as tfds
 
@@ -97,7 +99,11 @@ def _open_builder(path: str) -> tuple[Any, str, Path]:
 
     name, _, folder = path.partition("@")
     place = _find(name, Path(folder or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser())
-    return tfds.builder_from_directory(place), name, place
+    check_description(place)
+    try:
+        return tfds.builder_from_directory(place), name, place
+    except RecursionError:
+        raise ValueError(f"{place} has a description that is nested too deeply to be read") from None
 
 
 def _find(name: str, folder: Path) -> Path:

@@ -9,7 +9,7 @@ import gymnasium as gym
 
 from generalist.demonstrations.storage import COLLECTION, INDEX, VERSION, Demonstrations, dataset_folder
 from generalist.envs.files import read_json
-from generalist.envs.table import find_task
+from generalist.envs.table import task_in_file
 from generalist.envs.task import UnknownTask, nearest_ids
 
 
@@ -66,7 +66,7 @@ def recorded_tasks(data: str | os.PathLike) -> tuple[str, ...]:
 
 
 def check_known(task_id: str, data: str | os.PathLike) -> None:
-    """Nothing for a task that the folder has demonstrations of, or that `find_task` knows.
+    """Nothing for a task that the folder has demonstrations of, or that `task_in_file` knows.
 
     Raises:
         UnknownTask: neither; lists the nearest of both.
@@ -74,7 +74,7 @@ def check_known(task_id: str, data: str | os.PathLike) -> None:
     if is_recorded(data, task_id):
         return
     try:
-        find_task(task_id)
+        task_in_file(task_id)
     except UnknownTask as unknown:
         near = nearest_ids(task_id, list(recorded_tasks(data)))
         there = f"the nearest in {data} are {', '.join(near)}" if near else f"{data} has no demonstrations of it"

@@ -79,7 +79,9 @@ def read_json(path: Path, otherwise: str) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"there is no {path}: {otherwise}") from None
-    except (ValueError, RecursionError) as cause:
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply to be read: restore it") from None
+    except ValueError as cause:
         raise ValueError(
             f"{path} is damaged ({cause}): restore it, or make this folder anew with --overwrite"
         ) from cause

@@ -10,6 +10,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from generalist.envs.modules import import_from_here
 from generalist.envs.task import GYM_PREFIX, Task, UnknownTask, nearest_ids
+from generalist.envs.trust import check_trusted
 
 DEFAULT_HORIZON = 1000
 """Steps after which an episode is truncated where the registration names no limit."""
@@ -18,10 +19,12 @@ DEFAULT_HORIZON = 1000
 def gym_task(id: str) -> Task:
     """The task of "gym:<Gymnasium id>" or "gym:<module>:<Gymnasium id>" (the module registers the id when imported).
 
-    The horizon is the registration's `max_episode_steps`, or 1000 steps.
+    A module is only imported if it is trusted, see `generalist.envs.trust`. The horizon is the registration's
+    `max_episode_steps`, or 1000 steps.
 
     Raises:
-        UnknownTask: the module cannot be imported, or the id is not registered (with the nearest registered ids).
+        UnknownTask: the module is not trusted or cannot be imported, or the id is not registered (with the nearest
+            registered ids).
     """
     name = id.removeprefix(GYM_PREFIX)
     horizon = _spec(name).max_episode_steps or DEFAULT_HORIZON
@@ -58,6 +61,7 @@ def distributions(id: str) -> tuple[str, ...]:
 def _spec(name: str) -> EnvSpec:
     module, _, registered = name.rpartition(":")
     if module:
+        check_trusted(module)
         try:
             import_from_here(module)
         except Exception as error:  # what a stranger's module raises

@@ -20,6 +20,7 @@ from generalist.envs.families import (
 from generalist.envs.gym_task import gym_task
 from generalist.envs.reference import load_references
 from generalist.envs.task import GYM_PREFIX, Task, UnknownTask, nearest_ids
+from generalist.envs.trust import trust_task
 
 FAMILIES = (
     classic_control,
@@ -69,7 +70,8 @@ def find_tasks(tasks: str | Task | Iterable[str | Task]) -> tuple[Task, ...]:
 def find_task(id: str) -> Task:
     """The task of that id: a row of the table, or any id registered with Gymnasium as "gym:<id>".
 
-    "gym:module:Id-v0" imports `module` first, as `gymnasium.make` does.
+    "gym:module:Id-v0" imports `module` first, as `gymnasium.make` does. So this is for ids that the user gives; those
+    that a file holds are for `task_in_file`.
 
     Raises:
         UnknownTask: a ValueError: no such id; lists the nearest ones.
@@ -89,6 +91,18 @@ def find_task(id: str) -> Task:
         >>> generalist.find_task("CartPol-v1")
         Traceback (most recent call last):
         generalist.envs.task.UnknownTask: unknown task 'CartPol-v1': the nearest are CartPole-v1...
+    """
+    trust_task(id)
+    return task_in_file(id)
+
+
+def task_in_file(id: str) -> Task:
+    """The task of an id that stands in a data set, a run or a configuration: it has no module imported.
+
+    Raises:
+        UntrustedModule: an UnknownTask: it names a module that is neither trusted nor imported, see
+            `generalist.envs.trust`.
+        UnknownTask: as for `find_task`.
     """
     if id.startswith(GYM_PREFIX):
         return gym_task(id)

@@ -22,8 +22,8 @@ from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.table import find_task
 from generalist.envs.task import GYM_PREFIX, Task
+from generalist.envs.trust import trust as trust_modules
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.baselines.measure import measure_baselines
@@ -78,6 +78,7 @@ def evaluate(
     alone: Sequence[str | os.PathLike[str]] = (),
     offline: bool = False,
     quiet: bool = False,
+    trust: str | Iterable[str] = (),
     **changes: Any,
 ) -> dict[str, Any]:
     """Play a run's agent on its tasks beside plain baselines, and write `report.json` and `report.html`.
@@ -97,6 +98,8 @@ def evaluate(
         alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
         offline: play nothing, measure all tasks on held-out demonstrations.
         quiet: show no progress.
+        trust: modules that ids of the run's tasks may have imported, see `generalist.envs.trust`; those of `tasks` are
+            trusted.
         **changes: fields of `EvaluationConfig` in place of what `config` says: episodes (of each task and policy),
             slots (environments that the agent plays at once), prompts, films, workers and others.
 
@@ -106,6 +109,7 @@ def evaluate(
     Raises:
         FileNotFoundError: no run there; or prompts asked for, but no demonstrations of a task are there.
         TypeError: a field that there is not, with the nearest ones.
+        UntrustedModule: a ValueError: a task of the run names a module that is not trusted.
         CheckpointError: as `load`.
         EvaluationError: some tasks could not be played: their environment raised, a worker was killed, their
             demonstrations are damaged. The report of the others is written, names them, and is the error's `report`.
@@ -123,6 +127,7 @@ def evaluate(
     """
     started = time.perf_counter()
     keep_compilations()
+    trust_modules(trust)
     run = Path(run)
     config = with_changes(config or evaluation_of(run), changes)
     others = [read_report(Path(each)) for each in alone]
@@ -207,7 +212,7 @@ def _baselines(
 
     def submit(task: Task) -> Future:
         folder = dataset_folder(data, task.id).absolute()
-        return pool.submit(measure_baselines, task.id, folder, seeds, config.selection_episodes)
+        return pool.submit(measure_baselines, task, folder, seeds, config.selection_episodes)
 
     def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
         return TaskRecord.of(task, seeds, policies)
@@ -229,7 +234,7 @@ def _agents(
     return _elsewhere(
         "agent",
         tasks,
-        lambda task: pool.submit(play_there, task.id, *where),
+        lambda task: pool.submit(play_there, task, *where),
         lambda task, played: played,
         parts,
         display.agent_done,
@@ -274,9 +279,9 @@ def _elsewhere(
     return {task.id: start(task) for task in tasks}
 
 
-def play_there(task_id: str, run: Path, step: int, data: Path, config: EvaluationConfig) -> TaskRecord:
+def play_there(task: Task, run: Path, step: int, data: Path, config: EvaluationConfig) -> TaskRecord:
     """The agent's part of one task, in a worker: the run directory and the data must be there too."""
-    return _play(_loaded(run, step), find_task(task_id), data, config, lambda _: None)
+    return _play(_loaded(run, step), task, data, config, lambda _: None)
 
 
 @cache

@@ -9,9 +9,10 @@ from gymnasium import spaces
 
 from generalist.demonstrations.data_folder import is_recorded
 from generalist.envs.spaces import is_text, path_name, space_leaves
-from generalist.envs.table import find_task
+from generalist.envs.table import find_task, task_in_file
 from generalist.envs.task import Task, UnknownTask
 from generalist.envs.task_spaces import stored_spaces
+from generalist.envs.trust import UntrustedModule
 from generalist.play.agent import Agent
 
 NO_ENVIRONMENT = "no environment plays it"
@@ -32,6 +33,7 @@ def split_tasks(
         offline: all are measured on demonstrations.
 
     Raises:
+        UntrustedModule: the run names a module that is not trusted, see `generalist.envs.trust`.
         UnknownTask: neither the table nor Gymnasium knows it, and `data` has no demonstrations of it.
     """
     several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
@@ -43,7 +45,9 @@ def split_tasks(
             measured[id] = ASKED
             continue
         try:
-            task = find_task(each) if isinstance(each, str) else each
+            task = each if isinstance(each, Task) else find_task(each) if several else task_in_file(each)
+        except UntrustedModule as untrusted:
+            raise UntrustedModule(f"{untrusted}, or measure it on demonstrations alone (offline)") from None
         except UnknownTask:
             if not is_recorded(data, id):
                 raise

@@ -16,7 +16,7 @@ from flax import nnx
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import AXES, abstract_mesh
 from generalist.demonstrations.data_folder import check_known, is_recorded
-from generalist.envs.table import find_task
+from generalist.envs.table import task_in_file
 from generalist.envs.task import MissingExtra, UnknownTask
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
@@ -248,7 +248,7 @@ def _look(config: TrainConfig, index: int, source: SourceConfig, data: Path) -> 
         assert isinstance(alone, TaskSource)
         recorded = replace(alone, index=index)
     try:
-        task = find_task(source.task)
+        task = task_in_file(source.task)
         env = task.make()
     except (MissingExtra, UnknownTask):
         if recorded is None:

@@ -13,7 +13,7 @@ from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.filter import lowest_return
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
-from generalist.envs.table import find_task
+from generalist.envs.table import task_in_file
 from generalist.tokenizers.continuous import Range
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions
@@ -104,7 +104,7 @@ def open_mixture(config: TrainConfig, data: Path) -> Mixture:
     for index, source in enumerate(config.sources):
         path = dataset_folder(data, source.task)
         if not path.exists():
-            policy = "" if find_task(source.task).expert else " --policy random"
+            policy = "" if task_in_file(source.task).expert else " --policy random"
             raise FileNotFoundError(
                 f"no demonstrations of {source.task} under {data}; run: "
                 f"generalist collect --task {source.task}{policy} --out {data}"

@@ -21,6 +21,7 @@ from generalist.configs.commands.language_commands import Caption, Chat, Generat
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
 from generalist.configs.commands.terminal import console, print_at_once, print_notice, table
 from generalist.configs.commands.tokenizer_command import TrainTokenizer
+from generalist.configs.commands.trusted import without_trust
 from generalist.configs.commands.view_command import View
 from generalist.configs.presets import PRESETS, load_preset
 from generalist.envs.names import nearest
@@ -207,6 +208,7 @@ def dispatch(argv: list[str]) -> None:
     Raises:
         ValueError: no command, or an unknown command, preset or option, with the nearest names.
     """
+    argv = without_trust(argv)
     name = argv[0] if argv else ""
     if name in HELP:
         _print_overview()
@@ -256,4 +258,8 @@ def _print_overview() -> None:
     out = console()
     out.print("usage: generalist COMMAND [OPTIONS]\n", markup=False)
     out.print(table(rows))
-    out.print("\n`generalist COMMAND --help` lists its options; --debug adds the traceback to an error.", markup=False)
+    out.print(
+        "\n`generalist COMMAND --help` lists its options; --debug adds the traceback to an error; --trust MODULE lets "
+        "a data set or a run name a module of environments that is imported.",
+        markup=False,
+    )

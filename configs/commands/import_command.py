@@ -10,6 +10,8 @@ from generalist.envs.names import nearest
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 TARGETS = ("minari",)
+MOST_REASONS = 20
+"""Bad episodes that have a line of their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,9 @@ class Import:
     last_action_taken: bool | None = None
     """True or False: the last step of an RLDS episode was taken, or holds the final observation only; default: the
     data decides."""
+    skip_bad: Flag = False
+    """Pass over episodes that are damaged, empty or do not fit, and say which and why; default: the first one ends the
+    import."""
     overwrite: Flag = False
     """Delete the task's data set in that folder first."""
 
@@ -57,20 +62,40 @@ class Import:
         if self.actions:
             source = with_actions(source, self.actions)
         source, differs = in_task_spaces(source)
-        for notice in filter(None, (source.note, differs)):
+        for notice in filter(None, (*source.notices, source.note, differs)):
             print_notice(f"{source.name}: {notice}")
-        summary = import_data(source, self.out, episodes=self.episodes, overwrite=self.overwrite)
+        summary = import_data(
+            source,
+            self.out,
+            episodes=self.episodes,
+            overwrite=self.overwrite,
+            skip_bad=self.skip_bad,
+            form=form,
+            actions=self.actions,
+        )
+        for notice in filter(None, (summary.notice, *_passed_over(summary.skipped))):
+            print_notice(f"{source.name}: {notice}")
         row = {
             "task": summary.task_id,
             "source": summary.source,
             "episodes": summary.episodes,
             "kept": summary.kept,
+            **({"passed over": len(summary.skipped)} if summary.skipped else {}),
             "steps": summary.steps,
             "MB": summary.size / 1e6,
             "return": summary.mean_return,
             "std": summary.std_return,
         }
         console().print(table([row]))
+
+
+def _passed_over(skipped: dict[int, str]) -> list[str]:
+    """A line for each of the first bad episodes, and one for the others, whose reasons are in collection.json."""
+    if not skipped:
+        return []
+    lines = [f"episode {number} is passed over: {skipped[number]}" for number in sorted(skipped)[:MOST_REASONS]]
+    others = ", ".join(map(str, sorted(skipped)[MOST_REASONS:]))
+    return [*lines, *([f"passed over too, with reasons in collection.json: episodes {others}"] if others else [])]
 
 
 @dataclass(frozen=True, kw_only=True)

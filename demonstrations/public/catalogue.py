@@ -34,11 +34,12 @@ class Row:
         scheme: the format.
         name: regular expression for the whole name of the data set, in lower case; group 1 is given to `task`.
         task: id of the task, a template for group 1 ("metaworld/{}-v3"), or a function of it.
-        observation, action: paths of columns of a step; what is below each is read. "?": need not be there.
+        observation, action: paths of columns of a step; what is below each is read, and the instruction beside it.
         columns: JAT only: what the observation is made of; without any, every column of observations.
         reward: column of the reward; without one rewards are zero.
-        last_action_taken: RLDS only: the last step's action and reward are real, and there is no final observation.
-            In RLDS proper (False) the last step holds the final observation only.
+        last_action_taken: RLDS only: True where the last step's action and reward are known to be real, and there is
+            no final observation; False where the last step is known to hold the final observation only; None lets the
+            data decide, see `generalist.demonstrations.public.rlds_ending`.
         actions: number of discrete actions; 0 if it is not known.
         minimal: discrete actions count through the few that a game of Atari uses, see `minimal_actions`.
         success: JAT only: a positive reward is a success, and only that.
@@ -52,7 +53,7 @@ class Row:
     observation: tuple[str, ...] = ("observation",)
     action: tuple[str, ...] = ("action",)
     reward: str = "reward"
-    last_action_taken: bool = False
+    last_action_taken: bool | None = None
     columns: tuple[Column, ...] = ()
     actions: int = 0
     minimal: bool = False
@@ -152,10 +153,8 @@ def adroit(name: str) -> str:
 _OPEN_X: dict[str, Any] = {
     "scheme": "rlds",
     "task": "robot/{}",
-    "last_action_taken": True,
     "note": "no environment of ours plays it",
 }
-_INSTRUCTED = ("observation", "language_instruction?")
 _D4RL: dict[str, Any] = {"scheme": "rlds", "last_action_taken": True, "low": -1.0, "high": 1.0}
 _CONTINUOUS = (Column("", "continuous_observations"),)
 
@@ -168,7 +167,14 @@ CATALOGUE: tuple[Row, ...] = (
         minimal=True,
         note="one 84x84 frame a step, rewards clipped to [-1, 1], from all of a DQN's training",
     ),
-    Row(scheme="rlds", name=r"rlu_control_suite/(\w+)", task=control, low=-1.0, high=1.0),
+    Row(
+        scheme="rlds",
+        name=r"rlu_control_suite/(\w+)",
+        task=control,
+        last_action_taken=False,
+        low=-1.0,
+        high=1.0,
+    ),
     Row(
         scheme="rlds",
         name=r"rlu_dmlab_(\w+)/.*",
@@ -192,7 +198,7 @@ CATALOGUE: tuple[Row, ...] = (
         action=("action/world_vector", "action/rotation_delta", "action/gripper_closedness_action"),
         **_OPEN_X,
     ),
-    Row(name=r"(\w+_converted_externally_to_rlds|bridge_\w+|libero_\w+)", observation=_INSTRUCTED, **_OPEN_X),
+    Row(name=r"(\w+_converted_externally_to_rlds|bridge_\w+|libero_\w+)", **_OPEN_X),
     Row(
         scheme="jat",
         name=r"atari-(.+)",

@@ -1,15 +1,16 @@
 """Import: public data becomes demonstrations in our own format, as if `generalist collect` had recorded them.
 
-Episodes stream through one at a time. What was imported before an interruption is kept, shard by shard.
+Episodes stream through one at a time. What was imported before an interruption is kept, shard by shard. A shard holds
+the episodes of a fixed range of the source's numbers, fewer where bad ones are passed over.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -25,13 +26,16 @@ from generalist.demonstrations.public.lerobot import open_lerobot
 from generalist.demonstrations.public.minari import open_minari
 from generalist.demonstrations.public.reader import UNKNOWN_SEED, PublicData, discrete_space, with_spaces
 from generalist.demonstrations.public.rlds import open_rlds
+from generalist.demonstrations.public.source import SKIPPED, SOURCE, describe, settle
 from generalist.demonstrations.rlds import encode_episode
 from generalist.demonstrations.shards import shard_path, write_shard
-from generalist.demonstrations.storage import Demonstrations, ShardIndex, ensure_spaces
+from generalist.demonstrations.storage import COLLECTION, Demonstrations, ShardIndex, dataset_folder, ensure_spaces
+from generalist.envs.files import read_json, write_json
 from generalist.envs.progress import CollectionProgress
 from generalist.envs.spaces import path_name, space_leaves
-from generalist.envs.table import find_task
+from generalist.envs.table import task_in_file
 from generalist.envs.task import GYM_PREFIX, MissingExtra, Task, UnknownTask, nearest_ids
+from generalist.envs.trust import UntrustedModule, trust_task
 
 OPENERS = {"rlds": open_rlds, "minari": open_minari, "jat": open_jat, "lerobot": open_lerobot}
 WITH_SPLITS = ("rlds", "jat")
@@ -45,6 +49,8 @@ class ImportSummary:
         folder: open it with `Demonstrations.open`.
         episodes, steps, size: totals, size in bytes of the shards; `kept` episodes were there before.
         mean_return, std_return: over all episodes (population standard deviation).
+        skipped: numbers of the source's episodes that were passed over because they are bad, and why.
+        notice: what could not be compared with an earlier import, or "".
     """
 
     task_id: str
@@ -56,6 +62,8 @@ class ImportSummary:
     size: int
     mean_return: float
     std_return: float
+    skipped: dict[int, str]
+    notice: str = ""
 
 
 def open_source(source: str, *, task: str | None = None, split: str = "train", form: Form = BY_RULE) -> PublicData:
@@ -69,6 +77,8 @@ def open_source(source: str, *, task: str | None = None, split: str = "train", f
         near = nearest_ids(scheme, list(SCHEMES), 1)
         hint = f"did you mean {near[0]}:PATH? " if near and scheme not in SCHEMES else ""
         raise ValueError(f"{source!r} is not SCHEME:PATH: {hint}schemes are {', '.join(SCHEMES)}")
+    if task is not None:
+        trust_task(task)
     options = {"split": split} if scheme in WITH_SPLITS else {}
     return OPENERS[scheme](path, task=task, form=form, **options)
 
@@ -76,10 +86,13 @@ def open_source(source: str, *, task: str | None = None, split: str = "train", f
 def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:
     """The source in the spaces of its task's environment, and "" - or as it is, and why.
 
-    The environment is made only if the catalogue or the user named a task that we know.
+    The environment is made only if the catalogue or the user named a task that we know, or the data one whose module is
+    trusted.
     """
     try:
-        env = find_task(source.task_id).make()
+        env = task_in_file(source.task_id).make()
+    except UntrustedModule as untrusted:
+        return source, f"the spaces are the data's own, not checked against the task {source.task_id} ({untrusted})"
     except UnknownTask:
         known = f"; --task {GYM_PREFIX}{source.task_id} plays it" if source.task_id in gym.registry else ""
         return source, f"{source.task_id} is no task of ours: it can be trained on and not played{known}"
@@ -107,15 +120,22 @@ def import_data(
     *,
     episodes: int | None = None,
     overwrite: bool = False,
+    skip_bad: bool = False,
+    form: Form = BY_RULE,
+    actions: int = 0,
     quiet: bool = False,
 ) -> ImportSummary:
     """Write the first `episodes` (None: all) of the source under `out`/<name of its task>/1.0.0.
 
     The same call again goes on where an interrupted one was stopped.
 
+    Args:
+        skip_bad: pass over episodes that are damaged, empty or do not fit; their numbers are kept with the data.
+        form, actions: how the source was opened; kept with the data and compared by the next import.
+
     Raises:
         ValueError: the source is damaged (its file is named), shorter than it says, or has actions whose number is not
-            known; the folder holds something else. Finished shards stay.
+            known; the folder holds something else, see `settle`. Finished shards stay.
         OSError: the disk is full.
     """
     total = len(source) if episodes is None else min(episodes, len(source))
@@ -125,52 +145,96 @@ def import_data(
         )
     _check_actions(source)
     task = _nominal_task(source.task_id)
+    folder = dataset_folder(out, task.id)
+    if source.origin is not None and source.origin.folder.resolve() == folder.resolve():
+        raise ValueError(f"{folder} is the source itself: import it into another folder (--out) or as another --task")
     settings = collection_settings(task, policy=source.name, noise=0.0, seed=UNKNOWN_SEED, episodes=total)
+    described = describe(source, form, actions=actions, skip_bad=skip_bad)
+    settings |= {SOURCE: described} if described else {}
+    settings, notice = (settings, "") if overwrite else settle(folder, settings)
     with opened_collection(task, settings, out, overwrite=overwrite) as collection:
         bars = CollectionProgress({task.id: (total, collection.kept)}, visible=not quiet)
         with bars:
-            _write_missing(source, collection, bars)
+            _write_missing(_Good(source, skip_bad), collection, bars)
+            if collection.shards and not any(collection.shards):
+                raise ValueError(f"none of the {total} episodes of {source.name} could be read, so nothing is imported")
             collection.finish()
             bars.finish(task.id)
-        return _summary(source, collection)
+        return _summary(source, collection, notice)
 
 
-def _write_missing(source: PublicData, collection: Collection, bars: CollectionProgress) -> None:
+class _Good:
+    """The good episodes of a source, by ranges of its numbers, read on from one range to the next.
+
+    Args:
+        skipped: numbers of bad episodes and why, once they were passed over.
+    """
+
+    def __init__(self, source: PublicData, skip_bad: bool):
+        self.source, self.skipped = source, dict[int, str]()
+        self._skip_bad = skip_bad
+        self._reader: Iterator[Episode] = iter(())
+        self._position = -1
+
+    def episodes(self, numbers: range) -> Iterator[Episode]:
+        """Raises ValueError: a bad one, named, unless it is passed over; the source ends early."""
+        if self._position != numbers.start:
+            self._read_from(numbers.start)
+        for number in numbers:
+            self._position = number + 1
+            try:
+                episode = next(self._reader)
+                check_episode(episode, self.source.observation_space, self.source.action_space)
+            except StopIteration:
+                said = f"ends after {number} episodes, it says it has {len(self.source)}"
+                raise ValueError(f"{self.source.name} {said}") from None
+            except ValueError as cause:
+                if not self._skip_bad:
+                    name = f"{self.source.name}, episode {number}"
+                    said = str(cause) if str(cause).startswith(name) else f"{name}: {cause}"
+                    raise ValueError(f"{said} (--skip-bad passes over such episodes)") from cause
+                self.skipped[number] = str(cause)
+                self._read_from(number + 1)
+                continue
+            yield episode
+
+    def _read_from(self, number: int) -> None:
+        self._reader, self._position = iter(self.source.episodes(number)), number
+
+
+def _write_missing(good: _Good, collection: Collection, bars: CollectionProgress) -> None:
     if not collection.missing():
         return
+    source = good.source
     ensure_spaces(collection.folder, source.observation_space, source.action_space)
-    reader, position = iter(()), -1
     for shard in collection.missing():
-        numbers = collection.shard_episodes(shard)
-        if position != numbers.start:
-            reader = source.episodes(numbers.start)
-        position = numbers.stop
         index: ShardIndex = []
-        records = _records(source, itertools.islice(reader, len(numbers)), numbers.start, index, bars)
-        write_shard(shard_path(collection.folder, shard, len(collection.shards)), _exactly(records, numbers, source))
+        records = _records(good, collection, shard, index, bars)
+        write_shard(shard_path(collection.folder, shard, len(collection.shards)), records)
         collection.shards[shard] = index
 
 
 def _records(
-    source: PublicData, episodes: Iterator[Episode], first: int, index: ShardIndex, bars: CollectionProgress
+    good: _Good, collection: Collection, shard: int, index: ShardIndex, bars: CollectionProgress
 ) -> Iterator[bytes]:
-    for number, episode in enumerate(episodes, first):
-        try:
-            check_episode(episode, source.observation_space, source.action_space)
-        except ValueError as cause:
-            raise ValueError(f"{source.name}: episode {number}: {cause}") from None
+    """Of one shard. What was passed over is written down before the shard gets its name."""
+    numbers = collection.shard_episodes(shard)
+    for episode in good.episodes(numbers):
         index.append((len(episode), episode.metadata))
-        yield encode_episode(episode, source.observation_space, source.action_space)
-        bars.add(source.task_id, 1, len(episode))
+        yield encode_episode(episode, good.source.observation_space, good.source.action_space)
+        bars.add(good.source.task_id, 1, len(episode))
+    settings = read_json(collection.folder / COLLECTION, "import it again with --overwrite")
+    before = _skipped(settings)
+    now = {number: why for number, why in before.items() if number not in numbers} | {
+        number: why for number, why in good.skipped.items() if number in numbers
+    }
+    if now != before:
+        entries = [[number, now[number]] for number in sorted(now)]
+        write_json(collection.folder / COLLECTION, settings | {SKIPPED: entries})
 
 
-def _exactly(records: Iterator[bytes], numbers: range, source: PublicData) -> Iterator[bytes]:
-    count = 0
-    for record in records:
-        count += 1
-        yield record
-    if count != len(numbers):
-        raise ValueError(f"{source.name} ends after {numbers.start + count} episodes, it says it has {len(source)}")
+def _skipped(settings: dict[str, Any]) -> dict[int, str]:
+    return {int(number): str(why) for number, why in settings.get(SKIPPED, [])}
 
 
 def _check_actions(source: PublicData) -> None:
@@ -185,7 +249,7 @@ def _check_actions(source: PublicData) -> None:
 def _nominal_task(task_id: str) -> Task:
     """The collection's task; one that is not in the table needs no environment, as nothing is played."""
     try:
-        return find_task(task_id)
+        return task_in_file(task_id)
     except UnknownTask:
         return Task(
             id=task_id, family="public", make=_no_environment, expert=None, horizon=1, score="return", has_success=False
@@ -196,7 +260,7 @@ def _no_environment(render_mode: str | None = None):
     raise ValueError("imported data of this task has no environment")
 
 
-def _summary(source: PublicData, collection: Collection) -> ImportSummary:
+def _summary(source: PublicData, collection: Collection, notice: str) -> ImportSummary:
     demonstrations = Demonstrations.open(collection.folder)
     shards = collection.folder.glob("*.array_record-*")
     return ImportSummary(
@@ -205,8 +269,10 @@ def _summary(source: PublicData, collection: Collection) -> ImportSummary:
         folder=collection.folder,
         episodes=len(demonstrations),
         steps=int(demonstrations.lengths.sum()),
-        kept=collection.kept,
+        kept=min(collection.kept, len(demonstrations)),
         size=sum(path.stat().st_size for path in shards),
         mean_return=float(demonstrations.returns.mean()),
         std_return=float(np.std(demonstrations.returns)),
+        skipped=_skipped(demonstrations.settings),
+        notice=notice,
     )

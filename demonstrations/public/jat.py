@@ -21,6 +21,7 @@ from generalist.demonstrations.public.catalogue import Column, Row, find_row, mi
 from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.reader import (
+    Origin,
     PublicData,
     array_space,
     check_columns,
@@ -73,6 +74,7 @@ def open_jat(path: str | Path, *, task: str | None = None, split: str = "train",
         observation_space=layout.observation_space,
         action_space=layout.action_space,
         episodes_total=sum(counts),
+        origin=Origin(folder=folder, files=tuple(files), split=split),
         read=read,
         note=row.note,
     )

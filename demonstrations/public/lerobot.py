@@ -26,6 +26,7 @@ from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.reader import (
     BadDataError,
+    Origin,
     PublicData,
     array_space,
     check_columns,
@@ -77,6 +78,7 @@ def open_lerobot(path: str | Path, *, task: str | None = None, form: Form = BY_R
         observation_space=layout.observation_space,
         action_space=layout.action_space,
         episodes_total=len(episodes),
+        origin=Origin(folder=folder, version=VERSION),
         read=read,
         note=row.note,
     )

@@ -21,7 +21,14 @@ from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import find_row
 from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.parquet import EXTRA, to_array
-from generalist.demonstrations.public.reader import UNKNOWN_SEED, PublicData, decode_picture, make_episode, naming
+from generalist.demonstrations.public.reader import (
+    UNKNOWN_SEED,
+    Origin,
+    PublicData,
+    decode_picture,
+    make_episode,
+    naming,
+)
 from generalist.demonstrations.rlds import is_text
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.files import TEMPORARY, read_json
@@ -62,6 +69,7 @@ def open_minari(path: str | Path, *, task: str | None = None, form: Form = BY_RU
         observation_space=observation_space,
         action_space=action_space,
         episodes_total=int(about["total_episodes"]),
+        origin=Origin(folder=folder, version=str(about.get("minari_version", ""))),
         read=read,
         note=row.note,
     )

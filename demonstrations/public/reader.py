@@ -27,10 +27,29 @@ UNKNOWN_SEED = -1
 REPAIR = "download or make this data set again"
 PICTURES = ("PNG", "JPEG")
 """What Pillow may take the bytes of a picture for; some of its other formats start programs."""
+MOST_VALUES = 1 << 26
+"""Numbers of one observation, pictures included: a file that says it has more of them is not believed."""
 
 
 class BadDataError(ValueError):
     """A file of a data set that is missing, damaged or of another kind; the message has its name and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where data is read from, see `generalist.demonstrations.public.source`.
+
+    Args:
+        folder: of the data set.
+        files: what is read of it; without any, everything below the folder.
+        version, config, split: of the data set, where its format has such.
+    """
+
+    folder: Path
+    files: tuple[Path, ...] = ()
+    version: str = ""
+    config: str = ""
+    split: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +63,8 @@ class PublicData:
         episodes_total: number of episodes.
         read: see `episodes`.
         note: what a user of the data should know.
+        notices: lines about what was decided about the data and what of it is left out.
+        origin: the files it is read from; None for data that is no file's.
     """
 
     name: str
@@ -53,6 +74,8 @@ class PublicData:
     episodes_total: int
     read: Callable[[int], Iterator[Episode]]
     note: str = ""
+    notices: tuple[str, ...] = ()
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         return self.episodes_total
@@ -94,7 +117,8 @@ def make_episode(
     if not len(rewards):
         raise ValueError("the episode has no steps")
     if not np.isfinite(rewards).all():
-        raise ValueError("the episode has a reward that is not finite")
+        step = int(np.argmin(np.isfinite(rewards)))
+        raise ValueError(f"the reward is not finite at step {step}: {rewards[step]}")
     leaves = [len(value_at(observations, path)) for path, _ in space_leaves(spaces_of_parts[0])]
     if leaves and set(leaves) == {len(rewards)}:
         observations = _map(spaces_of_parts[0], observations, _with_last_again)
@@ -133,7 +157,10 @@ def fit_values(space: gym.Space, values: Any, count: int, part: str) -> Any:
             raise ValueError("has rows of different shapes or without a value")
         if given.size != math.prod(shape) or (given.shape != shape and given.ndim > 2):
             raise ValueError(f"has values of shape {given.shape[1:]}, need {shape[1:]}")
-        fitted = given.reshape(shape).astype(leaf.dtype, copy=False)
+        _check_finite(given.reshape(shape))
+        with np.errstate(over="ignore"):  # what it becomes is looked at
+            fitted = given.reshape(shape).astype(leaf.dtype, copy=False)
+        _check_finite(fitted)
         if fitted.dtype.kind != "f" and not np.array_equal(fitted, given.reshape(shape)):
             raise ValueError(f"has values of {given.dtype} that do not fit {fitted.dtype}")
         _check_range(leaf, fitted)
@@ -206,16 +233,38 @@ def text_space(length: int = 1024) -> spaces.Text:
     return AnyText(length, min_length=0)
 
 
-def decode_picture(data: bytes) -> np.ndarray:
-    """uint8[height, width, channels] of a PNG or JPEG. Raises ValueError."""
+def decode_picture(data: bytes, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """uint8[height, width, channels] of a PNG or JPEG; its size is looked at before it is decoded.
+
+    Args:
+        shape: what it must have; a grey picture becomes three channels where it needs them, as TFDS reads it.
+
+    Raises:
+        ValueError: damaged, of another kind or shape, or larger than `MOST_VALUES`.
+    """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=PICTURES) as picture:
-            pixels = np.array(picture)
+            _check_size(picture.size, len(picture.getbands()), shape)
+            colours = picture.mode in ("P", "CMYK", "YCbCr") or (picture.mode == "L" and shape and shape[-1] == 3)
+            pixels = np.array(picture.convert("RGB") if colours else picture)
+    except ValueError:
+        raise
     except Exception as cause:  # Pillow raises what it likes
         raise ValueError(f"a picture is neither PNG nor JPEG or is damaged ({cause})") from None
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if shape is not None and (pixels.shape != tuple(shape) or pixels.dtype != np.uint8):
+        raise ValueError(f"a picture has shape {pixels.shape} and type {pixels.dtype}, need {tuple(shape)} and uint8")
+    return pixels
+
+
+def _check_size(size: tuple[int, int], channels: int, shape: tuple[int, ...] | None) -> None:
+    width, height = size
+    if shape is not None and (height, width) != tuple(shape[:2]):
+        raise ValueError(f"a picture has shape {(height, width)}, need {tuple(shape[:2])}")
+    if width * height * channels > MOST_VALUES:
+        raise ValueError(f"a picture of {width} x {height} x {channels} is larger than {MOST_VALUES:,} values")
 
 
 @contextlib.contextmanager
@@ -275,6 +324,13 @@ def _check_same_leaves(part: str, given: gym.Space, wanted: gym.Space) -> None:
         floats = [not is_text(space) and np.dtype(space.dtype).kind == "f" for space in (leaf, there[path])]
         if one != other or floats[0] != floats[1]:
             raise ValueError(f"{part}{path_name(path)}: the data has {leaf}, the task {there[path]}")
+
+
+def _check_finite(values: np.ndarray) -> None:
+    """Raises ValueError naming the first step with NaN or an infinity."""
+    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
+        step = int(np.argmin(finite.reshape(len(values), -1).all(axis=1)))
+        raise ValueError(f"is not finite at step {step}: {values[step][~finite[step]].flat[0]}")
 
 
 def _check_range(space: gym.Space, values: np.ndarray) -> None:

@@ -1,13 +1,13 @@
 """RLDS data sets that TFDS has prepared on disk, array_record or TFRecord, read without TensorFlow.
 
-TFDS's own features decode the values, a whole column of an episode at once. What the observation and the action are,
-and whether the last step's action was taken, says the catalogue's row of the data set.
+What the observation and the action are says the catalogue's row, else `rlds_choice`; whether the last step was taken
+says the row where it is known, else `rlds_ending` over a sample of episodes. A `Form` says otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,28 @@ from gymnasium import spaces
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import Row, find_row, minimal_actions
 from generalist.demonstrations.public.form import BY_RULE, Form
+from generalist.demonstrations.public.own import OWN, open_own, own_facts
 from generalist.demonstrations.public.reader import (
+    Origin,
     PublicData,
-    array_space,
-    check_columns,
-    decode_picture,
     discrete_space,
     make_episode,
     naming,
     nest,
     nest_spaces,
-    text_space,
     with_action_codes,
 )
+from generalist.demonstrations.public.rlds_choice import Choice, choose
+from generalist.demonstrations.public.rlds_ending import Ending, Sampled, decide
+from generalist.demonstrations.public.rlds_files import Prepared, open_prepared
+from generalist.demonstrations.public.rlds_leaves import Leaf, as_codes, leaves_of
 from generalist.demonstrations.public.tfrecord import read_records
-from generalist.envs.files import read_json
+from generalist.demonstrations.storage import COLLECTION
 
-FORMATS = ("array_record", "tfrecord")
-OWN_FEATURES = "tensorflow_datasets."
-"""Features of other packages are not imported because a file names them."""
-LEFT_OUT = ("embedding",)
-"""Parts of names of observations that are a model's view of another one, the embedding of an instruction."""
+SAMPLED_FILES, SAMPLED_EPISODES, SAMPLED_BYTES = 4, 4, 1 << 28
+"""The sample: of so many files, spread over all, the first episodes each, until so many bytes are read."""
+FLAGS = ("steps/is_last", "steps/is_terminal")
+DISCOUNT = "steps/discount"
 
 
 def open_rlds(path: str | Path, *, task: str | None = None, split: str = "train", form: Form = BY_RULE) -> PublicData:
@@ -47,209 +48,250 @@ def open_rlds(path: str | Path, *, task: str | None = None, split: str = "train"
     Args:
         task: the task id instead of the catalogue's.
         split: a split of TFDS, without slices.
+        form: what is said about it.
 
     Raises:
         ValueError: no data set, no such split, another file format, columns that are missing or cannot be read.
     """
-    import tensorflow_datasets as tfds
-
-    folder = _version_folder(Path(path))
-    _check_features(folder / "features.json")
-    with naming(folder / "dataset_info.json"):
-        info = tfds.builder_from_directory(folder).info
-    name = "/".join(filter(None, [info.name, info.config_name]))
-    row, task_id = find_row("rlds", name)
-    if split not in info.splits:
-        raise ValueError(f"{folder} has the splits {', '.join(info.splits)}, not {split!r}")
-    file_format = info.file_format.value if info.file_format else "tfrecord"
-    if file_format not in FORMATS:
-        raise ValueError(f"{folder} has the file format {file_format}, need {' or '.join(FORMATS)}: prepare it in one")
-    files = [(Path(file), count) for file, count in zip(*_shards(info.splits[split], folder), strict=True)]
-    layout = _layout(info.features, row, folder)
-    name = f"rlds:{name}"
-
-    def read(start: int) -> Iterator[Episode]:
-        for file, count in files:
-            for number, record in enumerate(
-                read_records(file, file_format, count, min(start, count)), min(start, count)
-            ):
-                with naming(file, f"record {number}"):
-                    episode = layout.episode(record, name, task or task_id)
-                yield episode
-            start = max(0, start - count)
-
+    prepared = open_prepared(Path(path), split)
+    origin = Origin(
+        folder=prepared.folder,
+        files=prepared.files,
+        version=prepared.version,
+        config=prepared.config,
+        split=split,
+    )
+    if (prepared.folder / COLLECTION).is_file() and replace(form, last_action_taken=None) == BY_RULE:
+        return open_own(prepared.folder, task, origin)
+    row, task_id = find_row("rlds", prepared.full_name)
+    layout, sample = _layout(prepared, row, form)
+    if layout.own and sample:
+        task_id = str(own_facts(sample[0].fields)["task_id"])
+    ending = _ending(layout, sample, form)
+    layout = replace(layout, taken=ending.taken)
     source = PublicData(
-        name=name,
+        name=f"rlds:{prepared.full_name}",
         task_id=task or task_id,
-        observation_space=layout.space(layout.observation),
-        action_space=layout.space(layout.action),
-        episodes_total=sum(count for _, count in files),
-        read=read,
+        observation_space=layout.space(layout.choice.observation),
+        action_space=layout.action_space,
+        episodes_total=sum(count for _, count in prepared.shards),
+        read=lambda start: _read(prepared, layout, task or task_id, start),
         note=row.note,
+        notices=(_said(ending, form), *layout.choice.left_out),
+        origin=origin,
     )
     return with_action_codes(source, *minimal_actions(task_id)) if row.minimal else source
 
 
+def _read(prepared: Prepared, layout: _Layout, task_id: str, start: int) -> Iterator[Episode]:
+    for file, count in prepared.shards:
+        first = min(start, count)
+        for number, record in enumerate(read_records(file, prepared.file_format, count, first), first):
+            with naming(file, f"record {number}"):
+                episode = layout.episode(_Record(record), f"rlds:{prepared.full_name}", task_id)
+            yield episode
+        start = max(0, start - count)
+
+
+class _Record:
+    """The fields of a serialised `tf.train.Example`. Raises (when made) what protobuf does."""
+
+    def __init__(self, data: bytes):
+        from generalist.demonstrations.rlds import Example
+
+        self.fields = Example.FromString(data).features.feature
+
+    def values(self, path: str) -> Sequence[Any]:
+        """Of a column, flat. Raises ValueError: it is not there."""
+        if path not in self.fields:
+            raise ValueError(f"the record has no {path}")
+        feature = self.fields[path]
+        kind = feature.WhichOneof("kind")
+        return getattr(feature, kind).value if kind else ()
+
+    def rows(self, leaf: Leaf) -> Any:
+        """All rows of a leaf. Raises ValueError naming it."""
+        try:
+            return leaf.rows(self.values(leaf.path))
+        except (ValueError, OverflowError) as cause:
+            raise ValueError(f"{leaf.path}: {cause}") from cause
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """Which columns of a record make an episode: leaves by their path inside the observation and the action."""
+    """How a record becomes an episode.
 
-    observation: dict[str, tuple[str, Any, gym.Space]]
-    action: dict[str, tuple[str, Any, gym.Space]]
+    Args:
+        flags: is_last, is_terminal and the discount, where there are such columns.
+        own: it is a recording of this package, with its facts about the episode beside the steps.
+        taken: the last step's action and reward are real.
+    """
+
+    choice: Choice
     row: Row
-    parser: Any
+    flags: dict[str, Leaf]
+    own: bool
+    taken: bool = True
 
-    def space(self, part: dict[str, tuple[str, Any, gym.Space]]) -> gym.Space:
-        return nest_spaces({path: leaf for path, (_, _, leaf) in part.items()})
+    def space(self, part: dict[str, Leaf]) -> gym.Space:
+        return nest_spaces({key: leaf.space for key, leaf in part.items()})
 
-    def episode(self, record: bytes, name: str, task_id: str) -> Episode:
-        """The episode of one record. The last step's action is taken in some sets and a dummy in the others."""
-        found = self.parser.parse_example(record)
-        if lacking := [name for name, _, _ in (*self.observation.values(), *self.action.values()) if name not in found]:
-            raise ValueError(f"the record has no {lacking[0]}")
-        last, terminal = (np.asarray(found[f"steps/is_{kind}"]) for kind in ("last", "terminal"))
-        if not len(last):
-            raise ValueError("the episode has no steps")
-        ended = bool(terminal.reshape(-1)[-1])
-        steps = len(last) - (0 if self.row.last_action_taken else 1)
-        reward = found.get(f"steps/{self.row.reward}")
-        rewards = np.zeros(steps) if reward is None else np.asarray(reward).reshape(-1)[:steps]
-        return make_episode(
+    @property
+    def action_space(self) -> gym.Space:
+        return nest_spaces({key: _action_space(leaf, self.row) for key, leaf in self.choice.action.items()})
+
+    def episode(self, record: _Record, name: str, task_id: str) -> Episode:
+        """Raises ValueError: no steps, no transition, several episodes, or columns that do not fit each other."""
+        found = {leaf: record.rows(leaf) for leaf in dict.fromkeys(self._leaves)}
+        length = self._length(found)
+        last, terminal = (self._flag(path, found, length) for path in FLAGS)
+        if last is not None and last[:-1].any():
+            raise ValueError(f"step {int(np.argmax(last))} of {length} has is_last: it is more than one episode")
+        steps = length if self.taken or (last is not None and not last[-1]) else length - 1
+        if not steps:
+            raise ValueError("the episode has one step, which only holds the final observation: nothing was done")
+        ended = terminal is not None and bool(terminal[-1])
+        facts = own_facts(record.fields) if self.own else {}
+        reward = self.choice.reward
+        episode = make_episode(
             name,
             task_id,
-            (self.space(self.observation), self.space(self.action)),
-            observations=self._values(self.observation, found, None),
-            actions=self._values(self.action, found, steps),
-            rewards=rewards,
+            (self.space(self.choice.observation), self.action_space),
+            observations=_values(self.choice.observation, found, length, length),
+            actions=_values(self.choice.action, found, length, steps),
+            rewards=np.zeros(steps) if reward is None else np.asarray(found[reward], np.float64).reshape(-1)[:steps],
             terminated=ended,
-            truncated=not ended,
+            truncated=bool(facts.get("truncated", not ended)),
+        )
+        known = {key: value for key, value in facts.items() if key in ("seed", "success", "expert", "noise")}
+        return replace(episode, metadata=replace(episode.metadata, **known))
+
+    @property
+    def _leaves(self) -> list[Leaf]:
+        reward = [self.choice.reward] if self.choice.reward else []
+        return [*self.choice.observation.values(), *self.choice.action.values(), *reward, *self.flags.values()]
+
+    def _length(self, found: dict[Leaf, Any]) -> int:
+        """Number of steps. Raises ValueError: none, or columns of different lengths."""
+        lengths = {leaf.path: len(rows) for leaf, rows in found.items() if leaf.per_step and 0 not in leaf.shape}
+        if lengths and not max(lengths.values()):
+            raise ValueError("the episode has no steps")
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"has columns of different lengths: {', '.join(f'{k} {n}' for k, n in lengths.items())}")
+        return max(lengths.values(), default=0)
+
+    def _flag(self, path: str, found: dict[Leaf, Any], length: int) -> np.ndarray | None:
+        leaf = self.flags.get(path)
+        return None if leaf is None else np.asarray(found[leaf], bool).reshape(length)
+
+    def sampled(self, record: _Record) -> Sampled:
+        """The columns that decide whether the last step was taken."""
+        actions = [_numbers(record.rows(leaf)) for leaf in self.choice.action.values()]
+        last, terminal = (
+            record.rows(self.flags[path]).reshape(-1)[-1:].astype(bool).tolist() if path in self.flags else []
+            for path in FLAGS
+        )
+        numbers = [
+            None if leaf is None else np.asarray(record.rows(leaf), np.float64).reshape(-1)
+            for leaf in (self.choice.reward, self.flags.get(DISCOUNT))
+        ]
+        return Sampled(
+            actions=np.concatenate(actions, axis=1),
+            discrete=not any(leaf.dtype.kind == "f" for leaf in self.choice.action.values()),
+            rewards=numbers[0],
+            discounts=numbers[1],
+            last=last[0] if last else None,
+            terminal=bool(terminal and terminal[0]),
         )
 
-    def _values(self, part: dict[str, tuple[str, Any, gym.Space]], found: Any, count: int | None) -> Any:
-        return nest({path: _decode(leaf, found[column][:count]) for path, (column, leaf, _) in part.items()})
+
+def _layout(prepared: Prepared, row: Row, form: Form) -> tuple[_Layout, list[_Record]]:
+    """The layout and a sample of records. Columns of text written as numbers are told by the sample."""
+    leaves = leaves_of(prepared.features)
+    sample = _sample(prepared)
+    for path, leaf in leaves.items():
+        if isinstance(leaf, Leaf) and "instruction" in path and len(leaf.shape) == 1 and leaf.dtype.kind in "iu":
+            leaves[path] = as_codes(leaf) if _are_codes(as_codes(leaf), sample) else leaf
+    flags = {path: leaf for path in (*FLAGS, DISCOUNT) if isinstance(leaf := leaves.get(path), Leaf)}
+    if not any(path.startswith("steps/") for path in leaves):
+        raise ValueError(f"{prepared.folder / 'features.json'} has no steps: this is not an RLDS data set")
+    choice = choose(leaves, row, form, prepared.folder)
+    own = set(leaves) >= OWN
+    return _Layout(choice=choice, row=row, flags=flags, own=own), sample
 
 
-def _version_folder(folder: Path) -> Path:
-    if (folder / "dataset_info.json").is_file():
-        return folder
-    found = sorted(file.parent for file in [*folder.glob("*/dataset_info.json"), *folder.glob("*/*/dataset_info.json")])
-    if len(found) != 1:
-        said = f"choose one of {', '.join(map(str, found))}" if found else "it has no dataset_info.json of TFDS"
-        raise ValueError(f"{folder} is not one RLDS data set: {said}")
-    return found[0]
+def _are_codes(leaf: Leaf, sample: Sequence[_Record]) -> bool:
+    try:
+        return bool(sample) and all(any(record.rows(leaf)) for record in sample)
+    except ValueError:
+        return False
 
 
-def _check_features(path: Path) -> None:
-    """TFDS would import whatever module features.json names."""
-
-    def check(value: Any) -> None:
-        if isinstance(value, dict):
-            named = value.get("pythonClassName", value.get("type", OWN_FEATURES))
-            if isinstance(named, str) and "." in named and not named.startswith(OWN_FEATURES):
-                raise ValueError(f"{path} needs {named}, which is no feature of TFDS, and is not imported")
-            for child in value.values():
-                check(child)
-        elif isinstance(value, list):
-            for child in value:
-                check(child)
-
-    check(read_json(path, "this is not a data set prepared by TFDS"))
-
-
-def _shards(split: Any, folder: Path) -> tuple[list[str], list[int]]:
-    if not split.shard_lengths:
-        raise ValueError(f"{folder / 'dataset_info.json'} has no shard lengths: prepare the data set again")
-    return [str(file) for file in split.filepaths], list(split.shard_lengths)
+def _sample(prepared: Prepared) -> list[_Record]:
+    """Some records; what is damaged is left for whoever reads the episodes."""
+    found: list[_Record] = []
+    read, shards = 0, [shard for shard in prepared.shards if shard[1]]
+    for place in np.unique(np.linspace(0, len(shards) - 1, SAMPLED_FILES).astype(int)) if shards else ():
+        file, count = shards[place]
+        records = read_records(file, prepared.file_format, count)
+        for _ in range(min(count, SAMPLED_EPISODES)):
+            try:
+                data = next(records)
+                found.append(_Record(data))
+            except Exception:  # protobuf and array_record raise what they like
+                break
+            read += len(data)
+            if read > SAMPLED_BYTES:
+                return found
+    return found
 
 
-def _layout(features: Any, row: Row, folder: Path) -> _Layout:
-    from tensorflow_datasets.core.example_parser import ExampleParserNp
-
-    check_columns(["steps"], features, folder)
-    leaves = dict(_leaves(features["steps"].feature, ""))
-    observation = _select(leaves, row.observation, folder)
-    action = _select(leaves, row.action, folder)
-    infos = dict(_infos(features.get_serialized_info()["steps"], "steps"))
-    check_columns(["steps/is_last", "steps/is_terminal"], infos, folder)
-    columns = {f"steps/{name}" for name, _ in (*observation.values(), *action.values())}
-    columns |= {"steps/is_last", "steps/is_terminal", *({f"steps/{row.reward}"} & set(infos))}
-    return _Layout(
-        observation={path: (f"steps/{name}", leaf, _space(name, leaf)) for path, (name, leaf) in observation.items()},
-        action={path: (f"steps/{name}", leaf, _action_space(name, leaf, row)) for path, (name, leaf) in action.items()},
-        row=row,
-        parser=ExampleParserNp({name: infos[name] for name in columns}),
-    )
+def _ending(layout: _Layout, sample: Sequence[_Record], form: Form) -> Ending:
+    if form.last_action_taken is not None:
+        return Ending(form.last_action_taken, "as --last-action-taken says")
+    if layout.own:
+        return Ending(False, "as in every recording of this package")
+    if layout.row.last_action_taken is not None:
+        return Ending(layout.row.last_action_taken, "as is known of this data set")
+    sampled = []
+    for record in sample:
+        try:
+            sampled.append(layout.sampled(record))
+        except (ValueError, OverflowError, IndexError):  # a bad episode, named when it is read
+            continue
+    return decide(sampled)
 
 
-def _select(leaves: dict[str, Any], wanted: tuple[str, ...], folder: Path) -> dict[str, tuple[str, Any]]:
-    """Leaves at or below the wanted paths, by their path without its first part; optional ones end with "?".
-
-    A single leaf at the top, as in an observation that is one picture, has the empty path.
-    """
-    chosen: dict[str, tuple[str, Any]] = {}
-    for path in wanted:
-        found = {name: leaf for name, leaf in leaves.items() if f"{name}/".startswith(f"{path.rstrip('?')}/")}
-        if not found and not path.endswith("?"):
-            check_columns([path], leaves, f"{folder}, steps,")
-        found = {name: leaf for name, leaf in found.items() if not any(part in name for part in LEFT_OUT)}
-        chosen |= {name.partition("/")[2] or name: (name, leaf) for name, leaf in found.items()}
-    if len(chosen) == 1:
-        (found,) = chosen.values()
-        return chosen if "/" in found[0] else {"": found}
-    return chosen
+def _said(ending: Ending, form: Form) -> str:
+    what = "action is taken" if ending.taken else "step only holds the final observation"
+    other = "" if form.last_action_taken is not None else f": --last-action-taken {not ending.taken} says otherwise"
+    return f"the last step's {what} ({ending.why}){other}" if ending.taken else f"the last {what} ({ending.why}){other}"
 
 
-def _leaves(feature: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if hasattr(feature, "items"):
-        for key, child in feature.items():
-            yield from _leaves(child, f"{path}/{key}".lstrip("/"))
-    else:
-        yield path, feature
-
-
-def _infos(info: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(info, dict):
-        for key, child in info.items():
-            yield from _infos(child, f"{path}/{key}")
-    else:
-        yield path, info
-
-
-def _space(name: str, feature: Any) -> gym.Space:
-    import tensorflow_datasets as tfds
-
-    shape: Any = getattr(feature, "shape", None)
-    kind: Any = getattr(feature, "np_dtype", None)
-    if isinstance(feature, tfds.features.Text):
-        return text_space()
-    if isinstance(feature, (tfds.features.Image, tfds.features.Tensor)) and None not in shape:
-        return text_space() if np.dtype(kind).kind in "OSU" and not shape else array_space(shape, kind)
-    raise ValueError(f"steps/{name}: a {type(feature).__name__} of shape {shape} has no fixed size and cannot be read")
-
-
-def _action_space(name: str, feature: Any, row: Row) -> gym.Space:
-    space = _space(name, feature)
+def _action_space(leaf: Leaf, row: Row) -> gym.Space:
+    space = leaf.space
     if isinstance(space, spaces.Box) and space.dtype.kind == "f":
         return spaces.Box(row.low, row.high, space.shape, space.dtype.type)
+    if isinstance(space, spaces.Box) and space.shape == (1,):  # a single integer, written as an array
+        space = spaces.Box(space.low[0], space.high[0], (), space.dtype.type)
     return discrete_space(space, row.actions)
 
 
-def _decode(feature: Any, column: Any) -> Any:
-    """All rows of one leaf."""
-    import tensorflow_datasets as tfds
-
-    if isinstance(feature, tfds.features.Image):
-        return [_shaped(decode_picture(data), feature) for data in column]
-    if isinstance(feature, tfds.features.Text):
-        return list(column)
-    if isinstance(column, np.ndarray) and column.dtype != object:
-        return column  # not encoded: the values themselves
-    return [feature.decode_example_np(row) for row in column]
+def _numbers(rows: Any) -> np.ndarray:
+    """float64[N, A] of any rows."""
+    if isinstance(rows, list):
+        return np.array([[float(bool(text))] for text in rows]).reshape(-1, 1)
+    return np.asarray(rows, np.float64).reshape(len(rows), -1)
 
 
-def _shaped(pixels: np.ndarray, feature: Any) -> np.ndarray:
-    if np.dtype(feature.np_dtype) != np.uint8:
-        raise ValueError(f"a picture of {feature.np_dtype} cannot be read: only uint8 can")
-    if pixels.shape != tuple(feature.shape):
-        raise ValueError(f"a picture has shape {pixels.shape}, features.json says {tuple(feature.shape)}")
-    return pixels
+def _values(part: dict[str, Leaf], found: dict[Leaf, Any], length: int, count: int) -> Any:
+    """The first `count` rows of every leaf; what an episode has once is there at every step."""
+    return nest({key: _repeated(leaf, found[leaf], length)[:count] for key, leaf in part.items()})
+
+
+def _repeated(leaf: Leaf, rows: Any, length: int) -> Any:
+    if leaf.per_step:
+        return rows
+    if len(rows) != 1:
+        raise ValueError(f"{leaf.path} has {len(rows)} values, need one an episode")
+    return rows * length if isinstance(rows, list) else np.repeat(rows, length, axis=0)

@@ -8,15 +8,19 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from generalist.demonstrations.public.chunks import check_chunks
 from generalist.demonstrations.public.crc32c import masked_crc32c
 from generalist.demonstrations.public.reader import REPAIR, BadDataError
 from generalist.demonstrations.shards import READER_OPTIONS
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
-TOGETHER = 8
-"""Records that are read from an array_record file at a time."""
+TOGETHER, TOGETHER_BYTES = 8, 1 << 24
+"""Records that are read from an array_record file at a time, or fewer, of about so many bytes in the file."""
+MOST_BYTES = 1 << 31
+"""Of a record: protobuf reads no more."""
 
 
 def read_records(path: Path, file_format: str, count: int, start: int = 0) -> Iterator[bytes]:
@@ -45,6 +49,10 @@ def _tf_records(path: Path, count: int, start: int) -> Iterator[bytes]:
                 raise BadDataError(f"{path} is corrupt at record {number} (the length's checksum is wrong): {REPAIR}")
             if file.tell() + length + FOOTER.size > size:
                 raise BadDataError(f"{path} is cut off in record {number} of {count}: {REPAIR}")
+            if length > MOST_BYTES:
+                raise BadDataError(
+                    f"{path} says that record {number} has {length:,} bytes, need at most {MOST_BYTES:,}"
+                )
             if number < start:
                 file.seek(length + FOOTER.size, 1)
                 continue
@@ -67,9 +75,19 @@ def _array_records(path: Path, count: int, start: int) -> Iterator[bytes]:
     if found != count:  # a file that is cut off may say that it has no records
         said = "is cut off or corrupt" if not found else f"has {found} records instead of {count}"
         raise BadDataError(f"{path} {said}: {REPAIR}")
-    for first in range(start, count, TOGETHER):
+    check_chunks(path)
+    together = max(1, min(TOGETHER, TOGETHER_BYTES * count // max(path.stat().st_size, 1)))
+    for first in range(start, count, together):
+        wanted = list(range(first, min(first + together, count)))
         try:
-            records = reader.read(list(range(first, min(first + TOGETHER, count))))
-        except RuntimeError as cause:
-            raise BadDataError(f"{path} is corrupt ({cause}): {REPAIR}") from cause
+            records = reader.read(wanted)
+        except RuntimeError:
+            records = (_array_record(reader, path, number) for number in wanted)  # up to the one that is damaged
         yield from records
+
+
+def _array_record(reader: Any, path: Path, number: int) -> bytes:
+    try:
+        return reader.read([number])[0]
+    except RuntimeError as cause:
+        raise BadDataError(f"{path} is corrupt in record {number} ({cause}): {REPAIR}") from cause

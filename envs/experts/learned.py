@@ -147,6 +147,7 @@ def read_actor(path: str | os.PathLike) -> Actor:
     """
     content = _content(path)
     try:
+        _check_size(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except _DAMAGE as cause:
@@ -155,6 +156,18 @@ def read_actor(path: str | os.PathLike) -> Actor:
         return _actor(arrays)
     except (KeyError, ValueError) as cause:
         raise ValueError(f"{path} holds no actor that can be played: {cause.args[0]}; {_REMEDY}") from cause
+
+
+MOST_BYTES = 1 << 28
+"""Of an actor's arrays: a file that unpacks to more is none."""
+
+
+def _check_size(content: bytes) -> None:
+    """Raises ValueError before anything is unpacked that is too large."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        size = sum(member.file_size for member in file.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"it unpacks to {size:,} bytes, an actor has at most {MOST_BYTES:,}")
 
 
 _DAMAGE = (

@@ -10,7 +10,8 @@ from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.seeds import selection_seed
 from generalist.envs.spaces import is_text, space_leaves
-from generalist.envs.table import find_task
+from generalist.envs.table import find_tasks
+from generalist.envs.task import Task
 from generalist.eval.baselines.constant import ExpertPolicy, RandomPolicy, best_constant, constant_candidates
 from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour, most_steps
 from generalist.eval.report.record import PolicyRecord
@@ -36,14 +37,14 @@ def drawn_steps(columns: Columns, most: int) -> np.ndarray:
 
 
 def measure_baselines(
-    task_id: str, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
+    task: str | Task, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
 ) -> dict[str, PolicyRecord]:
     """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
 
     The expert is left out where the task has none; what needs demonstrations, where there are none, or where an action
     is text, for which there is no linear policy.
     """
-    task = find_task(task_id)
+    [task] = find_tasks(task)
     records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
     if task.expert is not None:
         records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))

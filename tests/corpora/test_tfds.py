@@ -1,4 +1,5 @@
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -231,3 +232,17 @@ open_corpus('mnist@{tmp_path}')[0]
 assert not {{'tensorflow', 'jax', 'torch'}} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("field", ["pythonClassName", "python_class_name", "type"])
+def test_a_class_that_features_json_names_is_not_imported(tmp_path, monkeypatch, field):
+    (tmp_path / "planted.py").write_text("raise SystemExit('code of a data set ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    place = prepare(tmp_path, "mnist", LABELLED, digits())
+    file = place / "features.json"
+    features = json.loads(file.read_text())
+    features["featuresDict"]["features"]["image"][field] = "planted.Image"
+    file.write_text(json.dumps(features))
+    with pytest.raises(ValueError, match=r"features\.json needs planted\.Image"):
+        open_corpus(f"mnist@{tmp_path}")
+    assert "planted" not in sys.modules

@@ -115,7 +115,7 @@ def test_an_import_names_data_and_episode(tmp_path):
         episodes_total=3,
         read=lambda start: iter(episodes[start:]),
     )
-    with pytest.raises(ValueError, match=r"^rlds:theirs: episode 2: observation\[0\]: NaN at step 1"):
+    with pytest.raises(ValueError, match=r"^rlds:theirs, episode 2: observation\[0\]: NaN at step 1"):
         import_data(source, tmp_path, quiet=True)
 
 

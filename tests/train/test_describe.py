@@ -63,16 +63,16 @@ def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path, monkeypat
 
 
 def without(monkeypatch, *ids):
-    """`find_task` whose tasks of these ids lack an extra."""
+    """`task_in_file` whose tasks of these ids lack an extra."""
 
     def missing(render_mode=None):
         raise MissingExtra("babyai", ModuleNotFoundError("No module named 'minigrid'"))
 
     def find(id):
-        task = table.find_task(id)
+        task = table.task_in_file(id)
         return replace(task, make=missing) if id in ids else task
 
-    monkeypatch.setattr(module, "find_task", find)
+    monkeypatch.setattr(module, "task_in_file", find)
 
 
 def test_a_missing_extra_is_listed_and_the_rest_is_described(monkeypatch):

@@ -42,7 +42,7 @@ def test_names_of_data_sets_are_tasks_of_ours(scheme, name, task):
 
 def test_a_set_that_no_row_knows_has_the_formats_own_rules():
     row, _ = find_row("rlds", "never_heard_of")
-    assert (row.observation, row.action, row.last_action_taken) == (("observation",), ("action",), False)
+    assert (row.observation, row.action, row.last_action_taken) == (("observation",), ("action",), None)
 
 
 def test_every_row_is_of_a_format():

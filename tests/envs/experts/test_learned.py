@@ -1,5 +1,7 @@
 """The file of a learned expert: what it does, what is refused, and the ones that are part of the package."""
 
+import resource
+import zipfile
 from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ from gymnasium import spaces
 from generalist.demonstrations.collect import CollectionError, collect
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.experts import learned
-from generalist.envs.experts.learned import Actor, file_policy, learned_expert, read_actor, write_actor
+from generalist.envs.experts.learned import MOST_BYTES, Actor, file_policy, learned_expert, read_actor, write_actor
 from generalist.envs.reference import measure
 from generalist.envs.seeds import selection_seed
 from generalist.envs.table import find_task
@@ -232,3 +234,14 @@ def test_a_shipped_actor_acts_in_its_space_and_beats_random_play(name):
 
     scores = measure(replace(task, expert=watched), "expert", 1, seed_of=selection_seed)
     assert scores.mean > task.random_reference.mean + 3 * task.random_reference.std
+
+
+def test_what_would_fill_the_memory_is_not_unpacked(file):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed, packed.open("weight_0.npy", "w") as member:
+        for _ in range((MOST_BYTES >> 20) + 1):
+            member.write(bytes(1 << 20))
+    assert file.stat().st_size < 1 << 20
+    with pytest.raises(ValueError, match=r"it unpacks to [\d,]+ bytes, an actor has at most"):
+        read_actor(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 17  # KiB
