@@ -28,6 +28,8 @@ UNKNOWN_SEED = -1
 REPAIR = "download or make this data set again"
 PICTURES = ("PNG", "JPEG")
 """What Pillow may take the bytes of a picture for; some of its other formats start programs."""
+MAX_VALUES = 2**25
+"""Most numbers in one value that a description may ask for: a frame of 4K in colour fits."""
 
 
 class BadDataError(ValueError):
@@ -157,6 +159,19 @@ def nest(leaves: dict[str, Any]) -> Any:
     return result
 
 
+def check_keys(keys: Iterable[str], where: str | Path) -> None:
+    """Raises BadDataError for keys of one observation or action that `nest` cannot place beside each other."""
+    keys = list(keys)
+    for key in keys:
+        inside = [other for other in keys if other != key and (not key or other.startswith(key + "/"))]
+        if inside:
+            raise BadDataError(
+                f"{where}: {key!r} is one value, so {inside[0]!r} cannot be inside it: give it another key"
+            )
+        if key and "" in key.split("/"):
+            raise BadDataError(f"{where}: the key {key!r} has an empty part")
+
+
 def nest_spaces(leaves: dict[str, gym.Space]) -> gym.Space:
     """The same for spaces: a leaf, or a Dict."""
 
@@ -169,8 +184,11 @@ def nest_spaces(leaves: dict[str, gym.Space]) -> gym.Space:
 
 
 def array_space(shape: tuple[int, ...], dtype: Any) -> gym.Space:
-    """The space of arrays whose bounds nobody gave: bytes are 0 to 255, numbers unbounded, booleans binary."""
-    kind = np.dtype(dtype)
+    """The space of arrays whose bounds nobody gave: bytes are 0 to 255, numbers unbounded, booleans binary.
+
+    Raises ValueError for a shape that no value has, before anything of its size is made.
+    """
+    kind, shape = np.dtype(dtype), checked_shape(shape)
     if kind.kind == "b":
         return spaces.MultiBinary(shape) if shape else spaces.Discrete(2)
     if kind.kind in "iu":
@@ -179,11 +197,26 @@ def array_space(shape: tuple[int, ...], dtype: Any) -> gym.Space:
     return spaces.Box(-np.inf, np.inf, shape, kind.type)
 
 
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """A shape that a file gives. Raises ValueError for one that is no list of sizes, or of more than `MAX_VALUES`."""
+    try:
+        sizes = tuple(int(size) for size in shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"{shape!r:.100} is no shape") from None
+    if min(sizes, default=0) < 0 or len(sizes) > 16:
+        raise ValueError(f"{list(sizes)!r:.100} is no shape")
+    if math.prod(sizes) > MAX_VALUES:
+        raise ValueError(f"a value of the shape {list(sizes)!r:.100} has more than {MAX_VALUES:,} numbers")
+    return sizes
+
+
 def discrete_space(space: gym.Space, count: int) -> gym.Space:
-    """A single integer as one of `count` actions; as it is where their number is not known (0)."""
-    if count and isinstance(space, spaces.Box) and space.shape == () and space.dtype.kind in "iu":
-        return spaces.Discrete(count, dtype=space.dtype.type)
-    return space
+    """A single integer as one of `count` actions, a row of integers as as many of them; as it is where that is 0."""
+    if not count or not isinstance(space, spaces.Box) or space.dtype.kind not in "iu" or len(space.shape) > 1:
+        return space
+    if space.shape:
+        return spaces.MultiDiscrete(np.full(space.shape, count), dtype=np.int64)
+    return spaces.Discrete(count, dtype=space.dtype.type)
 
 
 def with_action_codes(source: PublicData, codes: tuple[int, ...], count: int) -> PublicData:
@@ -207,16 +240,43 @@ def text_space(length: int = 1024) -> spaces.Text:
     return spaces.Text(length, min_length=0, charset=string.printable)
 
 
-def decode_picture(data: bytes) -> np.ndarray:
-    """uint8[height, width, channels] of a PNG or JPEG. Raises ValueError."""
+def decode_picture(data: bytes, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """uint8[height, width, channels] of a PNG or JPEG; palettes and inks become colours.
+
+    Args:
+        shape: what it must have; its header is compared before anything is decoded. Without one it is bounded.
+
+    Raises:
+        ValueError: another format, damage, another size than `shape`, 16 bits a channel, or too large.
+    """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=PICTURES) as picture:
-            pixels = np.array(picture)
+            _check_picture(picture, shape)
+            pixels = np.array(_in_colours(picture))
     except Exception as cause:  # Pillow raises what it likes
         raise ValueError(f"a picture is neither PNG nor JPEG or is damaged ({cause})") from None
     return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _check_picture(picture: Any, shape: tuple[int, ...] | None) -> None:
+    """Raises ValueError for a size that is not expected, and for 16 bits, of which Pillow would drop eight."""
+    width, height = picture.size
+    if shape is not None and len(shape) > 1 and (height, width) != tuple(shape[:2]):
+        raise ValueError(f"its header says {height}x{width}, need {shape[0]}x{shape[1]}")
+    if width * height > MAX_VALUES // 3:
+        raise ValueError(f"its header says {height}x{width}, at most {MAX_VALUES // 3:,} pixels are read")
+    if picture.mode.startswith(("I", "F")) or any("16" in str(tile.args) for tile in picture.tile):
+        raise ValueError("it has 16 bits a channel, need 8")
+
+
+def _in_colours(picture: Any) -> Any:
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.mode == "P":
+        return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
 
 
 @contextlib.contextmanager
