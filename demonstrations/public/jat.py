@@ -134,7 +134,7 @@ class _Layout:
         if column.name != PICTURES:
             return _part(batch, column, index)
         space = value_at(self.observation_space, tuple(column.key.split("/")) if column.key else ())
-        return _part(batch, column, index, space.shape)
+        return _part(batch, column, index, space.shape[:2])
 
 
 def _layout(files: list[Path], row: Row, form: Form) -> _Layout:
@@ -195,7 +195,7 @@ def _space(values: Any) -> gym.Space:
 
 
 def _part(batch: Any, column: Column, index: int, shape: tuple[int, ...] | None = None) -> Any:
-    """The steps of one episode in one column: an array [N, ...], or N strings. `shape`: of its pictures, if known."""
+    """The steps of one episode in one column: an array [N, ...], or N strings. `shape`: of pictures."""
     if column.name == PICTURES:  # each is cut as it is decoded, as a whole episode of stacks takes a gigabyte
         return _cell(batch, column.name, index, lambda data: decode_picture(data, shape)[..., column.first :].copy())
     values = _cell(batch, column.name, index)

@@ -18,7 +18,7 @@ from gymnasium import spaces
 from generalist.demonstrations.public.form import Form
 from generalist.demonstrations.public.lerobot_meta import Meta
 from generalist.demonstrations.public.reader import (
-    MAX_VALUES,
+    MOST_VALUES,
     BadDataError,
     array_space,
     check_columns,
@@ -113,28 +113,29 @@ def choose_parts(meta: Meta, instructions: Mapping[int, str], form: Form) -> Par
                 notes.append(f"the instruction is under {key!r}, as the data has a {INSTRUCTION!r} of its own")
     for keys in (observation, action):
         check_keys(keys, meta.path)
-    if sum(math.prod(feature.shape) for feature in (*observation.values(), *action.values())) > 2 * MAX_VALUES:
-        raise BadDataError(f"{meta.path}: its features have more than {2 * MAX_VALUES:,} numbers a step")
+    if sum(math.prod(feature.shape) for feature in (*observation.values(), *action.values())) > 2 * MOST_VALUES:
+        raise BadDataError(f"{meta.path}: its features have more than {2 * MOST_VALUES:,} numbers a step")
     notes += _notes(meta, [*observation.values(), *action.values()], action)
     return Parts(observation=observation, action=action, notes=tuple(notes))
 
 
 def _by_rule(meta: Meta, prefix: str, option: str) -> dict[str, str]:
-    """Features whose name begins so, by what follows; the full name where two would have one key."""
-    found: dict[str, str] = {}
+    """Features whose name begins so, by what follows."""
     names = [name for name in meta.features if name.split(".")[0] == prefix]
     if not names:
         others = [name for name in meta.features if name not in {*COUNTERS, *OUTCOMES}]
         raise BadDataError(
             f"{meta.path} has no feature that begins with {prefix!r}: say what it is ({option}) of {', '.join(others)}"
         )
-    if prefix == "action" and len(names) == 1:
-        return {"" if names == ["action"] else _key(names[0], prefix): names[0]}
+    return {"": "action"} if names == ["action"] else _below(prefix, names)
+
+
+def _below(prefix: str, names: Iterable[str]) -> dict[str, str]:
+    """Names by what follows the prefix; by the full name where two would have one key."""
+    found: dict[str, str] = {}
     for name in names:
         key = _key(name, prefix)
-        if key in found:
-            key = _free(name.replace("/", "."), found)
-        found[key] = name
+        found[key if key not in found else _free(name.replace("/", "."), found)] = name
     return found
 
 
@@ -154,11 +155,11 @@ def _named(meta: Meta, given: Iterable[tuple[str, str]], option: str) -> dict[st
     """Features by the paths that the user gave; the path of a group ("observation.images") is all that is below it."""
     found: dict[str, str] = {}
     for key, path in given:
-        below = {name[len(path) + 1 :]: name for name in meta.features if name.startswith(path + ".")}
+        below = _below(path, [name for name in meta.features if name.startswith(path + ".")])
         if path in meta.features or (path == INSTRUCTION and option == "--observation"):
             found[key] = path
         elif below:
-            found |= {f"{key}/{_key(name, path)}".removeprefix("/"): name for name in below.values()}
+            found |= {f"{key}/{inside}".removeprefix("/"): name for inside, name in below.items()}
         else:
             check_columns([path], meta.features, f"{option}: {meta.path}")
     return found

@@ -215,7 +215,7 @@ def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_forma
         data_format: "hdf5", "arrow" or "parquet".
 
     Raises:
-        ValueError: the id is malformed or taken, or the format unknown.
+        ValueError: the id is malformed or taken, the format is unknown or cannot hold these spaces. Nothing is written.
         MissingExtra: Minari is not installed.
     """
     with needs_extra(EXTRA):
@@ -223,6 +223,8 @@ def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_forma
         from minari.storage import get_dataset_path
     if data_format not in FORMATS:
         raise ValueError(f"unknown data format {data_format!r}: need one of {', '.join(FORMATS)}")
+    for part, space in (("observation", demonstrations.observation_space), ("action", demonstrations.action_space)):
+        _check_writable(space, data_format, part)
     _check_id(dataset_id)
     folder = Path(get_dataset_path(dataset_id))
     if folder.exists():
@@ -243,6 +245,31 @@ def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_forma
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _check_writable(space: gym.Space, data_format: str, where: str) -> None:
+    """Raises ValueError for what Minari 0.5.4 writes and cannot read back, or does not survive writing."""
+    others = [other for other in FORMATS if other != data_format]
+    inside = list(space.spaces.items()) if isinstance(space, spaces.Dict) else []
+    inside += list(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else []
+    if data_format == "hdf5":
+        odd = next(
+            (key for key, _ in inside if key in ("", ".") or (isinstance(key, str) and {"/", "\0"} & {*key})), None
+        )
+        if odd is not None:
+            raise ValueError(f"{where}: HDF5 cannot hold the key {odd!r}: use --format {' or '.join(others)}")
+    else:
+        nothing = isinstance(space, spaces.Dict | spaces.Tuple) and not inside
+        if nothing or (not is_text(space) and 0 in (space.shape or ())):
+            raise ValueError(f"{where}: Minari's {data_format} cannot hold {space}, which is empty: use --format hdf5")
+    for key, child_space in inside:
+        if isinstance(key, str) and _is_broken(key):
+            raise ValueError(f"{where}: no format holds the key {key!r}, which is no Unicode text")
+        _check_writable(child_space, data_format, f"{where}[{key!r}]")
+
+
+def _is_broken(key: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in key)
 
 
 def _check_id(dataset_id: str) -> None:

@@ -82,6 +82,10 @@ def child(data: Any, key: str | int) -> Any:
     """A member of an HDF5 group or of an Arrow struct; HDF5 has the places of a Tuple under names of its own."""
     inside = names_in(data)
     name = next((name for name in ((f"_index_{key}",) if isinstance(key, int) else ()) if name in inside), str(key))
+    if name not in inside and "/" in name and hasattr(data, "keys"):  # HDF5 takes it for groups within groups
+        for part in name.split("/"):
+            data = member(data, part)
+        return data
     if name not in inside:
         raise ValueError(f"there is no {name!r}, only {', '.join(inside)}")
     return member(data, name) if hasattr(data, "keys") else data.field(name)

@@ -10,7 +10,7 @@ import numpy as np
 
 from generalist.demonstrations.public.distrust import check_expansion
 from generalist.demonstrations.public.reader import (
-    MAX_VALUES,
+    MOST_VALUES,
     REPAIR,
     BadDataError,
     check_columns,
@@ -61,7 +61,7 @@ def _check_group(group: Any, names: list[str]) -> None:
         if column.path_in_schema in names or any(column.path_in_schema.startswith(f"{name}.") for name in names):
             what = f"column {column.path_in_schema}"
             check_expansion(column.total_compressed_size, column.total_uncompressed_size, what)
-            if column.num_values > MAX_VALUES * max(1, group.num_rows):
+            if column.num_values > MOST_VALUES * max(1, group.num_rows):
                 raise ValueError(f"{what} has {column.num_values:,} values in {group.num_rows:,} rows")
 
 

@@ -28,8 +28,8 @@ UNKNOWN_SEED = -1
 REPAIR = "download or make this data set again"
 PICTURES = ("PNG", "JPEG")
 """What Pillow may take the bytes of a picture for; some of its other formats start programs."""
-MAX_VALUES = 2**25
-"""Most numbers in one value that a description may ask for: a frame of 4K in colour fits."""
+MOST_VALUES = 1 << 25
+"""Numbers of one value, pictures included: a file that says it has more of them is not believed. 4K in colour fits."""
 
 
 class BadDataError(ValueError):
@@ -198,15 +198,15 @@ def array_space(shape: tuple[int, ...], dtype: Any) -> gym.Space:
 
 
 def checked_shape(shape: Any) -> tuple[int, ...]:
-    """A shape that a file gives. Raises ValueError for one that is no list of sizes, or of more than `MAX_VALUES`."""
+    """A shape that a file gives. Raises ValueError for one that is no list of sizes, or of more than `MOST_VALUES`."""
     try:
         sizes = tuple(int(size) for size in shape)
     except (TypeError, ValueError):
         raise ValueError(f"{shape!r:.100} is no shape") from None
     if min(sizes, default=0) < 0 or len(sizes) > 16:
         raise ValueError(f"{list(sizes)!r:.100} is no shape")
-    if math.prod(sizes) > MAX_VALUES:
-        raise ValueError(f"a value of the shape {list(sizes)!r:.100} has more than {MAX_VALUES:,} numbers")
+    if math.prod(sizes) > MOST_VALUES:
+        raise ValueError(f"a value of the shape {list(sizes)!r:.100} has more than {MOST_VALUES:,} numbers")
     return sizes
 
 
@@ -241,37 +241,46 @@ def text_space(length: int = 1024) -> spaces.Text:
 
 
 def decode_picture(data: bytes, shape: tuple[int, ...] | None = None) -> np.ndarray:
-    """uint8[height, width, channels] of a PNG or JPEG; palettes and inks become colours.
+    """uint8[height, width, channels] of a PNG or JPEG; its size is looked at before it is decoded.
+
+    Palettes and inks become colours; a grey picture becomes three channels where it needs them, as TFDS reads it.
 
     Args:
-        shape: what it must have; its header is compared before anything is decoded. Without one it is bounded.
+        shape: height and width, and channels if they are known, that it must have.
 
     Raises:
-        ValueError: another format, damage, another size than `shape`, 16 bits a channel, or too large.
+        ValueError: damaged, of another kind or shape, of 16 bits a channel, or larger than `MOST_VALUES`.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=PICTURES) as picture:
             _check_picture(picture, shape)
-            pixels = np.array(_in_colours(picture))
+            pixels = np.array(_in_colours(picture, shape))
+    except ValueError:
+        raise
     except Exception as cause:  # Pillow raises what it likes
         raise ValueError(f"a picture is neither PNG nor JPEG or is damaged ({cause})") from None
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if shape is not None and len(shape) == 3 and pixels.shape != tuple(shape):
+        raise ValueError(f"a picture has shape {pixels.shape}, need {tuple(shape)}")
+    return pixels
 
 
 def _check_picture(picture: Any, shape: tuple[int, ...] | None) -> None:
-    """Raises ValueError for a size that is not expected, and for 16 bits, of which Pillow would drop eight."""
     width, height = picture.size
-    if shape is not None and len(shape) > 1 and (height, width) != tuple(shape[:2]):
-        raise ValueError(f"its header says {height}x{width}, need {shape[0]}x{shape[1]}")
-    if width * height > MAX_VALUES // 3:
-        raise ValueError(f"its header says {height}x{width}, at most {MAX_VALUES // 3:,} pixels are read")
-    if picture.mode.startswith(("I", "F")) or any("16" in str(tile.args) for tile in picture.tile):
-        raise ValueError("it has 16 bits a channel, need 8")
+    if shape is not None and (height, width) != tuple(shape[:2]):
+        raise ValueError(f"a picture has shape {(height, width)}, need {tuple(shape[:2])}")
+    if width * height * 3 > MOST_VALUES:
+        raise ValueError(f"a picture of {width} x {height} is larger than {MOST_VALUES // 3:,} pixels")
+    # Pillow drops the lower eight bits of colours of sixteen.
+    if picture.mode.startswith(("I", "F")) or any("16" in str(tile[3]) for tile in picture.tile):
+        raise ValueError("a picture has 16 bits a channel, need 8")
 
 
-def _in_colours(picture: Any) -> Any:
+def _in_colours(picture: Any, shape: tuple[int, ...] | None) -> Any:
+    if picture.mode == "L" and shape is not None and len(shape) == 3 and shape[-1] == 3:
+        return picture.convert("RGB")
     if picture.mode == "1":
         return picture.convert("L")
     if picture.mode == "P":
