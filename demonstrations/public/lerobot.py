@@ -26,7 +26,7 @@ from generalist.demonstrations.public.distrust import no_steps, own_name, shown_
 from generalist.demonstrations.public.form import BY_RULE, Form, check_last_action
 from generalist.demonstrations.public.lerobot_features import OUTCOMES, Feature, Parts, choose_parts
 from generalist.demonstrations.public.lerobot_meta import Meta, Place, read_instructions, read_meta, read_places
-from generalist.demonstrations.public.parquet import read_batches, to_array
+from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.reader import PublicData, decode_picture, make_episode, naming, nest
 from generalist.demonstrations.public.video import read_frames
 
@@ -143,8 +143,9 @@ class _Rows:
     at: int = 0
 
     def of(self, place: Place) -> dict[str, Any]:
-        if place.rows != place.length:
-            raise ValueError(f"it has {place.length} steps and {place.rows} rows by meta/episodes")
+        rows = open_parquet(place.data).metadata.num_rows if place.rows is None else place.rows
+        if rows != place.length:
+            raise ValueError(f"it has {rows} rows, and {place.length} steps by meta/episodes")
         if place.data != self.file or place.row != self.at:
             self.file, self.at, self.left = place.data, place.row, None
             self.batches = read_batches(place.data, self.layout.columns, place.row, AT_ONCE)
@@ -157,6 +158,8 @@ class _Rows:
             self.left = batch.slice(parts[-1].num_rows)
             missing -= parts[-1].num_rows
         self.at += place.length
+        if self.left.num_rows and self.left.column("episode_index")[0].as_py() == place.episode:
+            raise ValueError(f"it has more rows than its {place.length} steps by meta/episodes")
         return self._table(parts, place)
 
     def _table(self, parts: list[Any], place: Place) -> dict[str, Any]:

@@ -32,13 +32,13 @@ class Place:
     """Where an episode lies: `length` rows of the file `data` from row `row` on.
 
     Args:
-        rows: how many rows the description gives it, which must be its length.
+        rows: how many the description gives it, which must be its length; None: all of the file.
         films: by camera the file, and the seconds at which the episode begins in it.
     """
 
     episode: int
     length: int
-    rows: int
+    rows: int | None
     data: Path
     row: int
     films: Mapping[str, tuple[Path, float]]
@@ -157,7 +157,7 @@ def _read_json_places(meta: Meta, cameras: list[str]) -> Iterator[Place]:
         yield Place(
             episode=number,
             length=length,
-            rows=length,
+            rows=None,
             data=fill(meta.info.get("data_path"), fields, "data_path", meta),
             row=0,
             films={

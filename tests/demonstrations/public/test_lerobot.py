@@ -211,7 +211,7 @@ def test_meta_data_that_does_not_fit_the_rows_is_an_error(folder):
         pq.write_table(changed, file)
         return open_lerobot(folder).episodes()
 
-    with pytest.raises(ValueError, match=r"episode 0 .*it has 4 steps and 5 rows"):
+    with pytest.raises(ValueError, match=r"episode 0 .*it has 5 rows, and 4 steps"):
         next(change(length=[4, 3]))
     episodes = change(dataset_from_index=[0, 4], dataset_to_index=[5, 7])
     next(episodes)

@@ -208,6 +208,36 @@ def test_an_episode_without_steps_is_named_and_the_others_are_read(tmp_path, ver
     np.testing.assert_array_equal(last.actions, ACTION[4:])
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("length", [3, 5])
+def test_rows_that_are_missing_or_too_many_are_named(tmp_path, version, length):
+    folder = write_set(tmp_path / "set", *BOTH, LENGTHS, version=version)
+    if version == "v2.1":
+        about = folder / "meta" / "episodes.jsonl"
+        about.write_text(about.read_text().replace('"length": 4', f'"length": {length}'))
+    else:
+        file = folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+        table = pq.read_table(file)
+        for name, values in (("length", [length, 2, 5]), ("dataset_to_index", [length, 6, 11])):
+            table = table.set_column(table.column_names.index(name), name, pa.array(values))
+        pq.write_table(table, file)
+    source = open_lerobot(folder)
+    with pytest.raises(ValueError, match=r"episode 0 .*(rows|episode)"):
+        next(source.episodes())
+    assert len(next(source.episodes(1))) == 2
+
+
+def test_files_and_groups_without_rows_are_passed_over(tmp_path):
+    folder = write_set(tmp_path / "set", *BOTH, LENGTHS)
+    for file in (folder / "data" / "chunk-000" / "file-000.parquet", *(folder / "meta" / "episodes").glob("*/*")):
+        table = pq.read_table(file)
+        with pq.ParquetWriter(file, table.schema) as out:
+            for part in (table[:0], table[:2], table[:0], table[2:], table[:0]):
+                out.write_table(part)
+        pq.write_table(table[:0], file.with_name("file-001.parquet"))
+    assert [len(episode) for episode in open_lerobot(folder).episodes()] == list(LENGTHS)
+
+
 @pytest.mark.parametrize(
     ("pattern", "said"),
     [
