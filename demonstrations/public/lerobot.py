@@ -158,9 +158,10 @@ class _Rows:
             self.left = batch.slice(parts[-1].num_rows)
             missing -= parts[-1].num_rows
         self.at += place.length
+        table = self._table(parts, place)
         if self.left.num_rows and self.left.column("episode_index")[0].as_py() == place.episode:
             raise ValueError(f"it has more rows than its {place.length} steps by meta/episodes")
-        return self._table(parts, place)
+        return table
 
     def _table(self, parts: list[Any], place: Place) -> dict[str, Any]:
         import pyarrow as pa
