@@ -25,7 +25,7 @@ from generalist.demonstrations.public.catalogue import find_row
 from generalist.demonstrations.public.distrust import no_steps, own_name, shown_name
 from generalist.demonstrations.public.form import BY_RULE, Form, check_last_action
 from generalist.demonstrations.public.lerobot_features import OUTCOMES, Feature, Parts, choose_parts
-from generalist.demonstrations.public.lerobot_meta import Meta, Place, read_instructions, read_meta, read_places
+from generalist.demonstrations.public.lerobot_meta import Meta, Place, locate, read_instructions, read_meta, read_places
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.reader import PublicData, decode_picture, make_episode, naming, nest
 from generalist.demonstrations.public.video import read_frames
@@ -141,14 +141,15 @@ class _Rows:
     batches: Iterator[Any] = field(default_factory=lambda: iter(()))
     left: Any = None
     at: int = 0
+    seen: dict[Path, tuple[int | None, int]] = field(default_factory=dict)
 
     def of(self, place: Place) -> dict[str, Any]:
         rows = open_parquet(place.data).metadata.num_rows if place.rows is None else place.rows
         if rows != place.length:
             raise ValueError(f"it has {rows} rows, and {place.length} steps by meta/episodes")
-        if place.data != self.file or place.row != self.at:
-            self.file, self.at, self.left = place.data, place.row, None
-            self.batches = read_batches(place.data, self.layout.columns, place.row, AT_ONCE)
+        if (found := locate(place, self.seen)) != (self.file, self.at):
+            (self.file, self.at), self.left = found, None
+            self.batches = read_batches(self.file, self.layout.columns, self.at, AT_ONCE)
         parts, missing = [], place.length
         while missing:
             batch = self.left if self.left is not None and self.left.num_rows else next(self.batches, None)

@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from generalist.demonstrations.public.distrust import shown_name
 from generalist.demonstrations.public.form import Form
 from generalist.demonstrations.public.lerobot_meta import Meta
 from generalist.demonstrations.public.reader import (
@@ -233,7 +234,7 @@ def _notes(meta: Meta, used: list[Feature], action: Mapping[str, Feature]) -> li
     names = {feature.name for feature in used}
     left = [name for name in meta.features if name not in {*names, *COUNTERS, *OUTCOMES}]
     if left:
-        notes.append(f"left out: {', '.join(left)} (--observation KEY=NAME takes them)")
+        notes.append(f"left out: {', '.join(map(shown_name, left))} (--observation KEY=NAME takes them)")
     if OUTCOMES[0] not in meta.features:
         notes.append(f"there is no {OUTCOMES[0]}, rewards are zero")
     if not any(isinstance(feature.space, spaces.Text) for feature in used):

@@ -20,9 +20,8 @@ from generalist.demonstrations.public.reader import REPAIR, BadDataError, naming
 
 JSON_LINES = ("v2.0", "v2.1")
 VERSIONS = (*JSON_LINES, "v3.0")
-CONVERT = "python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=NAME --root={} --push-to-hub=false"
-"""LeRobot's own script, for later versions than these; since 0.5 it is `lerobot.scripts.convert_dataset_v21_to_v30`."""
-OLD_CONVERT = "lerobot/common/datasets/v2/convert_dataset_v1_to_v2.py of LeRobot's commit c574eb49845d"
+CONVERT = """LeRobot of commit c574eb49845d makes version 2.0 of it: python \
+lerobot/common/datasets/v2/convert_dataset_v1_to_v2.py --repo-id NAME --single-task "WHAT THE ROBOT WAS TOLD\""""
 FIELD = re.compile(r"(\w+)(?::0?([1-9])d)?")
 PLACES = ("episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
 
@@ -32,6 +31,7 @@ class Place:
     """Where an episode lies: `length` rows of the file `data` from row `row` on.
 
     Args:
+        begin: number of its first row among those of the whole data set; None: the file is its own.
         rows: how many the description gives it, which must be its length; None: all of the file.
         films: by camera the file, and the seconds at which the episode begins in it.
     """
@@ -41,6 +41,7 @@ class Place:
     rows: int | None
     data: Path
     row: int
+    begin: int | None
     films: Mapping[str, tuple[Path, float]]
 
 
@@ -73,8 +74,7 @@ def read_meta(folder: Path) -> Meta:
     info = read_description(folder / "meta" / "info.json", "this is not a LeRobot data set")
     version = info.get("codebase_version")
     if version not in VERSIONS:
-        old = str(version).startswith("v1")
-        how = OLD_CONVERT if old else f"`{CONVERT.format(folder)}` makes v3.0 of v2.1"
+        how = CONVERT if str(version).startswith("v1") else "later ones are not known here"
         raise BadDataError(f"{folder} has version {version!r:.50}, need one of {', '.join(VERSIONS)}: {how}")
     features = info.get("features")
     if not isinstance(features, dict) or not all(isinstance(each, dict) for each in features.values()):
@@ -115,6 +115,38 @@ def read_instructions(meta: Meta) -> dict[int, str]:
         columns = file.read()
         texts = [column for column in columns.columns if not str(column.type).startswith(("int", "uint"))]
         return dict(zip(columns["task_index"].to_pylist(), texts[0].to_pylist(), strict=True))
+
+
+def locate(place: Place, seen: dict[Path, tuple[int | None, int]]) -> tuple[Path, int]:
+    """The file and row where an episode's rows begin: by the number of its first row, else as its description says.
+
+    LeRobot finds rows by number alone. Its conversion to 3.0 says of the first episode of a further file that it is in
+    the file before, and so the others of that file are counted wrongly.
+
+    Args:
+        seen: of files that were looked at the number of their first row, and how many there are; kept by the caller.
+    """
+    files = itertools.chain([place.data], _file_after(place.data)) if place.begin is not None else ()
+    for path in files:
+        first, rows = seen[path] if path in seen else seen.setdefault(path, _numbers(path))
+        if first is not None and first <= place.begin < first + rows:
+            return path, place.begin - first
+    return place.data, place.row
+
+
+def _file_after(path: Path) -> Iterator[Path]:
+    files = sorted(path.parent.parent.glob("*/*.parquet"))
+    yield from files[files.index(path) + 1 :][:1] if path in files else []
+
+
+def _numbers(path: Path) -> tuple[int | None, int]:
+    """Number of the first row by the file's own statistics, None where it has none, and how many rows there are."""
+    about = open_parquet(path).metadata
+    for group in (about.row_group(index) for index in range(about.num_row_groups)):
+        for column in (group.column(index) for index in range(group.num_columns)) if group.num_rows else ():
+            if column.path_in_schema == "index" and column.is_stats_set and column.statistics.has_min_max:
+                return int(column.statistics.min), about.num_rows
+    return None, about.num_rows
 
 
 def fill(pattern: Any, fields: Mapping[str, int | str], name: str, meta: Meta) -> Path:
@@ -160,6 +192,7 @@ def _read_json_places(meta: Meta, cameras: list[str]) -> Iterator[Place]:
             rows=None,
             data=fill(meta.info.get("data_path"), fields, "data_path", meta),
             row=0,
+            begin=None,
             films={
                 camera: (fill(meta.info.get("video_path"), {**fields, "video_key": camera}, "video_path", meta), 0.0)
                 for camera in cameras
@@ -192,6 +225,7 @@ def _read_parquet_places(meta: Meta, cameras: list[str]) -> Iterator[Place]:
             rows=row["dataset_to_index"] - row["dataset_from_index"],
             data=fill(meta.info.get("data_path"), fields, "data_path", meta),
             row=row["dataset_from_index"] - begins[chunk, file],
+            begin=row["dataset_from_index"],
             films={camera: _film(meta, camera, row) for camera in cameras},
         )
 

@@ -21,7 +21,7 @@ def _dots(places, size, channel=0):
 
 
 def pusht(folder, *, version="v3.0", lengths=LENGTHS, film=True):
-    """PushT: a film of 96 x 96, the pusher's place and where it should go in pixels from 0 to 512. 10 steps a second."""
+    """PushT: a film of 96 x 96, the pusher's place and where it should go, in pixels from 0 to 512; 10 a second."""
     rng, total = np.random.default_rng(0), sum(lengths)
     state = np.clip(256 + np.cumsum(rng.normal(0, 15, (total, 2)), 0), 0, 512).astype(np.float32)
     action = np.clip(state + (256 - state) * 0.2, 0, 512).astype(np.float32)

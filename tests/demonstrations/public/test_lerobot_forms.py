@@ -56,7 +56,9 @@ def test_films_of_both_versions(tmp_path, version):
         assert [*itertools.chain(*found)] == list(range(sum(LENGTHS[:start]), TOTAL))
 
 
-@pytest.mark.parametrize(("version", "said"), [("v1.6", "convert_dataset_v1_to_v2"), ("v4.0", "v2.0, v2.1, v3.0")])
+@pytest.mark.parametrize(
+    ("version", "said"), [("v1.6", "python lerobot/.*convert_dataset_v1_to_v2"), ("v4.0", "v2.0, v2.1, v3.0")]
+)
 def test_another_version_is_refused_with_what_to_do(tmp_path, version, said):
     folder = write_set(tmp_path / "arm", *BOTH, LENGTHS, info={"codebase_version": version})
     with pytest.raises(ValueError, match=rf"{version}.*{said}"):
@@ -236,6 +238,23 @@ def test_files_and_groups_without_rows_are_passed_over(tmp_path):
                 out.write_table(part)
         pq.write_table(table[:0], file.with_name("file-001.parquet"))
     assert [len(episode) for episode in open_lerobot(folder).episodes()] == list(LENGTHS)
+
+
+def test_rows_are_found_by_their_number_as_lerobots_conversion_needs_it(tmp_path):
+    folder = write_set(tmp_path / "set", *BOTH, LENGTHS)
+    file = folder / "data" / "chunk-000" / "file-000.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table[:4], file)
+    pq.write_table(table[4:], file.with_name("file-001.parquet"))
+    about = folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+    places = pq.read_table(about)
+    # episode 1 is the first of the second file, and is said to be in the first
+    places = places.set_column(places.column_names.index("data/file_index"), "data/file_index", pa.array([0, 0, 1]))
+    pq.write_table(places, about)
+    source = open_lerobot(folder)
+    for start in range(3):
+        found = np.concatenate([episode.actions for episode in source.episodes(start)])
+        np.testing.assert_array_equal(found, ACTION[sum(LENGTHS[:start]) :])
 
 
 @pytest.mark.parametrize(
