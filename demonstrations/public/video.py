@@ -13,9 +13,6 @@ from generalist.envs.task import needs_extra
 
 TOLERANCE = 0.1
 """How far a frame may be from its step's time, in frames; LeRobot's own reader allows 1e-4 s."""
-BACK = (0.0, 2.0, 20.0)
-"""Seconds before the wanted time at which decoding begins, tried in turn: a key frame may be shown after frames that
-follow it in the file."""
 MIN_PIXELS = 2**22
 """The least that a decoder is bounded by, in pixels a frame."""
 PIXELS = {1: "gray", 3: "rgb24"}
@@ -45,6 +42,8 @@ def read_frames(path: Path, times: np.ndarray, fps: float, shape: tuple[int, ...
         if shape[-1] not in PIXELS:
             raise ValueError(f"a film has 1 or 3 channels, info.json says {shape[-1]}")
         _check_size(stream, shape)
+        if not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            raise ValueError("the steps' times do not increase")
         # A frame inside may be larger than the file says; some decoders need room beside the frame.
         stream.codec_context.options = {"max_pixels": str(max(MIN_PIXELS, 4 * shape[0] * shape[1]))}
         found = np.empty((len(times), *shape), np.uint8)
@@ -57,7 +56,9 @@ def read_frames(path: Path, times: np.ndarray, fps: float, shape: tuple[int, ...
 def _frames_at(file: Any, stream: Any, times: np.ndarray, tolerance: float) -> Iterator[Any]:
     """One frame for each time. Raises ValueError where there is none, or where one between two belongs to no step."""
     step, last = 0, None
-    for frame in _frames_from(file, stream, float(times[0]) - tolerance):
+    if times[0] > tolerance and stream.time_base:  # to the last key frame that is shown before
+        file.seek(int((times[0] - tolerance) / stream.time_base), stream=stream)
+    for frame in file.decode(stream):
         if frame.time is None:
             raise ValueError("a frame has no time")
         if frame.time < times[step] - tolerance:
@@ -79,22 +80,6 @@ def _frames_at(file: Any, stream: Any, times: np.ndarray, tolerance: float) -> I
             return
     ended = "it has no frame there" if last is None else f"its last frame is at {last:.4f} s"
     raise ValueError(f"there is no frame at {times[step]:.4f} s (step {step}): {ended}")
-
-
-def _frames_from(file: Any, stream: Any, begin: float) -> Iterator[Any]:
-    """Frames in the order they are shown, the first of them at or before `begin`, or else the film's first."""
-    for back in BACK:
-        if begin - back <= 0 or not stream.time_base:
-            break
-        file.seek(int((begin - back) / stream.time_base), stream=stream)
-        frames = file.decode(stream)
-        first = next(frames, None)
-        if first is not None and first.time is not None and first.time <= begin:
-            yield first
-            yield from frames
-            return
-    file.seek(min(0, stream.start_time or 0), stream=stream)
-    yield from file.decode(stream)
 
 
 def _check_size(picture: Any, shape: tuple[int, ...]) -> None:

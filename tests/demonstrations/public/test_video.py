@@ -65,12 +65,15 @@ def test_a_film_of_another_speed_is_refused(tmp_path, fps):
 
 def test_a_film_of_another_size_is_refused_before_it_is_decoded(tmp_path):
     path = film(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    path.write_bytes(data[:begin] + bytes(end - begin) + data[end:])  # no frame of it can be decoded
     with pytest.raises(ValueError, match=r"a\.mp4.*its frames are 48x64, info\.json says 24x32"):
         read_frames(path, TIMES, FPS, (24, 32, 3))
+    path.write_bytes(data)
     assert read_frames(path, TIMES, FPS, (48, 64, 1)).shape == (24, 48, 64, 1)
     with pytest.raises(ValueError, match="1 or 3 channels"):
         read_frames(path, TIMES, FPS, (48, 64, 4))
-    data = path.read_bytes()
     path.write_bytes(b"not a film" * 100)
     with pytest.raises(ValueError, match=r"a\.mp4"):
         read_frames(path, TIMES, FPS, SHAPE)
@@ -79,3 +82,9 @@ def test_a_film_of_another_size_is_refused_before_it_is_decoded(tmp_path):
         read_frames(path, TIMES, FPS, SHAPE)
     with pytest.raises(ValueError, match=r"b\.mp4 is missing"):
         read_frames(tmp_path / "b.mp4", TIMES, FPS, SHAPE)
+
+
+@pytest.mark.parametrize("times", [[0, np.nan, 0.2], [0, 0.1, np.inf], [0, 0, 0.1], [0.2, 0.1, 0]])
+def test_times_that_are_none_are_refused(tmp_path, times):
+    with pytest.raises(ValueError, match=r"a\.mp4.*do not increase"):
+        read_frames(film(tmp_path / "a.mp4"), np.array(times), FPS, SHAPE)
