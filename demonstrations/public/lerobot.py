@@ -46,8 +46,8 @@ def open_lerobot(path: str | Path, *, task: str | None = None, form: Form = BY_R
     check_last_action(form, "LeRobot")
     folder = Path(path)
     meta = read_meta(folder)
-    instructions = read_instructions(meta)
-    parts = choose_parts(meta, instructions, form)
+    parts = choose_parts(meta, form)
+    instructions = {feature.name: read_instructions(meta, feature.name) for feature in parts.features if feature.told}
     row, task_id = find_row("lerobot", folder.name)
     task_id = task or own_name(task_id, folder)
     layout = _Layout(
@@ -79,7 +79,7 @@ def open_lerobot(path: str | Path, *, task: str | None = None, form: Form = BY_R
 class _Layout:
     meta: Meta
     parts: Parts
-    instructions: Mapping[int, str]
+    instructions: Mapping[str, Mapping[int, str]]
     name: str
     task_id: str
 
@@ -120,10 +120,11 @@ class _Layout:
     def _values(self, feature: Feature, table: dict[str, Any], place: Place) -> Any:
         if feature.told:
             numbers = np.asarray(table[feature.name]).reshape(-1).tolist()
-            missing = [number for number in numbers if number not in self.instructions]
+            texts = self.instructions[feature.name]
+            missing = [number for number in numbers if number not in texts]
             if missing:
                 raise ValueError(f"column {feature.name}: meta/tasks has no text for {missing[0]}")
-            return [self.instructions[number] for number in numbers]
+            return [texts[number] for number in numbers]
         if feature.kind != "video":
             return table[feature.name]
         path, begin = place.films[feature.name]

@@ -17,7 +17,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.public.distrust import shown_name
 from generalist.demonstrations.public.form import Form
-from generalist.demonstrations.public.lerobot_meta import Meta
+from generalist.demonstrations.public.lerobot_meta import SUBTASK_INDEX, TASK_INDEX, Meta, read_instructions
 from generalist.demonstrations.public.reader import (
     MOST_VALUES,
     BadDataError,
@@ -29,7 +29,6 @@ from generalist.demonstrations.public.reader import (
     text_space,
 )
 
-TASK_INDEX = "task_index"
 INSTRUCTION = "task"
 """Where `--observation` and `--instruction` name it: the text of `TASK_INDEX`. Also its key in the observation."""
 CHANNELS = ("channel", "channels", "c", "rgb")
@@ -42,10 +41,10 @@ class Feature:
     """One part of an observation or of an action.
 
     Args:
-        name: of the feature; that of a number in `tasks` where `told`.
+        name: of the feature in info.json.
         kind: "video", "image", "string", or the name of a dtype.
         shape: of a value; of a picture height, width, channels.
-        told: its numbers stand for texts of the data set's tasks.
+        told: its numbers stand for texts, see `read_instructions`.
     """
 
     name: str
@@ -83,7 +82,7 @@ class Parts:
         return nest_spaces({key: feature.space for key, feature in self.action.items()})
 
 
-def choose_parts(meta: Meta, instructions: Mapping[int, str], form: Form) -> Parts:
+def choose_parts(meta: Meta, form: Form) -> Parts:
     """The parts by `form`, and where it does not say by rule.
 
     Raises:
@@ -98,26 +97,29 @@ def choose_parts(meta: Meta, instructions: Mapping[int, str], form: Form) -> Par
     )
     observation = {key: _feature(meta, name, told=name == INSTRUCTION) for key, name in shown.items()}
     action = {key: _action(_feature(meta, name)) for key, name in acted.items()}
-    notes = []
-    told = _instruction(meta, instructions, form)
-    if told is not None and not (form.observation and told in observation.values()):
-        if "" in observation:
-            if form.instruction:
-                raise BadDataError(
-                    f"{meta.path}: one value is the whole observation; give it a key beside --instruction"
-                )
-            notes.append("the instruction is left out, one value is the whole observation")
-        else:
-            key = _free(INSTRUCTION, observation)
-            observation[key] = told
-            if key != INSTRUCTION:
-                notes.append(f"the instruction is under {key!r}, as the data has a {INSTRUCTION!r} of its own")
+    observation, notes = _with_instruction(observation, meta, form)
     for keys in (observation, action):
         check_keys(keys, meta.path)
     if sum(math.prod(feature.shape) for feature in (*observation.values(), *action.values())) > 2 * MOST_VALUES:
         raise BadDataError(f"{meta.path}: its features have more than {2 * MOST_VALUES:,} numbers a step")
     notes += _notes(meta, [*observation.values(), *action.values()], action)
     return Parts(observation=observation, action=action, notes=tuple(notes))
+
+
+def _with_instruction(observation: dict[str, Feature], meta: Meta, form: Form) -> tuple[dict[str, Feature], list[str]]:
+    """The observation with the instruction under a key that nothing has; and what a user should know of it."""
+    told = _instruction(meta, form)
+    if told is None:
+        return observation, ["there is no instruction"]
+    if form.observation and told in observation.values():
+        return observation, []
+    if "" in observation:
+        if form.instruction:
+            raise BadDataError(f"{meta.path}: one value is the whole observation; give it a key beside --instruction")
+        return observation, ["the instruction is left out, one value is the whole observation"]
+    key = _free(INSTRUCTION, observation)
+    moved = f"the instruction is under {key!r}, as the data has a {INSTRUCTION!r} of its own"
+    return observation | {key: told}, [] if key == INSTRUCTION else [moved]
 
 
 def _by_rule(meta: Meta, prefix: str, option: str) -> dict[str, str]:
@@ -157,7 +159,7 @@ def _named(meta: Meta, given: Iterable[tuple[str, str]], option: str) -> dict[st
     found: dict[str, str] = {}
     for key, path in given:
         below = _below(path, [name for name in meta.features if name.startswith(path + ".")])
-        if path in meta.features or (path == INSTRUCTION and option == "--observation"):
+        if path in meta.features or (path == INSTRUCTION and option == "--observation" and TASK_INDEX in meta.features):
             found[key] = path
         elif below:
             found |= {f"{key}/{inside}".removeprefix("/"): name for inside, name in below.items()}
@@ -208,11 +210,11 @@ def _action(feature: Feature) -> Feature:
     return feature
 
 
-def _instruction(meta: Meta, instructions: Mapping[int, str], form: Form) -> Feature | None:
+def _instruction(meta: Meta, form: Form) -> Feature | None:
     """The text that says what to do: of the user's column, else of `task_index`; None where there is neither."""
     path = form.instruction
     if not path or (path == INSTRUCTION and path not in meta.features):
-        told = TASK_INDEX in meta.features and instructions
+        told = TASK_INDEX in meta.features and read_instructions(meta)
         if path and not told:
             raise BadDataError(f"--instruction: {meta.folder}/meta has no tasks, or no {TASK_INDEX} says which of them")
         return Feature(name=TASK_INDEX, kind="string", told=True) if told else None
@@ -222,10 +224,9 @@ def _instruction(meta: Meta, instructions: Mapping[int, str], form: Form) -> Fea
         return feature
     if feature.kind in ("image", "video") or np.dtype(feature.kind).kind not in "iu" or math.prod(feature.shape) != 1:
         raise BadDataError(f"--instruction: {meta.path}: {path} is neither text nor the number of one in meta/tasks")
-    if not instructions:
-        raise BadDataError(
-            f"--instruction: {path} has numbers, and {meta.folder}/meta has no tasks that they stand for"
-        )
+    if not read_instructions(meta, path):
+        table = "subtasks" if path == SUBTASK_INDEX else "tasks"
+        raise BadDataError(f"--instruction: {path} has numbers, and {meta.folder}/meta has no {table} of them")
     return Feature(name=path, kind="string", told=True)
 
 
@@ -237,8 +238,6 @@ def _notes(meta: Meta, used: list[Feature], action: Mapping[str, Feature]) -> li
         notes.append(f"left out: {', '.join(map(shown_name, left))} (--observation KEY=NAME takes them)")
     if OUTCOMES[0] not in meta.features:
         notes.append(f"there is no {OUTCOMES[0]}, rewards are zero")
-    if not any(isinstance(feature.space, spaces.Text) for feature in used):
-        notes.append("there is no instruction")
     rows = [feature.name for feature in action.values() if feature.shape and feature.kind.lstrip("u").startswith("int")]
     if rows:
         notes.append(f"{', '.join(rows)} holds whole numbers, kept as numbers; --actions N makes each one of N choices")

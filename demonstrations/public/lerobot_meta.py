@@ -22,6 +22,7 @@ JSON_LINES = ("v2.0", "v2.1")
 VERSIONS = (*JSON_LINES, "v3.0")
 CONVERT = """LeRobot of commit c574eb49845d makes version 2.0 of it: python \
 lerobot/common/datasets/v2/convert_dataset_v1_to_v2.py --repo-id NAME --single-task "WHAT THE ROBOT WAS TOLD\""""
+TASK_INDEX, SUBTASK_INDEX = "task_index", "subtask_index"
 FIELD = re.compile(r"(\w+)(?::0?([1-9])d)?")
 PLACES = ("episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
 
@@ -100,21 +101,26 @@ def read_places(meta: Meta, cameras: list[str]) -> list[Place]:
     return places
 
 
-def read_instructions(meta: Meta) -> dict[int, str]:
-    """What the robot was told, by its number; empty where the data set has no such file."""
-    lines, table = meta.folder / "meta" / "tasks.jsonl", meta.folder / "meta" / "tasks.parquet"
+def read_instructions(meta: Meta, column: str = TASK_INDEX) -> dict[int, str]:
+    """What the robot was told, by its number in a column; empty where the data set has no such file.
+
+    Numbers are of `meta/tasks`, but those of `subtask_index`, which are of `meta/subtasks`.
+    """
+    column = column if column == SUBTASK_INDEX else TASK_INDEX
+    name = column.removesuffix("_index")
+    lines, table = (meta.folder / "meta" / f"{name}s.{ending}" for ending in ("jsonl", "parquet"))
     if meta.info["codebase_version"] in JSON_LINES:
         rows = list(_json_lines(lines)) if lines.is_file() else []
         with naming(lines):
-            return {_count(row, "task_index"): str(row["task"]) for row in rows}
+            return {_count(row, column): str(row[name]) for row in rows}
     if not table.is_file():
         return {}
-    file = open_parquet(table, ["task_index"])
+    file = open_parquet(table, [column])
     with naming(table):
         # pandas's index, whatever its name, is the column of text
         columns = file.read()
         texts = [column for column in columns.columns if not str(column.type).startswith(("int", "uint"))]
-        return dict(zip(columns["task_index"].to_pylist(), texts[0].to_pylist(), strict=True))
+        return dict(zip(columns[column].to_pylist(), texts[0].to_pylist(), strict=True))
 
 
 def locate(place: Place, seen: dict[Path, tuple[int | None, int]]) -> tuple[Path, int]:
@@ -126,11 +132,13 @@ def locate(place: Place, seen: dict[Path, tuple[int | None, int]]) -> tuple[Path
     Args:
         seen: of files that were looked at the number of their first row, and how many there are; kept by the caller.
     """
-    files = itertools.chain([place.data], _file_after(place.data)) if place.begin is not None else ()
-    for path in files:
+    begin = place.begin
+    if begin is None:
+        return place.data, place.row
+    for path in itertools.chain([place.data], _file_after(place.data)):
         first, rows = seen[path] if path in seen else seen.setdefault(path, _numbers(path))
-        if first is not None and first <= place.begin < first + rows:
-            return path, place.begin - first
+        if first is not None and first <= begin < first + rows:
+            return path, begin - first
     return place.data, place.row
 
 

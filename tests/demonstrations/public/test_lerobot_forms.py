@@ -193,10 +193,25 @@ def test_the_instruction_is_the_users_column(tmp_path):
         next(open_lerobot(folder, form=Form(instruction="annotation.human.validity")).episodes())
     with pytest.raises(ValueError, match=r"observation\.state is neither text"):
         open_lerobot(folder, form=Form(instruction="observation.state"))
+    goal = open_lerobot(folder, form=Form(observation=(("goal", "task"), ("state", "observation.state"))))
+    assert list(goal.observation_space) == ["goal", "state"]
+    assert next(goal.episodes()).observations["goal"][0] == "open é"
     silent = open_lerobot(write_set(tmp_path / "silent", *BOTH, LENGTHS, texts=()))
     assert "no instruction" in silent.note
     with pytest.raises(ValueError, match="no tasks"):
         open_lerobot(tmp_path / "silent", form=Form(instruction="task"))
+
+
+def test_subtasks_have_a_table_of_their_own(tmp_path):
+    features = BOTH[0] | {"subtask_index": box(1, dtype="int64")}
+    columns = BOTH[1] | {"subtask_index": pa.array(np.arange(TOTAL) % 2)}
+    folder = write_set(tmp_path / "set", features, columns, LENGTHS, texts=["one", "two"])
+    with pytest.raises(ValueError, match=r"no subtasks"):
+        open_lerobot(folder, form=Form(instruction="subtask_index"))
+    table = pa.table({"subtask_index": [0, 1], "subtask": ["reach", "grasp"]})
+    pq.write_table(table, folder / "meta" / "subtasks.parquet")
+    source = open_lerobot(folder, form=Form(instruction="subtask_index"))
+    assert next(source.episodes()).observations["task"].tolist() == ["reach", "grasp", "reach", "grasp", "grasp"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
