@@ -57,4 +57,4 @@ def shown_name(name: str) -> str:
 
 def no_steps(where: str | Path, episode: int) -> BadDataError:
     """The error for an episode without a step, to be raised when it is read."""
-    return BadDataError(f"{where}, episode {episode} has no steps: --skip-bad leaves it out")
+    return BadDataError(f"{where}, episode {episode} has no steps")
