@@ -107,10 +107,10 @@ def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:
 
 
 def with_actions(source: PublicData, count: int) -> PublicData:
-    """The source with this number of discrete actions, where they are single integers. Raises ValueError."""
+    """The source with this number of discrete actions, or of each of a row of them. Raises ValueError for others."""
     action_space = discrete_space(source.action_space, count)
-    if not isinstance(action_space, spaces.Discrete):
-        raise ValueError(f"{source.name} has no single discrete action: its actions are {source.action_space}")
+    if not isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete):
+        raise ValueError(f"{source.name} has no discrete action: its actions are {source.action_space}")
     return with_spaces(source, source.observation_space, action_space)
 
 

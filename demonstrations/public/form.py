@@ -39,3 +39,9 @@ def pairs(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
             raise ValueError(f"--observation names {key!r} twice: {found[key]} and {path}")
         found[key] = path
     return tuple(found.items())
+
+
+def check_last_action(form: Form, format: str) -> None:
+    """For formats in which every action was taken. Raises ValueError where the user says that the last was not."""
+    if form.last_action_taken is False:
+        raise ValueError(f"--last-action-taken False: in {format} the last action of an episode was always taken")

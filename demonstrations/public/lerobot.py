@@ -1,153 +1,137 @@
-"""LeRobot data sets, version 3.0: parquet for the steps, pictures in it as bytes, videos beside it as MP4.
+"""LeRobot data sets, versions 2.0, 2.1 and 3.0: parquet for the steps, pictures in it as bytes, films beside it as MP4.
 
     meta/info.json                                  features, frames per second, names of files
-    meta/episodes/chunk-000/file-000.parquet        length and place of every episode
-    meta/tasks.parquet                              what the robot was told, by number
-    data/chunk-000/file-000.parquet                 one row a step, many episodes
-    videos/<camera>/chunk-000/file-000.mp4          one camera, many episodes; needs the extra `video`
+    meta/episodes/chunk-000/file-000.parquet        length and place of every episode (2.x: meta/episodes.jsonl)
+    meta/tasks.parquet                              what the robot was told, by number (2.x: meta/tasks.jsonl)
+    data/chunk-000/file-000.parquet                 one row a step, many episodes (2.x: one: episode_000000.parquet)
+    videos/<camera>/chunk-000/file-000.mp4          one camera, many episodes (2.x: one); needs the extra `video`
 
-Every action was taken, so the final observation repeats the last. Rewards are those of `next.reward`, else zero.
+Every action was taken, so the final observation repeats the last. Rewards are those of `next.reward`, else zero. An
+episode terminates with `next.success`; where there is none, with `next.done` of its last step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import find_row
-from generalist.demonstrations.public.form import BY_RULE, Form
+from generalist.demonstrations.public.distrust import no_steps, own_name, shown_name
+from generalist.demonstrations.public.form import BY_RULE, Form, check_last_action
+from generalist.demonstrations.public.lerobot_features import OUTCOMES, Feature, Parts, choose_parts
+from generalist.demonstrations.public.lerobot_meta import Meta, Place, locate, read_instructions, read_meta, read_places
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
-from generalist.demonstrations.public.reader import (
-    BadDataError,
-    Origin,
-    PublicData,
-    array_space,
-    check_columns,
-    make_episode,
-    naming,
-    nest,
-    nest_spaces,
-    text_space,
-)
+from generalist.demonstrations.public.reader import Origin, PublicData, decode_picture, make_episode, naming, nest
 from generalist.demonstrations.public.video import read_frames
-from generalist.envs.files import read_json
 
-VERSION = "v3.0"
-PICTURES = ("image", "video")
-INSTRUCTION = "task"
-PLACES = ("episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
+TIME = "timestamp"
+AT_ONCE = 256
+"""Rows read at a time."""
 
 
 def open_lerobot(path: str | Path, *, task: str | None = None, form: Form = BY_RULE) -> PublicData:
     """A data set by its folder.
 
     Raises:
-        ValueError: no data set, another version, missing files or columns, features that cannot be read.
-        MissingExtra: (while reading) it has videos and no decoder is installed.
+        ValueError: no data set, another version, missing files or columns, features that cannot be read, or a `form`
+            that names what is not there.
+        MissingExtra: (while reading) it has films and no decoder is installed.
     """
+    check_last_action(form, "LeRobot")
     folder = Path(path)
-    info = read_json(folder / "meta" / "info.json", "this is not a LeRobot data set")
-    if info.get("codebase_version") != VERSION:
-        found = info.get("codebase_version")
-        raise ValueError(f"{folder} has version {found!r}, need {VERSION}: convert it with LeRobot's own script")
+    meta = read_meta(folder)
+    parts = choose_parts(meta, form)
+    instructions = {feature.name: read_instructions(meta, feature.name) for feature in parts.features if feature.told}
     row, task_id = find_row("lerobot", folder.name)
-    name = f"lerobot:{folder.name}"
-    layout = _layout(folder, info)
-    episodes = _episodes(folder, layout)
-    if len(episodes) != info.get("total_episodes", len(episodes)):
-        raise ValueError(f"{folder}/meta/episodes has {len(episodes)} episodes, info.json {info['total_episodes']}")
+    task_id = task or own_name(task_id, folder)
+    layout = _Layout(
+        meta=meta, parts=parts, instructions=instructions, name=f"lerobot:{shown_name(folder.name)}", task_id=task_id
+    )
+    places = read_places(meta, layout.cameras)
 
     def read(start: int) -> Iterator[Episode]:
         rows = _Rows(layout)
-        for place in episodes[start:]:
-            with naming(layout.data_file(place), f"episode {place['episode_index']}"):
-                table = rows.of(place)
-                episode = layout.episode(table, place, name, task or task_id)
+        for place in places[start:]:
+            if not place.length:
+                raise no_steps(place.data, place.episode)
+            with naming(place.data, f"episode {place.episode}"):
+                episode = layout.episode(rows.of(place), place)
             yield episode
 
     return PublicData(
-        name=name,
-        task_id=task or task_id,
-        observation_space=layout.observation_space,
-        action_space=layout.action_space,
-        episodes_total=len(episodes),
-        origin=Origin(folder=folder, version=VERSION),
+        name=layout.name,
+        task_id=task_id,
+        observation_space=parts.observation_space,
+        action_space=parts.action_space,
+        episodes_total=len(places),
+        origin=Origin(folder=folder, version=str(meta.info["codebase_version"])),
         read=read,
-        note=row.note,
+        note="; ".join(filter(None, (row.note, *parts.notes))),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """What info.json says. `observations` and `actions`: keys of ours to features of theirs."""
-
-    folder: Path
-    info: dict[str, Any]
-    observations: dict[str, str]
-    actions: dict[str, str]
-    tasks: dict[int, str]
-
-    def spaces(self, part: dict[str, str]) -> gym.Space:
-        return nest_spaces({key: _space(name, self.info["features"]) for key, name in part.items()})
+    meta: Meta
+    parts: Parts
+    instructions: Mapping[str, Mapping[int, str]]
+    name: str
+    task_id: str
 
     @property
-    def observation_space(self) -> gym.Space:
-        return self.spaces(self.observations)
-
-    @property
-    def action_space(self) -> gym.Space:
-        return self.spaces(self.actions)
+    def cameras(self) -> list[str]:
+        return list(dict.fromkeys(feature.name for feature in self.parts.features if feature.kind == "video"))
 
     @property
     def columns(self) -> list[str]:
-        """Of the data files: all but the videos."""
-        features = self.info["features"]
-        named = [*self.observations.values(), *self.actions.values()]
-        kept = [name for name in named if name != INSTRUCTION and features[name]["dtype"] != "video"]
-        optional = [name for name in ("next.reward", "next.done", "next.success") if name in features]
-        return ["episode_index", "task_index", *kept, *optional]
+        """Of the data files: all but the films."""
+        kept = [feature.name for feature in self.parts.features if feature.kind != "video"]
+        optional = [name for name in (*OUTCOMES, TIME) if name in self.meta.features]
+        return list(dict.fromkeys(["episode_index", *kept, *optional]))
 
-    def data_file(self, place: dict[str, Any]) -> Path:
-        chunk, file = place["data/chunk_index"], place["data/file_index"]
-        return _inside(self.folder, self.info["data_path"].format(chunk_index=chunk, file_index=file))
+    @property
+    def pictures(self) -> dict[str, tuple[int, ...]]:
+        return {feature.name: feature.shape for feature in self.parts.features if feature.kind == "image"}
 
-    def episode(self, table: dict[str, Any], place: dict[str, Any], name: str, task_id: str) -> Episode:
-        length = len(table["episode_index"])
-        success = table.get("next.success")
-        done = table.get("next.done")
-        terminated = bool(success.any()) if success is not None else bool(done is not None and done[-1])
-        values = [
-            {key: self._values(name, table, place, length) for key, name in part.items()}
-            for part in (self.observations, self.actions)
-        ]
+    def episode(self, table: dict[str, Any], place: Place) -> Episode:
+        reward, done, success = (table.get(name) for name in OUTCOMES)
+        terminated = bool(np.any(success)) if success is not None else bool(done is not None and np.any(done[-1]))
+        observation, action = (
+            nest({key: self._values(feature, table, place) for key, feature in part.items()})
+            for part in (self.parts.observation, self.parts.action)
+        )
         return make_episode(
-            name,
-            task_id,
-            (self.observation_space, self.action_space),
-            observations=nest(values[0]),
-            actions=nest(values[1]),
-            rewards=table.get("next.reward", np.zeros(length)),
+            self.name,
+            self.task_id,
+            (self.parts.observation_space, self.parts.action_space),
+            observations=observation,
+            actions=action,
+            rewards=np.zeros(place.length) if reward is None else reward,
             terminated=terminated,
             truncated=not terminated,
-            success=None if success is None else bool(success.any()),
+            success=None if success is None else bool(np.any(success)),
         )
 
-    def _values(self, name: str, table: dict[str, Any], place: dict[str, Any], length: int) -> Any:
-        if name == INSTRUCTION:
-            return [self.tasks[int(number)] for number in table["task_index"]]
-        if self.info["features"][name]["dtype"] == "video":
-            chunk, file = (place[f"videos/{name}/{kind}_index"] for kind in ("chunk", "file"))
-            path = self.info["video_path"].format(video_key=name, chunk_index=chunk, file_index=file)
-            begin = float(place[f"videos/{name}/from_timestamp"])
-            return read_frames(_inside(self.folder, path), begin, length, float(self.info["fps"]))
-        return table[name]
+    def _values(self, feature: Feature, table: dict[str, Any], place: Place) -> Any:
+        if feature.told:
+            numbers = np.asarray(table[feature.name]).reshape(-1).tolist()
+            texts = self.instructions[feature.name]
+            missing = [number for number in numbers if number not in texts]
+            if missing:
+                raise ValueError(f"column {feature.name}: meta/tasks has no text for {missing[0]}")
+            return [texts[number] for number in numbers]
+        if feature.kind != "video":
+            return table[feature.name]
+        path, begin = place.films[feature.name]
+        fps = self.meta.fps
+        times = np.asarray(table[TIME], np.float64).reshape(-1) if TIME in table else np.arange(place.length) / fps
+        return read_frames(path, begin + times, fps, feature.shape, f"episode {place.episode}")
 
 
 @dataclass
@@ -156,17 +140,19 @@ class _Rows:
 
     layout: _Layout
     file: Path | None = None
-    first: int = 0
     batches: Iterator[Any] = field(default_factory=lambda: iter(()))
     left: Any = None
     at: int = 0
+    seen: dict[Path, tuple[int | None, int]] = field(default_factory=dict)
 
-    def of(self, place: dict[str, Any]) -> dict[str, Any]:
-        path, wanted = self.layout.data_file(place), place["row"]
-        if path != self.file or wanted != self.at:
-            self.file, self.at, self.left = path, wanted, None
-            self.batches = read_batches(path, self.layout.columns, wanted, 256)
-        parts, missing = [], place["length"]
+    def of(self, place: Place) -> dict[str, Any]:
+        rows = open_parquet(place.data).metadata.num_rows if place.rows is None else place.rows
+        if rows != place.length:
+            raise ValueError(f"it has {rows} rows, and {place.length} steps by meta/episodes")
+        if (found := locate(place, self.seen)) != (self.file, self.at):
+            (self.file, self.at), self.left = found, None
+            self.batches = read_batches(self.file, self.layout.columns, self.at, AT_ONCE)
+        parts, missing = [], place.length
         while missing:
             batch = self.left if self.left is not None and self.left.num_rows else next(self.batches, None)
             if batch is None:
@@ -174,93 +160,24 @@ class _Rows:
             parts.append(batch.slice(0, missing))
             self.left = batch.slice(parts[-1].num_rows)
             missing -= parts[-1].num_rows
-        self.at += place["length"]
-        return self._table(parts, place)
+        self.at += place.length
+        table = self._table(parts, place)
+        if self.left.num_rows and self.left.column("episode_index")[0].as_py() == place.episode:
+            raise ValueError(f"it has more rows than its {place.length} steps by meta/episodes")
+        return table
 
-    def _table(self, parts: list[Any], place: dict[str, Any]) -> dict[str, Any]:
+    def _table(self, parts: list[Any], place: Place) -> dict[str, Any]:
         import pyarrow as pa
 
-        found = {}
+        found, pictures = {}, self.layout.pictures
         whole = pa.Table.from_batches(parts)
         for name in whole.column_names:
             try:
-                found[name] = to_array(whole.column(name).combine_chunks())
+                decode = partial(decode_picture, shape=pictures.get(name))
+                found[name] = to_array(whole.column(name).combine_chunks(), decode)
             except ValueError as cause:
                 raise ValueError(f"column {name}: {cause}") from cause
-        if (found["episode_index"] != place["episode_index"]).any():
-            raise ValueError(
-                f"its rows are of episode {found['episode_index'][0]}: meta/episodes does not fit the data"
-            )
+        numbers = np.asarray(found["episode_index"]).reshape(-1)
+        if (numbers != place.episode).any():
+            raise ValueError(f"its rows are of episode {numbers[0]}: meta/episodes does not fit the data")
         return found
-
-
-def _layout(folder: Path, info: dict[str, Any]) -> _Layout:
-    features = info.get("features", {})
-    shown = {name.partition(".")[2] or name: name for name in features if name.split(".")[0] == "observation"}
-    acted = {name.partition(".")[2] or "": name for name in features if name.split(".")[0] == "action"}
-    check_columns([*([] if shown else ["observation.state"]), *([] if acted else ["action"])], features, folder)
-    if "data_path" not in info:
-        raise ValueError(f"{folder}/meta/info.json has no data_path: download this data set again")
-    shown = {key.replace("/", "."): name for key, name in shown.items()} | {INSTRUCTION: INSTRUCTION}
-    return _Layout(folder=folder, info=info, observations=shown, actions=acted, tasks=_tasks(folder))
-
-
-def _tasks(folder: Path) -> dict[int, str]:
-    """Instructions by their number: pandas's index, whatever its name, is the column of text."""
-    path = folder / "meta" / "tasks.parquet"
-    file = open_parquet(path, ["task_index"])
-    with naming(path):
-        table = file.read()
-        texts = [column for column in table.columns if not str(column.type).startswith(("int", "uint"))]
-        return dict(zip(table["task_index"].to_pylist(), texts[0].to_pylist(), strict=True))
-
-
-def _episodes(folder: Path, layout: _Layout) -> list[dict[str, Any]]:
-    """Place of every episode: its columns, and `row`, where it begins in its data file."""
-    files = sorted((folder / "meta" / "episodes").glob("*/*.parquet"))
-    if not files:
-        raise ValueError(f"{folder}/meta/episodes has no chunk-*/file-*.parquet: download this data set again")
-    videos = [
-        name for name in layout.observations.values() if layout.info["features"].get(name, {}).get("dtype") == "video"
-    ]
-    kinds = ("chunk_index", "file_index", "from_timestamp")
-    columns = [*PLACES, *(f"videos/{name}/{kind}" for name in videos for kind in kinds)]
-    found: list[dict[str, Any]] = []
-    for path in files:
-        file = open_parquet(path, columns)
-        with naming(path):
-            found += file.read(columns=columns).to_pylist()
-        for place in found:
-            if place["dataset_to_index"] - place["dataset_from_index"] != place["length"]:
-                raise BadDataError(f"{path}: the length of episode {place['episode_index']} is not that of its rows")
-    found.sort(key=lambda place: place["episode_index"])
-    begins: dict[tuple[int, int], Any] = {}
-    for place in found:
-        key = place["data/chunk_index"], place["data/file_index"]
-        begins[key] = min(begins.get(key, place["dataset_from_index"]), place["dataset_from_index"])
-    for place in found:
-        place["row"] = place["dataset_from_index"] - begins[place["data/chunk_index"], place["data/file_index"]]
-    return found
-
-
-def _space(name: str, features: dict[str, Any]) -> gym.Space:
-    if name == INSTRUCTION:
-        return text_space()
-    kind, shape = features[name]["dtype"], tuple(features[name]["shape"])
-    if kind == "string":
-        return text_space()
-    if kind in PICTURES:  # described as [channels, height, width] in some sets; what is decoded has them last
-        shape = shape if shape[-1] in (1, 3, 4) else (*shape[1:], shape[0])
-        return spaces.Box(0, 255, shape, np.uint8)
-    try:
-        return array_space(shape, np.dtype(kind))
-    except TypeError:
-        raise ValueError(f"the feature {name} has the dtype {kind!r}, which cannot be read") from None
-
-
-def _inside(folder: Path, path: str) -> Path:
-    """A file that info.json names, inside the data set."""
-    found = folder / path
-    if not found.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{folder}/meta/info.json names {path}, which is outside of the data set")
-    return found

@@ -1,7 +1,6 @@
 """Minari data sets: read from HDF5, Arrow or Parquet, and written without loss.
 
-Files are read here rather than through `minari.load_dataset`, which makes the environment that a data set names when
-its spaces are missing. Minari's own classes describe the spaces, and write.
+`minari_files.py` takes values out of the files; Minari's own classes describe the spaces, and write.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,33 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import find_row
-from generalist.demonstrations.public.form import BY_RULE, Form
-from generalist.demonstrations.public.parquet import EXTRA, to_array
+from generalist.demonstrations.public.distrust import no_steps, own_name, read_description, shown_name
+from generalist.demonstrations.public.form import BY_RULE, Form, check_last_action
+from generalist.demonstrations.public.minari_files import (
+    child,
+    described_space,
+    member,
+    names_in,
+    read_arrow,
+    read_hdf5,
+    rows_of,
+)
+from generalist.demonstrations.public.parquet import EXTRA
 from generalist.demonstrations.public.reader import (
     UNKNOWN_SEED,
+    BadDataError,
     Origin,
     PublicData,
-    decode_picture,
+    check_columns,
+    check_keys,
     make_episode,
     naming,
+    nest,
+    nest_spaces,
 )
 from generalist.demonstrations.rlds import is_text
 from generalist.demonstrations.storage import Demonstrations
-from generalist.envs.files import TEMPORARY, read_json
+from generalist.envs.files import TEMPORARY
 from generalist.envs.spaces import build_value, map_leaves, space_from_json, space_leaves, space_to_json
 from generalist.envs.task import needs_extra
 
@@ -43,36 +56,126 @@ SUCCESS = "success"
 def open_minari(path: str | Path, *, task: str | None = None, form: Form = BY_RULE) -> PublicData:
     """A data set by its folder or by its id among the local ones ($MINARI_DATASETS_PATH, else ~/.minari/datasets).
 
+    Args:
+        form: paths are "observations/KEY/..." and "actions/KEY/...", positions of a Tuple by their number.
+
     Raises:
-        ValueError: no data set there, another format, or a description without spaces.
+        ValueError: no data set there, another format, or a description without spaces; a `form` that names what is not
+            there.
     """
+    check_last_action(form, "Minari")
+    if form.instruction:
+        raise ValueError(f"--instruction: Minari has it as an observation, give --observation KEY={form.instruction}")
     folder = _data_folder(path)
-    about = read_json(folder / "metadata.json", "this is not a Minari data set")
+    about = read_description(folder / "metadata.json", "this is not a Minari data set")
+    data_format, total = about.get("data_format", "hdf5"), about.get("total_episodes")
     id = str(about.get("dataset_id", folder.parent.name))
-    if about.get("data_format", "hdf5") not in FORMATS:
-        raise ValueError(f"{folder} has the data format {about['data_format']!r}, need one of {', '.join(FORMATS)}")
-    observation_space, action_space = (_space(about, part, folder) for part in ("observation_space", "action_space"))
+    if data_format not in FORMATS:
+        raise BadDataError(f"{folder} has the data format {data_format!r:.50}, need one of {', '.join(FORMATS)}")
+    if isinstance(total, bool) or not isinstance(total, int) or total < 0:
+        raise BadDataError(f"{folder / 'metadata.json'}: total_episodes is {total!r:.50}, need a number")
+    layout = _Layout(
+        folder=folder,
+        data_format=data_format,
+        jpeg=bool(about.get("jpeg_encoding", True)),
+        observation=_chosen(described_space(about, "observation_space", folder), form.observation, "observations"),
+        action=_chosen(
+            described_space(about, "action_space", folder), (("", form.action),) if form.action else (), "actions"
+        ),
+    )
     row, task_id = find_row("minari", id)
-    task_id, name = task or task_id, f"minari:{id}"
-    jpeg = bool(about.get("jpeg_encoding", True))
+    task_id, name = task or own_name(task_id, folder / "metadata.json"), f"minari:{shown_name(id)}"
 
     def read(start: int) -> Iterator[Episode]:
-        reader = _read_hdf5 if about.get("data_format", "hdf5") == "hdf5" else _read_arrow
-        for number in range(start, int(about["total_episodes"])):
-            with naming(folder, f"episode {number}"), reader(folder, about.get("data_format"), number) as (data, facts):
-                episode = _episode(data, facts, (observation_space, action_space), jpeg, name, task_id)
-            yield episode
+        for number in range(start, total):
+            yield layout.episode(number, name, task_id)
 
     return PublicData(
         name=name,
         task_id=task_id,
-        observation_space=observation_space,
-        action_space=action_space,
-        episodes_total=int(about["total_episodes"]),
+        observation_space=layout.observation.space,
+        action_space=layout.action.space,
+        episodes_total=total,
         origin=Origin(folder=folder, version=str(about.get("minari_version", ""))),
         read=read,
         note=row.note,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What is read of observations or of actions: values by keys of ours, in subspaces of the data set's own."""
+
+    paths: dict[str, tuple[tuple[str | int, ...], gym.Space]]
+
+    @property
+    def space(self) -> gym.Space:
+        return nest_spaces({key: space for key, (_, space) in self.paths.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    folder: Path
+    data_format: str
+    jpeg: bool
+    observation: _Part
+    action: _Part
+
+    def episode(self, number: int, name: str, task_id: str) -> Episode:
+        reader = read_hdf5 if self.data_format == "hdf5" else read_arrow
+        with naming(self.folder, f"episode {number}"), reader(self.folder, self.data_format, number) as (data, facts):
+            steps = int(facts["total_steps"])
+            if steps < 1:
+                raise no_steps(self.folder, number)
+            ended = {
+                key: rows_of(None, member(data, key), self.jpeg)[:steps] for key in ("terminations", "truncations")
+            }
+            seed = facts.get("seed")
+            return make_episode(
+                name,
+                task_id,
+                (self.observation.space, self.action.space),
+                observations=self._values(self.observation, member(data, "observations")),
+                actions=self._values(self.action, member(data, "actions"), steps),
+                rewards=rows_of(None, member(data, "rewards"), self.jpeg)[:steps],
+                terminated=bool(ended["terminations"][-1]),
+                truncated=bool(ended["truncations"][-1]),
+                seed=UNKNOWN_SEED if seed is None else int(seed),
+                success=_success(data, self.jpeg),
+            )
+
+    def _values(self, part: _Part, data: Any, count: int | None = None) -> Any:
+        found = {}
+        for key, (path, space) in part.paths.items():
+            inside = data
+            for name in path:
+                inside = child(inside, name)
+            found[key] = _values(space, inside, self.jpeg, count)
+        return nest(found)
+
+
+def _chosen(space: gym.Space, pairs: tuple[tuple[str, str], ...], root: str) -> _Part:
+    """The whole space, or the parts of it that the user names. Raises BadDataError for a path that is not there."""
+    if not pairs:
+        return _Part(paths={"": ((), space)})
+    check_keys((key for key, _ in pairs), root)
+    found: dict[str, tuple[tuple[str | int, ...], gym.Space]] = {}
+    for key, path in pairs:
+        names = path.split("/")
+        inside, at = space, []
+        for name in names[1:] if names[0] == root else names:
+            children = _children(inside)
+            check_columns([name], children, f"{path}: {'/'.join([root, *map(str, at)])}")
+            at.append(int(name) if isinstance(inside, spaces.Tuple) else name)
+            inside = children[name]
+        found[key] = tuple(at), inside
+    return _Part(paths=found)
+
+
+def _children(space: gym.Space) -> dict[str, gym.Space]:
+    if isinstance(space, spaces.Tuple):
+        return {str(position): child for position, child in enumerate(space.spaces)}
+    return dict(space.spaces) if isinstance(space, spaces.Dict) else {}
 
 
 def _data_folder(path: str | Path) -> Path:
@@ -83,65 +186,12 @@ def _data_folder(path: str | Path) -> Path:
     raise ValueError(f"there is no Minari data set {path}, nor {local}: get it with `minari download {path}`")
 
 
-def _space(about: dict[str, Any], part: str, folder: Path) -> gym.Space:
-    with needs_extra(EXTRA):
-        from minari.serialization import deserialize_space
-    if part not in about:
-        raise ValueError(f"{folder / 'metadata.json'} has no {part}, and no environment is made to find it")
-    with naming(folder / "metadata.json", part):
-        return deserialize_space(about[part])
-
-
-@contextmanager
-def _read_hdf5(folder: Path, _: Any, number: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    with needs_extra(EXTRA):
-        import h5py
-    with h5py.File(folder / "main_data.hdf5", "r") as file:
-        group: Any = file[f"episode_{number}"]
-        yield group, dict(group.attrs)
-
-
-@contextmanager
-def _read_arrow(folder: Path, form: Any, number: int) -> Iterator[tuple[Any, dict[str, Any]]]:
-    with needs_extra(EXTRA):
-        import pyarrow.dataset as dataset
-    files = sorted((folder / str(number)).glob(f"*.{form}"))
-    if not files:
-        raise ValueError(f"{folder / str(number)} has no .{form} file")
-    table = dataset.dataset(files, format=form).to_table()
-    names = [name for name in table.column_names if name != "infos" or table.num_rows]
-    columns = {name: table.column(name).combine_chunks() for name in names}
-    yield columns, read_json(folder / str(number) / "metadata.json", "restore it")
-
-
-def _episode(
-    data: Any, facts: dict[str, Any], parts: tuple[gym.Space, gym.Space], jpeg: bool, name: str, task_id: str
-) -> Episode:
-    steps = int(facts["total_steps"])
-    ended = {key: _rows(None, data[key], jpeg)[:steps] for key in ("terminations", "truncations")}
-    seed = facts.get("seed")
-    return make_episode(
-        name,
-        task_id,
-        parts,
-        observations=_values(parts[0], data["observations"], jpeg),
-        actions=_values(parts[1], data["actions"], jpeg, steps),
-        rewards=_rows(None, data["rewards"], jpeg)[:steps],
-        terminated=bool(ended["terminations"][-1]),
-        truncated=bool(ended["truncations"][-1]),
-        seed=UNKNOWN_SEED if seed is None else int(seed),
-        success=_success(data, jpeg),
-    )
-
-
 def _success(data: Any, jpeg: bool) -> bool | None:
     """Whether any step's info has a success; None if infos have none."""
-    names = (
-        () if "infos" not in data else data["infos"].keys() if hasattr(data["infos"], "keys") else _names(data["infos"])
-    )
-    if SUCCESS not in names:
+    infos = member(data, "infos") if "infos" in data else None
+    if infos is None or SUCCESS not in names_in(infos):
         return None
-    values = np.asarray(_rows(None, _child(data["infos"], SUCCESS, SUCCESS), jpeg))
+    values = np.asarray(rows_of(None, child(infos, SUCCESS), jpeg))
     return bool(values.any()) if values.dtype.kind in "biuf" else None
 
 
@@ -151,44 +201,9 @@ def _values(space: gym.Space, data: Any, jpeg: bool, count: int | None = None) -
     for path, leaf in space_leaves(space):
         part = data
         for key in path:
-            part = _child(part, f"_index_{key}" if isinstance(key, int) else key, str(key))
-        found.append(_rows(leaf, part if count is None else part[:count], jpeg))
+            part = child(part, key)
+        found.append(rows_of(leaf, part, jpeg, count))
     return build_value(space, iter(found))
-
-
-def _child(data: Any, hdf5_name: str, arrow_name: str) -> Any:
-    """A member of an HDF5 group or of an Arrow struct."""
-    inside = data.keys() if hasattr(data, "keys") else _names(data)
-    name = hdf5_name if hdf5_name in inside else arrow_name
-    if name not in inside:
-        raise ValueError(f"there is no {arrow_name!r}, only {', '.join(inside)}")
-    return data[name] if hasattr(data, "keys") else data.field(name)
-
-
-def _names(data: Any) -> list[str]:
-    return [field.name for field in data.type]
-
-
-def _rows(space: gym.Space | None, data: Any, jpeg: bool) -> Any:
-    arrow = hasattr(data, "to_pylist")
-    if space is not None and jpeg and _is_picture(space):
-        return np.stack(
-            [decode_picture(bytes(row)).reshape(space.shape or ()) for row in (data.to_pylist() if arrow else data[:])]
-        )
-    if arrow:
-        return to_array(data)
-    return [row.decode() for row in data[:]] if space is not None and is_text(space) else data[:]
-
-
-def _is_picture(space: gym.Space) -> bool:
-    """Minari's rule for what it encodes."""
-    return (
-        isinstance(space, spaces.Box)
-        and len(space.shape) in (2, 3)
-        and min(space.shape[:2]) >= 32
-        and space.dtype == np.uint8
-        and bool((space.low == 0).all() and (space.high == 255).all())
-    )
 
 
 def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_format: str = "hdf5") -> Path:
@@ -202,7 +217,7 @@ def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_forma
         data_format: "hdf5", "arrow" or "parquet".
 
     Raises:
-        ValueError: the id is malformed or taken, or the format unknown.
+        ValueError: the id is malformed or taken, the format is unknown or cannot hold these spaces. Nothing is written.
         MissingExtra: Minari is not installed.
     """
     with needs_extra(EXTRA):
@@ -210,6 +225,8 @@ def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_forma
         from minari.storage import get_dataset_path
     if data_format not in FORMATS:
         raise ValueError(f"unknown data format {data_format!r}: need one of {', '.join(FORMATS)}")
+    for part, space in (("observation", demonstrations.observation_space), ("action", demonstrations.action_space)):
+        _check_writable(space, data_format, part)
     _check_id(dataset_id)
     folder = Path(get_dataset_path(dataset_id))
     if folder.exists():
@@ -230,6 +247,31 @@ def export_minari(demonstrations: Demonstrations, dataset_id: str, *, data_forma
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def _check_writable(space: gym.Space, data_format: str, where: str) -> None:
+    """Raises ValueError for what Minari 0.5.4 writes and cannot read back, or does not survive writing."""
+    others = [other for other in FORMATS if other != data_format]
+    inside = list(space.spaces.items()) if isinstance(space, spaces.Dict) else []
+    inside += list(enumerate(space.spaces)) if isinstance(space, spaces.Tuple) else []
+    if data_format == "hdf5":
+        odd = next(
+            (key for key, _ in inside if key in ("", ".") or (isinstance(key, str) and {"/", "\0"} & {*key})), None
+        )
+        if odd is not None:
+            raise ValueError(f"{where}: HDF5 cannot hold the key {odd!r}: use --format {' or '.join(others)}")
+    else:
+        nothing = isinstance(space, spaces.Dict | spaces.Tuple) and not inside
+        if nothing or (not is_text(space) and 0 in (space.shape or ())):
+            raise ValueError(f"{where}: Minari's {data_format} cannot hold {space}, which is empty: use --format hdf5")
+    for key, child_space in inside:
+        if isinstance(key, str) and _is_broken(key):
+            raise ValueError(f"{where}: no format holds the key {key!r}, which is no Unicode text")
+        _check_writable(child_space, data_format, f"{where}[{key!r}]")
+
+
+def _is_broken(key: str) -> bool:
+    return any("\ud800" <= letter <= "\udfff" for letter in key)
 
 
 def _check_id(dataset_id: str) -> None:

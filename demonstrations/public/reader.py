@@ -183,6 +183,19 @@ def nest(leaves: dict[str, Any]) -> Any:
     return result
 
 
+def check_keys(keys: Iterable[str], where: str | Path) -> None:
+    """Raises BadDataError for keys of one observation or action that `nest` cannot place beside each other."""
+    keys = list(keys)
+    for key in keys:
+        inside = [other for other in keys if other != key and (not key or other.startswith(key + "/"))]
+        if inside:
+            raise BadDataError(
+                f"{where}: {key!r} is one value, so {inside[0]!r} cannot be inside it: give it another key"
+            )
+        if key and "" in key.split("/"):
+            raise BadDataError(f"{where}: the key {key!r} has an empty part")
+
+
 def nest_spaces(leaves: dict[str, gym.Space]) -> gym.Space:
     """The same for spaces: a leaf, or a Dict."""
 
@@ -195,8 +208,11 @@ def nest_spaces(leaves: dict[str, gym.Space]) -> gym.Space:
 
 
 def array_space(shape: tuple[int, ...], dtype: Any) -> gym.Space:
-    """The space of arrays whose bounds nobody gave: bytes are 0 to 255, numbers unbounded, booleans binary."""
-    kind = np.dtype(dtype)
+    """The space of arrays whose bounds nobody gave: bytes are 0 to 255, numbers unbounded, booleans binary.
+
+    Raises ValueError for a shape that no value has, before anything of its size is made.
+    """
+    kind, shape = np.dtype(dtype), checked_shape(shape)
     if kind.kind == "b":
         return spaces.MultiBinary(shape) if shape else spaces.Discrete(2)
     if kind.kind in "iu":
@@ -205,11 +221,26 @@ def array_space(shape: tuple[int, ...], dtype: Any) -> gym.Space:
     return spaces.Box(-np.inf, np.inf, shape, kind.type)
 
 
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """A shape that a file gives. Raises ValueError for one that is no list of sizes, or of more than `MOST_VALUES`."""
+    try:
+        sizes = tuple(int(size) for size in shape)
+    except (TypeError, ValueError):
+        raise ValueError(f"{shape!r:.100} is no shape") from None
+    if min(sizes, default=0) < 0 or len(sizes) > 16:
+        raise ValueError(f"{list(sizes)!r:.100} is no shape")
+    if math.prod(sizes) > MOST_VALUES:
+        raise ValueError(f"a value of the shape {list(sizes)!r:.100} has more than {MOST_VALUES:,} numbers")
+    return sizes
+
+
 def discrete_space(space: gym.Space, count: int) -> gym.Space:
-    """A single integer as one of `count` actions; as it is where their number is not known (0)."""
-    if count and isinstance(space, spaces.Box) and space.shape == () and space.dtype.kind in "iu":
-        return spaces.Discrete(count, dtype=space.dtype.type)
-    return space
+    """A single integer as one of `count` actions, a row of integers as as many of them; as it is where that is 0."""
+    if not count or not isinstance(space, spaces.Box) or space.dtype.kind not in "iu" or len(space.shape) > 1:
+        return space
+    if space.shape:
+        return spaces.MultiDiscrete(np.full(space.shape, count), dtype=np.int64)
+    return spaces.Discrete(count, dtype=space.dtype.type)
 
 
 def with_action_codes(source: PublicData, codes: tuple[int, ...], count: int) -> PublicData:
@@ -236,35 +267,50 @@ def text_space(length: int = 1024) -> spaces.Text:
 def decode_picture(data: bytes, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """uint8[height, width, channels] of a PNG or JPEG; its size is looked at before it is decoded.
 
+    Palettes and inks become colours; a grey picture becomes three channels where it needs them, as TFDS reads it.
+
     Args:
-        shape: what it must have; a grey picture becomes three channels where it needs them, as TFDS reads it.
+        shape: height and width, and channels if they are known, that it must have.
 
     Raises:
-        ValueError: damaged, of another kind or shape, or larger than `MOST_VALUES`.
+        ValueError: damaged, of another kind or shape, of 16 bits a channel, or larger than `MOST_VALUES`.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=PICTURES) as picture:
-            _check_size(picture.size, len(picture.getbands()), shape)
-            colours = picture.mode in ("P", "CMYK", "YCbCr") or (picture.mode == "L" and shape and shape[-1] == 3)
-            pixels = np.array(picture.convert("RGB") if colours else picture)
+            _check_picture(picture, shape)
+            pixels = np.array(_in_colours(picture, shape))
     except ValueError:
         raise
     except Exception as cause:  # Pillow raises what it likes
         raise ValueError(f"a picture is neither PNG nor JPEG or is damaged ({cause})") from None
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    if shape is not None and (pixels.shape != tuple(shape) or pixels.dtype != np.uint8):
-        raise ValueError(f"a picture has shape {pixels.shape} and type {pixels.dtype}, need {tuple(shape)} and uint8")
+    if shape is not None and len(shape) == 3 and pixels.shape != tuple(shape):
+        raise ValueError(f"a picture has shape {pixels.shape}, need {tuple(shape)}")
     return pixels
 
 
-def _check_size(size: tuple[int, int], channels: int, shape: tuple[int, ...] | None) -> None:
-    width, height = size
+def _check_picture(picture: Any, shape: tuple[int, ...] | None) -> None:
+    width, height = picture.size
     if shape is not None and (height, width) != tuple(shape[:2]):
         raise ValueError(f"a picture has shape {(height, width)}, need {tuple(shape[:2])}")
+    channels = len(picture.getbands())
     if width * height * channels > MOST_VALUES:
         raise ValueError(f"a picture of {width} x {height} x {channels} is larger than {MOST_VALUES:,} values")
+    # Pillow drops the lower eight bits of colours of sixteen.
+    if picture.mode.startswith(("I", "F")) or any("16" in str(tile[3]) for tile in picture.tile):
+        raise ValueError("a picture has 16 bits a channel, need 8")
+
+
+def _in_colours(picture: Any, shape: tuple[int, ...] | None) -> Any:
+    if picture.mode == "L" and shape is not None and len(shape) == 3 and shape[-1] == 3:
+        return picture.convert("RGB")
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.mode == "P":
+        return picture.convert("RGBA" if "transparency" in picture.info else "RGB")
+    return picture if picture.mode in ("L", "LA", "RGB", "RGBA") else picture.convert("RGB")
 
 
 @contextlib.contextmanager

@@ -168,7 +168,7 @@ def test_the_number_of_actions_comes_from_the_task_or_the_user(tmp_path):
     assert with_actions(discrete_source(), 5).action_space == spaces.Discrete(5)
     with pytest.raises(ValueError, match=r"test:poles, episode 0 .*from 0 to 1, outside Discrete\(1\)"):
         next(with_actions(discrete_source(), 1).episodes())
-    with pytest.raises(ValueError, match="no single discrete action"):
+    with pytest.raises(ValueError, match="no discrete action"):
         with_actions(SOURCE, 3)
     adapted, differs = in_task_spaces(discrete_source())
     assert (adapted.action_space, differs) == (spaces.Discrete(2), "")

@@ -8,7 +8,8 @@ import pytest
 from gymnasium import spaces
 from PIL import Image
 
-from generalist.demonstrations.public.convert import in_task_spaces
+from generalist.demonstrations.public.convert import in_task_spaces, with_actions
+from generalist.demonstrations.public.form import Form
 from generalist.demonstrations.public.jat import open_jat
 from generalist.envs.task import MissingExtra
 
@@ -187,3 +188,118 @@ def test_what_is_not_such_a_set_is_refused(tmp_path, metaworld):
     short = open_jat(write(tmp_path / "short", "metaworld-push", NUMBERS, rows, files=1))
     with pytest.raises(ValueError, match=r"row 0 .*action has 2 rows, need 3"):
         list(short.episodes())
+
+
+EMPTY = {"continuous_observations": [], "continuous_actions": [], "rewards": []}
+
+
+def test_an_episode_without_steps_is_named_and_the_others_are_read(tmp_path):
+    source = open_jat(write(tmp_path, "metaworld-push", NUMBERS, [EMPTY, ROWS[0], ROWS[1], EMPTY, ROWS[2]], group=1))
+    assert source.observation_space.shape == (39,)  # of the first episode that has steps
+    for number, file, row in ((0, 0, 0), (3, 1, 0)):
+        with pytest.raises(ValueError, match=rf"train-0000{file}-.*row {row}, episode {number} has no steps"):
+            next(source.episodes(number))
+    first, second = next(source.episodes(1)), next(source.episodes(2))
+    assert_episode(first, 0)
+    assert_episode(second, 1)
+    (last,) = source.episodes(4)
+    assert_episode(last, 2)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ValueError, match="no episode with steps"):
+        open_jat(write(tmp_path / "none", "metaworld-push", NUMBERS, [EMPTY, EMPTY]))
+
+
+def test_files_and_groups_without_rows_are_passed_over(tmp_path):
+    folder = tmp_path / "metaworld-push"
+    folder.mkdir()
+    schema = pa.schema(NUMBERS)
+    none = schema.empty_table()
+    for number, groups in enumerate([[none], [none, ROWS[:2], none, ROWS[2:3]], [], [ROWS[3:4]], [none]]):
+        with pq.ParquetWriter(folder / f"train-{number:05d}-of-00005.parquet", schema) as file:
+            for group in groups:
+                file.write_table(group if group is none else pa.Table.from_pylist(group, schema))
+    source = open_jat(folder)
+    for start in range(5):
+        for number, episode in enumerate(source.episodes(start), start):
+            assert_episode(episode, number)
+    assert len(source) == 4
+
+
+def test_a_bad_first_episode_is_an_error_only_when_it_is_read(tmp_path):
+    bad = ROWS[0] | {"continuous_observations": [[1.0, 2.0], [3.0], [4.0]]}
+    source = open_jat(write(tmp_path, "metaworld-push", NUMBERS, [bad, ROWS[1]], files=1))
+    with pytest.raises(ValueError, match=r"row 0 .*lists have 1 to 2 values"):
+        next(source.episodes())
+    assert_episode(next(source.episodes(1)), 1)
+
+
+def test_columns_are_chosen_by_name(tmp_path):
+    columns = {
+        "continuous_observations": pa.list_(pa.list_(pa.float32())),
+        "text_observations": pa.list_(pa.string()),
+        "discrete_actions": pa.list_(pa.list_(pa.int64())),
+        "rewards": pa.list_(pa.float32()),
+    }
+    row = {
+        "continuous_observations": [[0.5, 1.5]] * 3,
+        "text_observations": ["go", "go", "stop"],
+        "discrete_actions": [[2], [0], [1]],
+        "rewards": [0.0, 1.0, 2.0],
+    }
+    folder = write(tmp_path, "own-set", columns, [row], files=1)
+    by_rule = open_jat(folder)
+    assert list(by_rule.observation_space) == ["continuous", "text"]
+    assert with_actions(by_rule, 3).action_space == spaces.Discrete(3)  # [1] is one choice
+    assert next(with_actions(by_rule, 3).episodes()).actions.tolist() == [2, 0, 1]
+    source = open_jat(
+        folder, form=Form(observation=(("say/now", "text_observations"),), action="continuous_observations")
+    )
+    episode = next(source.episodes())
+    assert episode.observations["say"]["now"].tolist() == ["go", "go", "stop", "stop"]
+    assert episode.actions.shape == (3, 2)
+    assert "left out: discrete_actions" in source.note
+    for form, said in (
+        (
+            Form(observation=(("x", "text_observation"),)),
+            "no column 'text_observation': the nearest are text_observations",
+        ),
+        (Form(action="acts"), "no column 'acts'"),
+        (Form(observation=(("", "text_observations"), ("x", "rewards"))), "cannot be inside it"),
+        (Form(instruction="text_observations"), "--observation KEY=text_observations"),
+        (Form(last_action_taken=False), "always taken"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            open_jat(folder, form=form)
+
+
+def test_no_module_is_imported_by_a_folders_name(tmp_path):
+    folder = write(tmp_path, "gym:planted:Evil-v0", NUMBERS, ROWS[:2])
+    with pytest.raises(ValueError, match=r"gym:planted:Evil-v0.*--task ID"):
+        open_jat(folder)
+    assert open_jat(folder, task="own/task").task_id == "own/task"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_picture_is_measured_before_it_is_decoded(tmp_path, place, monkeypatch):
+    def png(height, width):
+        file = io.BytesIO()
+        Image.new("L", (width, height)).save(file, "PNG")
+        return {"bytes": file.getvalue(), "path": None}
+
+    columns = {
+        "image_observations": pa.list_(pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+        "discrete_actions": pa.list_(pa.int64()),
+        "rewards": pa.list_(pa.float32()),
+    }
+    row = {"image_observations": [png(84, 84)] * 2, "discrete_actions": [0, 1], "rewards": [0.0, 0.0]}
+    large = row | {"image_observations": [png(84, 84), png(9000, 9000)]}
+    rows = [large, row] if place == 0 else [row, large]
+    source = open_jat(write(tmp_path, "own-pictures", columns, rows, files=1), task="own/pictures")
+    decoded = []
+    monkeypatch.setattr(
+        Image.Image, "load", lambda self, plain=Image.Image.load: (decoded.append(self.size), plain(self))[1]
+    )
+    with pytest.raises(ValueError, match=rf"row {place} .*a picture has shape \(9000, 9000\), need \(84, 84\)"):
+        next(source.episodes(place))
+    assert (9000, 9000) not in decoded
+    assert len(next(source.episodes(1 - place)).actions) == 2
