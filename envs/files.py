@@ -1,9 +1,12 @@
-"""JSON and other small files that are whole or absent, also after a crash or on a full disk."""
+"""JSON and other small files that are whole or absent, also after a crash or on a full disk, and why one failed."""
 
+import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+from generalist.envs.checksums import sealed, unsealed
 
 TEMPORARY = ".part-"
 """Beginning of the name of a file that is being written."""
@@ -22,7 +25,11 @@ def temporary_path(path: Path) -> Path:
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """The file holds either its old content or all of `data`; what was begun is removed."""
+    """The file holds either its old content or all of `data`; what was begun is removed.
+
+    Raises:
+        OSError: it cannot be written, with its name.
+    """
     path = Path(path)
     temporary = temporary_path(path)
     try:
@@ -31,22 +38,67 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as cause:
+        cause.filename, cause.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | os.PathLike, data: Any) -> None:
-    """Write JSON whole or not at all. Raises ValueError for NaN and infinities, which JSON has not."""
-    write_atomically(path, json.dumps(data, indent=1, allow_nan=False).encode())
+def write_json(path: str | os.PathLike, data: dict[str, Any]) -> None:
+    """Write a JSON object, and its checksum in it, whole or not at all.
+
+    Raises:
+        ValueError: NaN or infinities, which JSON has not.
+        OSError: as `write_atomically`.
+    """
+    write_atomically(path, json.dumps(sealed(data), indent=1, allow_nan=False).encode())
 
 
-def read_json(path: Path, otherwise: str) -> dict[str, Any]:
-    """Contents of a JSON file. Raises ValueError: missing (then `otherwise` says what to do) or damaged."""
+def read_json(path: Path, otherwise: str, repair: str = "restore it from a copy") -> dict[str, Any]:
+    """Contents of a JSON file.
+
+    Args:
+        otherwise: what to do where it is missing.
+        repair: what to do where it is damaged.
+
+    Raises:
+        ValueError: missing, damaged, or not what was written (see `generalist.envs.checksums`); with its name.
+        OSError: it is there and cannot be read.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"there is no {path}: {otherwise}") from None
     except ValueError as cause:
-        raise ValueError(
-            f"{path} is damaged ({cause}): restore it, or make this folder anew with --overwrite"
-        ) from cause
+        raise ValueError(f"{path} is damaged ({cause}): {repair}") from cause
+    try:
+        return unsealed(json.loads(text))
+    except (ValueError, RecursionError) as cause:
+        raise ValueError(f"{path} is damaged ({cause}): {repair}") from cause
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
+MORE_FILES = "too many files are open: allow more (ulimit -n 4096) and run the same command again"
+
+
+def failed_by(error: BaseException, codes: tuple[int, ...]) -> bool:
+    """Whether one of these `errno` is why something failed: the error's own, that of its causes, or what it cites.
+
+    Libraries in C++ raise errors of other types, whose text has the system's words.
+    """
+    words = [os.strerror(code) for code in codes]
+    seen: BaseException | None = error
+    while seen is not None:
+        if (isinstance(seen, OSError) and seen.errno in codes) or any(word in str(seen) for word in words):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def what_to_do(error: BaseException) -> str:
+    """What helps against a failing file where that is known, for the end of a message; empty where it is not."""
+    if failed_by(error, FULL):
+        return "the disk is full: free some space and run the same command again"
+    return MORE_FILES if failed_by(error, TOO_MANY) else ""
