@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from generalist.envs.files import what_to_do
+
 PREFIX = ".journal-"
 _HEADER = struct.Struct("<QI")  # length of the record, crc32 of it
 
@@ -41,7 +43,8 @@ class Journal:
             file.write(_HEADER.pack(len(record), zlib.crc32(record)) + record)
         except OSError as cause:
             self.close()
-            raise OSError(f"cannot write {self.path.parent} (is the disk full?): {cause}") from cause
+            help = what_to_do(cause)
+            raise OSError(f"cannot write {self.path.parent} ({cause}){help and ': '}{help}") from cause
         self.count += 1
         self._end += _HEADER.size + len(record)
 

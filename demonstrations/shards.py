@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from generalist.envs.files import TEMPORARY, temporary_path
+from generalist.envs.files import TEMPORARY, TOO_MANY, failed_by, temporary_path, what_to_do
 
 SPLIT = "train"
 WRITER_OPTIONS = "group_size:1"
@@ -37,7 +38,12 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
-    """Reader of a shard. Raises ValueError naming the file if it is missing, cut, or has not `records` records."""
+    """Reader of a shard.
+
+    Raises:
+        ValueError: it is missing, cut, damaged or has not `records` records, with its name.
+        OSError: it cannot be opened, which says nothing of its content: too many open files, permissions.
+    """
     if not path.exists():
         raise ValueError(f"shard {path} is missing: restore it, or collect this task again with overwrite")
     try:
@@ -46,6 +52,7 @@ def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
     except RuntimeError:
         readable = False
     if not readable:
+        _check_opens(path)
         raise ValueError(f"shard {path} is truncated or corrupt: {REPAIR}")
     if records is not None and reader.num_records() != records:
         raise ValueError(f"shard {path} has {reader.num_records()} episodes instead of {records}: {REPAIR}")
@@ -56,11 +63,31 @@ REPAIR = "delete this file and run the same collection again (it makes only what
 
 
 def read_records(reader: ArrayRecordReader, path: Path, indices: list[int]) -> list[bytes]:
-    """Records of a shard. Raises ValueError naming the file if its contents are damaged."""
+    """Records of a shard.
+
+    Raises:
+        ValueError: its contents are damaged, with its name.
+        OSError: it cannot be opened, as `open_shard`.
+    """
     try:
         return reader.read(indices)
     except RuntimeError as cause:
+        if failed_by(cause, TOO_MANY):
+            raise _too_many(path) from cause
         raise ValueError(f"shard {path} is corrupt ({cause}): {REPAIR}") from cause
+
+
+def _check_opens(path: Path) -> None:
+    """Raises OSError if the file cannot be opened and read: the reader of array_record does not say why it failed."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as cause:
+        raise (_too_many(path) if cause.errno in TOO_MANY else cause) from None
+
+
+def _too_many(path: Path) -> OSError:
+    return OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
 
 def remove_temporary_files(folder: Path) -> None:
@@ -74,7 +101,7 @@ def _write(path: Path, records: Iterable[bytes]) -> int:
     try:
         writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
     except RuntimeError as cause:
-        raise OSError(f"cannot write {path.parent}: {cause}") from cause
+        raise _unwritable(path, cause) from cause
     try:
         for record in records:
             _call(writer.write, path, record)
@@ -88,7 +115,7 @@ def _call(function, path: Path, *args) -> None:
     try:
         function(*args)
     except RuntimeError as cause:
-        raise OSError(f"cannot write {path.parent} (is the disk full?): {cause}") from cause
+        raise _unwritable(path, cause) from cause
 
 
 def _check_written(path: Path, count: int) -> None:
@@ -96,6 +123,11 @@ def _check_written(path: Path, count: int) -> None:
     try:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-        open_shard(path, count)
+        open_shard(path, count).close()
     except ValueError as cause:
-        raise OSError(f"what was written to {path.parent} cannot be read back (is the disk full?)") from cause
+        raise OSError(f"what was written to {path.parent} cannot be read back ({cause})") from cause
+
+
+def _unwritable(path: Path, cause: Exception) -> OSError:
+    help = what_to_do(cause)
+    return OSError(f"cannot write {path.parent} ({cause}){help and ': '}{help}")

@@ -21,7 +21,8 @@ Files = dict[str, list[Any]]
 
 def sealed(data: Mapping[str, Any]) -> dict[str, Any]:
     """The object with its checksum as the last field."""
-    return {**data, CHECKSUM: _digest(json.loads(json.dumps(data)))}
+    content = {name: value for name, value in data.items() if name != CHECKSUM}
+    return {**content, CHECKSUM: _digest(json.loads(json.dumps(content)))}
 
 
 def unsealed(data: Any) -> Any:
@@ -44,21 +45,22 @@ def files_of(folder: Path, leave_out: Iterable[str] = ()) -> Files:
     """Every file under a folder, but those named in `leave_out`."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in found}
-    return {name: _of(path) for name, path in names.items() if name not in leave_out}
+    return {name: file_entry(path) for name, path in names.items() if name not in leave_out}
+
+
+def file_entry(path: Path) -> list[Any]:
+    """Size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return [file.tell(), digest]
 
 
 def check_file(folder: Path, name: str, wanted: Any) -> None:
     """Raises ValueError, with the file's name, if it is missing or not what `files_of` saw."""
     path = folder / name
     try:
-        found = _of(path)
+        found = file_entry(path)
     except FileNotFoundError:
         raise ValueError(f"{path} is missing") from None
     if found != wanted:
         raise ValueError(f"{path} is damaged: it is not what was written")
-
-
-def _of(path: Path) -> list[Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return [file.tell(), digest]

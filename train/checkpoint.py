@@ -20,7 +20,6 @@ from generalist.envs.files import what_to_do
 from generalist.train.manifest import MANIFEST, Manifest, check_parts, read_manifest, write_manifest
 from generalist.train.processes import leads
 
-PARTS = ("agent", "optimizer", "data")
 LOSS = "metrics"
 """Orbax's part that holds the loss."""
 UNFINISHED = ".orbax-checkpoint-tmp"
@@ -134,7 +133,7 @@ class Checkpoints:
         Raises:
             CheckpointError: this one, or the one before it, could not be written; older ones are untouched.
         """
-        parts = dict(zip(PARTS, (*state, data), strict=True))
+        parts = {"agent": state[0], "optimizer": state[1], "data": data}
         said = self.metadata | {"note": note or {}}
         with self._writing():
             self._finish()
@@ -176,7 +175,7 @@ class Checkpoints:
 
         This and `restore_agent` must be called with the mesh of the state in use.
         """
-        found = self._restored(step, dict(zip(PARTS, (*state, data), strict=True)))
+        found = self._restored(step, {"agent": state[0], "optimizer": state[1], "data": data})
         leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
         return jax.tree.unflatten(jax.tree.structure(state), leaves)
 

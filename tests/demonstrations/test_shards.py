@@ -73,7 +73,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(OSError, match="the disk is full: free some space"):
             write_shard(path, [os.urandom(20_000) for _ in range(20)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

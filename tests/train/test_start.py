@@ -1,12 +1,12 @@
 """What a run that goes on is asked for, and what is said of it; `test_loop` has whole runs."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
 from tiny import CONFIG, trained
 
+from generalist.envs.files import read_json
 from generalist.train.optimizer import schedule
 from generalist.train.run import read_run
 from generalist.train.start import go_on
@@ -20,9 +20,9 @@ def run(tmp_path):
 
 
 def test_only_the_number_of_updates_changes_in_the_file(run):
-    before = json.loads((run.directory / "config.json").read_text())
+    before = read_json(run.directory / "config.json", "")
     longer, _ = go_on(run, replace(CONFIG, steps=40), 6)
-    stored = json.loads((run.directory / "config.json").read_text())
+    stored = read_json(run.directory / "config.json", "")
     assert stored == before | {"config": before["config"] | {"steps": 40}}
     assert longer == read_run(run.directory)
 
