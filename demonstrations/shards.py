@@ -9,7 +9,7 @@ from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from generalist.envs.files import TEMPORARY, TOO_MANY, failed_by, temporary_path, what_to_do
+from generalist.envs.files import TEMPORARY, TOO_MANY, check_opens, failed_by, temporary_path, what_to_do
 
 SPLIT = "train"
 WRITER_OPTIONS = "group_size:1"
@@ -52,7 +52,7 @@ def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
     except RuntimeError:
         readable = False
     if not readable:
-        _check_opens(path)
+        check_opens(path)
         raise ValueError(f"shard {path} is truncated or corrupt: {REPAIR}")
     if records is not None and reader.num_records() != records:
         raise ValueError(f"shard {path} has {reader.num_records()} episodes instead of {records}: {REPAIR}")
@@ -73,21 +73,8 @@ def read_records(reader: ArrayRecordReader, path: Path, indices: list[int]) -> l
         return reader.read(indices)
     except RuntimeError as cause:
         if failed_by(cause, TOO_MANY):
-            raise _too_many(path) from cause
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path)) from cause
         raise ValueError(f"shard {path} is corrupt ({cause}): {REPAIR}") from cause
-
-
-def _check_opens(path: Path) -> None:
-    """Raises OSError if the file cannot be opened and read: the reader of array_record does not say why it failed."""
-    try:
-        with path.open("rb") as file:
-            file.read(1)
-    except OSError as cause:
-        raise (_too_many(path) if cause.errno in TOO_MANY else cause) from None
-
-
-def _too_many(path: Path) -> OSError:
-    return OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
 
 def remove_temporary_files(folder: Path) -> None:

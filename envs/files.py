@@ -97,6 +97,15 @@ def failed_by(error: BaseException, codes: tuple[int, ...]) -> bool:
     return False
 
 
+def check_opens(path: str | os.PathLike) -> None:
+    """Raises OSError, with the file's name, if a file that is there cannot be opened and read.
+
+    For readers that do not say why they failed: what cannot be opened (too many files are open) is not damaged.
+    """
+    with open(path, "rb") as file:
+        file.read(1)
+
+
 def what_to_do(error: BaseException) -> str:
     """What helps against a failing file where that is known, for the end of a message; empty where it is not."""
     if failed_by(error, FULL):

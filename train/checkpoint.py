@@ -17,7 +17,7 @@ from orbax.checkpoint import v1 as ocp
 
 from generalist.envs.checksums import check_file
 from generalist.envs.files import what_to_do
-from generalist.train.manifest import MANIFEST, Manifest, check_parts, read_manifest, write_manifest
+from generalist.train.manifest import MANIFEST, Manifest, check_description, check_parts, read_manifest, write_manifest
 from generalist.train.processes import leads
 
 LOSS = "metrics"
@@ -62,7 +62,7 @@ class Checkpoints:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._saving: tuple[int, dict[str, Any], Any] | None = None
         if writes:
-            self._check_losses()  # by them checkpoints are deleted
+            self._check_listing()  # by them checkpoints are deleted
         policies = ocp.training.preservation_policies
         best = policies.BestN(
             get_metric_fn=lambda metrics: metrics["loss"],
@@ -84,7 +84,7 @@ class Checkpoints:
             )
         )
         if problem:
-            self._check_losses()
+            self._check_listing()
             raise CheckpointError(f"{self.directory}: its checkpoints cannot be listed ({problem})")
         self._checkpointer: Any = found
 
@@ -117,7 +117,7 @@ class Checkpoints:
 
         Raises CheckpointError if a loss is damaged.
         """
-        self._check_losses()
+        self._check_listing()
         found = [(kept.metrics["loss"], -kept.step) for kept in self._checkpointer.checkpoints if kept.metrics]
         return -min(found)[1] if found else None
 
@@ -198,6 +198,7 @@ class Checkpoints:
                 raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")
         if manifest:
             try:
+                check_description(where, manifest)
                 check_parts(where, manifest, tuple(parts))
             except ValueError as error:
                 raise self._refused(step, str(error)) from error
@@ -225,13 +226,17 @@ class Checkpoints:
         except ValueError as error:
             raise self._refused(step, str(error)) from error
 
-    def _check_losses(self) -> None:
+    def _check_listing(self) -> None:
+        """Raises CheckpointError if one of the small files is damaged by which checkpoints are found and chosen."""
         for step in self._folders():
-            manifest = self._manifest(step)
-            for name in manifest.of((LOSS,)) if manifest else ():
-                try:
-                    check_file(self.directory / str(step), name, manifest.files[name])
-                except ValueError as error:
+            folder, manifest = self.directory / str(step), self._manifest(step)
+            try:
+                if manifest:
+                    check_description(folder, manifest)
+                    for name in manifest.of((LOSS,)):
+                        check_file(folder, name, manifest.files[name])
+            except ValueError as error:
+                if folder.exists():  # else whoever trains here has just removed it
                     raise self._refused(step, str(error)) from error
 
     def _folders(self) -> list[int]:

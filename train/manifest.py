@@ -1,9 +1,10 @@
 """What a checkpoint consists of: one file in its folder, written last, that lists every other with its SHA-256.
 
-Orbax gives the folder its name afterwards, so a checkpoint that can be found has its list. Only what Orbax itself still
-writes then, the time and the mark of the end, is not in it; nothing of that is restored.
+Orbax gives the folder its name afterwards, so a checkpoint that can be found has its list. Orbax's own description gets
+the time of the end still, so its content stands in the list, without that; the mark of the end says nothing.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from generalist.envs.files import read_json, write_json
 from generalist.train.processes import true_anywhere
 
 MANIFEST = "checksums.json"
-LATER = ("_CHECKPOINT_METADATA", "commit_success.txt", MANIFEST)
+DESCRIPTION, END = "_CHECKPOINT_METADATA", "commit_timestamp_nsecs"
+LATER = (DESCRIPTION, "commit_success.txt", MANIFEST)
 """At the top of the folder, and changed after the list is made."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Files of a checkpoint, and what was said beside."""
+    """Files of a checkpoint, Orbax's description of it, and what was said beside."""
 
     files: Files
+    description: dict[str, Any]
     said: dict[str, Any]
 
     def of(self, parts: tuple[str, ...]) -> list[str]:
@@ -33,7 +36,7 @@ class Manifest:
 
 def write_manifest(folder: Path, said: dict[str, Any]) -> None:
     """List the files of a folder; `said` (JSON) stands beside, and is what `read_manifest` gives."""
-    write_json(folder / MANIFEST, {"files": files_of(folder, LATER), "said": said})
+    write_json(folder / MANIFEST, {"files": files_of(folder, LATER), "description": _description(folder), "said": said})
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -41,7 +44,24 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not (folder / MANIFEST).exists():
         return None
     found = read_json(folder / MANIFEST, "")
-    return Manifest(found["files"], found["said"])
+    return Manifest(found["files"], found["description"], found["said"])
+
+
+def check_description(folder: Path, manifest: Manifest) -> None:
+    """Raises ValueError, with the file's name, if Orbax's description of a checkpoint is not what was written."""
+    try:
+        same = _description(folder) == manifest.description
+    except FileNotFoundError:
+        raise ValueError(f"{folder / DESCRIPTION} is missing") from None
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError(f"{folder / DESCRIPTION} is damaged: it is not what was written")
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    found = json.loads((folder / DESCRIPTION).read_bytes())
+    return {name: value for name, value in found.items() if name != END}
 
 
 def check_parts(folder: Path, manifest: Manifest, parts: tuple[str, ...]) -> None:
