@@ -202,7 +202,12 @@ class Checkpoints:
                 check_parts(where, manifest, tuple(parts))
             except ValueError as error:
                 raise self._refused(step, str(error)) from error
-        found, problem = _tried(lambda: self._checkpointer.load_checkpointables(step, parts))
+        found, problem = _tried(lambda: self._checkpointer.checkpointables_metadata(step).metadata)
+        different = "" if problem else _differences(found, {name: parts[name] for name in parts if name != "data"})
+        if different:
+            raise CheckpointError(f"{where} holds another agent than is asked for: {different}")
+        if not problem:
+            found, problem = _tried(lambda: self._checkpointer.load_checkpointables(step, parts))
         if problem and manifest:
             raise CheckpointError(f"{where} is whole, but holds something else than is asked for ({problem})")
         if problem:
@@ -266,6 +271,29 @@ class Checkpoints:
 
 def _listed(what: str, steps: list[int]) -> str:
     return f"{what} {', '.join(map(str, steps))}" if steps else "No other is here"
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Parameters that have other shapes in a checkpoint, or are only there or only here; the first few by name."""
+    there, here = _shapes({name: stored[name] for name in wanted if name in stored}), _shapes(wanted)
+    found = [
+        f"{name} is {there.get(name, 'missing')} in the checkpoint, {here.get(name, 'missing')} here"
+        for name in sorted(there | here)
+        if there.get(name) != here.get(name)
+    ]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    named = {"/".join(map(_key, path)).removesuffix("/value"): leaf for path, leaf in leaves}
+    return {name: tuple(getattr(leaf, "shape", ())) for name, leaf in named.items()}
+
+
+def _key(entry: Any) -> str:
+    """A step of a path, which is a key of a dict, an attribute or a place in a list."""
+    return str(next(getattr(entry, name) for name in ("key", "name", "idx") if hasattr(entry, name)))
 
 
 def _tried(read: Callable[[], Any]) -> tuple[Any, str]:
