@@ -45,7 +45,7 @@ def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
         OSError: it cannot be opened, which says nothing of its content: too many open files, permissions.
     """
     if not path.exists():
-        raise ValueError(f"shard {path} is missing: restore it, or collect this task again with overwrite")
+        raise ValueError(f"shard {path} is missing: restore it, or run the same collection or import again")
     try:
         reader = ArrayRecordReader(str(path), READER_OPTIONS)
         readable = reader.ok()
@@ -59,7 +59,10 @@ def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
     return reader
 
 
-REPAIR = "delete this file and run the same collection again (it makes only what is missing), or restore it"
+REPAIR = (
+    "restore it from a copy, or move it elsewhere and run the same collection or import again, which makes only what "
+    "is missing"
+)
 
 
 def read_records(reader: ArrayRecordReader, path: Path, indices: list[int]) -> list[bytes]:

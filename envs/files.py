@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,21 @@ def read_json(path: Path, otherwise: str, repair: str = "restore it from a copy"
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TOO_MANY = (errno.EMFILE, errno.ENFILE)
+MOST_FILES = 65_536
 MORE_FILES = "too many files are open: allow more (ulimit -n 4096) and run the same command again"
+
+
+def allow_more_files() -> None:
+    """As many open files as the system grants without asking, as far as this is less: a run on many tasks maps many."""
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS grants less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def failed_by(error: BaseException, codes: tuple[int, ...]) -> bool:

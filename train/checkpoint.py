@@ -134,15 +134,12 @@ class Checkpoints:
             CheckpointError: this one, or the one before it, could not be written; older ones are untouched.
         """
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
-        said = self.metadata | {"note": note or {}}
+        said = self.metadata | {"note": note or {}, "listed": MANIFEST}
         with self._writing():
             self._finish()
-            stored = said | {"listed": MANIFEST}
             metrics: Any = None if loss is None else {"loss": loss}
             self._saving = step, said, None
-            response = self._checkpointer.save_checkpointables_async(
-                step, parts, metrics=metrics, custom_metadata=stored
-            )
+            response = self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics, custom_metadata=said)
             self._saving = step, said, response
 
     def _finish(self) -> None:

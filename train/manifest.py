@@ -5,6 +5,8 @@ the time of the end still, so its content stands in the list, without that; the 
 """
 
 import json
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from generalist.train.processes import true_anywhere
 
 MANIFEST = "checksums.json"
 DESCRIPTION, END = "_CHECKPOINT_METADATA", "commit_timestamp_nsecs"
+PATIENCE = 60.0
+"""Seconds."""
 LATER = (DESCRIPTION, "commit_success.txt", MANIFEST)
 """At the top of the folder, and changed after the list is made."""
 
@@ -26,7 +30,7 @@ class Manifest:
     """Files of a checkpoint, Orbax's description of it, and what was said beside."""
 
     files: Files
-    description: dict[str, Any]
+    description: dict[str, Any] | None
     said: dict[str, Any]
 
     def of(self, parts: tuple[str, ...]) -> list[str]:
@@ -35,8 +39,22 @@ class Manifest:
 
 
 def write_manifest(folder: Path, said: dict[str, Any]) -> None:
-    """List the files of a folder; `said` (JSON) stands beside, and is what `read_manifest` gives."""
-    write_json(folder / MANIFEST, {"files": files_of(folder, LATER), "description": _description(folder), "said": said})
+    """List the files of a folder; `said` (JSON), which Orbax was given too, stands beside and comes back."""
+    said = json.loads(json.dumps(said))
+    found = {"files": files_of(folder, LATER), "description": _settled(folder, said), "said": said}
+    write_json(folder / MANIFEST, found)
+
+
+def _settled(folder: Path, said: dict[str, Any]) -> dict[str, Any] | None:
+    """Orbax's description once it has written it, which it does on another thread; None if it does not."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError, ValueError):  # it is just being written
+            found = _description(folder)
+            if found.get("item_handlers") and found.get("custom_metadata") == said:
+                return found
+        time.sleep(0.002)
+    return None
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -49,6 +67,8 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 def check_description(folder: Path, manifest: Manifest) -> None:
     """Raises ValueError, with the file's name, if Orbax's description of a checkpoint is not what was written."""
+    if manifest.description is None:
+        return
     try:
         same = _description(folder) == manifest.description
     except FileNotFoundError:

@@ -22,6 +22,7 @@ from generalist.configs.commands.task_commands import Collect, Flag, MeasureRefe
 from generalist.configs.commands.terminal import console, table
 from generalist.configs.commands.tokenizer_command import TrainTokenizer
 from generalist.configs.presets import PRESETS, load_preset
+from generalist.envs.files import allow_more_files
 from generalist.envs.names import nearest
 
 Config = TypeVar("Config")
@@ -178,6 +179,7 @@ HELP = ("-h", "--help")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; gives the exit code (see `generalist.configs.commands.errors.run`)."""
+    allow_more_files()
     return run(dispatch, sys.argv[1:] if argv is None else argv)
 
 
