@@ -167,8 +167,6 @@ def _check_files(builder: Any, split: str, place: Path) -> None:
     for file, count in zip(info.filepaths, info.shard_lengths, strict=True):
         reader = ArrayRecordReader(str(file)) if os.path.isfile(file) else None
         found = reader.num_records() if reader and reader.ok() else None
-        if reader:
-            reader.close()
         if found != count:
             if reader:
                 check_opens(file)

@@ -163,7 +163,7 @@ def test_a_full_disk_damages_nothing(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(CollectionError, match=r"collecting Walk-v1 failed: OSError: .*disk full"):
+        with pytest.raises(CollectionError, match=r"collecting Walk-v1 failed: OSError: .*the disk is full"):
             record(tmp_path / "full")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
