@@ -12,6 +12,7 @@ from typing import Any
 from generalist.corpora.corpus import BadExampleError, Measure
 from generalist.corpora.json_lines import JsonLines, path_inside, string_field
 from generalist.corpora.pictures import decode_image
+from generalist.envs.files import TOO_MANY, failed_by
 from generalist.tokenizers.document import Document, Picture, Words
 
 METADATA = "metadata.jsonl"
@@ -93,6 +94,8 @@ def read_picture(path: Path, where: str) -> Picture:
         with path.open("rb") as file:
             return decode_image(file, f"{where}: {path}")
     except OSError as error:
+        if failed_by(error, TOO_MANY):
+            raise
         raise BadExampleError(f"{where}: cannot read the image {path} ({error.strerror})") from None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus, Measure, Split, every_so_manieth
 from generalist.corpora.pictures import decode_image, to_picture
+from generalist.envs.files import TOO_MANY, check_opens, failed_by
 from generalist.envs.tfds_files import check_description
 from generalist.tokenizers.document import Document, Picture, Words
 
@@ -173,6 +174,8 @@ def _check_files(builder: Any, split: str, place: Path) -> None:
         reader = ArrayRecordReader(str(file)) if os.path.isfile(file) else None
         found = reader.num_records() if reader and reader.ok() else None
         if found != count:
+            if reader:
+                check_opens(file)
             said = "is missing" if reader is None else "is damaged" if found is None else f"has {found} records"
             raise ValueError(f"the shard {file} {said}, it should hold {count} records; prepare the data set again")
 
@@ -197,11 +200,26 @@ class Prepared:
         index = range(len(self))[index]
         where = f"{self.where}[{index}]"
         try:
-            example = self.source[index]
+            example = self._example(index)
         except Exception as error:  # protobuf and array_record raise what they like
+            if failed_by(error, TOO_MANY):
+                raise
             raise BadExampleError(f"{where}: cannot be read ({' '.join(str(error).split())})") from None
         words = Words(self._label(example, where) if self.fields.label else self._text(example, index, where))
         return (self._picture(example, where), words) if self.fields.image else (words,)
+
+    def _example(self, index: int) -> dict[str, Any]:
+        """TFDS keeps every shard open that it has read from; where they are too many, all are closed and it goes on."""
+        try:
+            return self.source[index]
+        except Exception:
+            try:
+                check_opens(os.devnull)
+            except OSError:
+                self.source.data_source.__exit__(None, None, None)
+                check_opens(os.devnull)
+                return self.source[index]
+            raise
 
     def _picture(self, example: dict[str, Any], where: str) -> Picture:
         value = example[self.fields.image]

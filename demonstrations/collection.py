@@ -23,9 +23,9 @@ from generalist.demonstrations.storage import (
     read_shard_index,
 )
 from generalist.envs.files import TEMPORARY, read_json, write_json
+from generalist.envs.lock import LOCK, locked
 from generalist.envs.task import Task
 
-LOCK = ".lock"
 PACKAGES = (
     "gymnasium",
     "numpy",
@@ -115,7 +115,7 @@ def opened_collection(
     """
     folder = dataset_folder(data, task.id)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder, "collecting"):
         remove_temporary_files(folder)
         if overwrite and _holds_collection(folder):
             _empty(folder)
@@ -174,21 +174,6 @@ def _empty(folder: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system: two collections into one folder are not detected there
-        yield
-        return
-    with open(folder / LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process is collecting into {folder}: wait for it or stop it") from None
-        yield
 
 
 def _versions() -> dict[str, str]:

@@ -9,11 +9,11 @@ mapped belongs to the operating system's file cache, not to the process. Nothing
 
 from __future__ import annotations
 
-import errno
 import json
 import mmap
 import os
 import struct
+import sys
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from generalist.envs.files import TEMPORARY, temporary_path
+from generalist.envs.files import FULL, TEMPORARY, temporary_path
 
 MAGIC = b"GENCOLS1"
 BLOCK = 1 << 16
@@ -31,8 +31,9 @@ BLOCK = 1 << 16
 ALIGNMENT = 64
 Identity = tuple[int, int, int, int]
 """Device, inode, size and time of the last change."""
+_NO_DESCRIPTOR: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+"""Before Python 3.13 a mapping keeps a descriptor."""
 _FOOTER = struct.Struct("<QII8s")
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class _explained:  # noqa: N801 (used as a context)
 
     def __exit__(self, kind, error, traceback):
         if isinstance(error, OSError) and not getattr(error, "explained", False):
-            why = "the disk is full; free some space" if error.errno in _FULL else (error.strerror or str(error))
+            why = "the disk is full; free some space" if error.errno in FULL else (error.strerror or str(error))
             said = OSError(error.errno, f"cannot write {self._path}: {why}. What it is made from is untouched")
             said.explained = True  # pyright: ignore[reportAttributeAccessIssue]
             raise said from error
@@ -226,7 +227,7 @@ class ColumnFile:
 
     def _mapped(self, file: BinaryIO) -> mmap.mmap:
         try:
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ, **_NO_DESCRIPTOR)
         except ValueError:
             raise self._damaged("it is empty") from None
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from generalist.envs.files import TEMPORARY, cannot_write, temporary_path
+from generalist.envs.files import TEMPORARY, TOO_MANY, cannot_write, check_opens, failed_by, temporary_path
 
 SPLIT = "train"
 WRITER_OPTIONS = "group_size:1"
@@ -51,29 +52,45 @@ def write_shard(path: Path, records: Iterable[bytes]) -> None:
 
 
 def open_shard(path: Path, records: int | None = None) -> ArrayRecordReader:
-    """Reader of a shard. Raises ValueError naming the file if it is missing, cut, or has not `records` records."""
+    """Reader of a shard.
+
+    Raises:
+        ValueError: it is missing, cut, damaged or has not `records` records, with its name.
+        OSError: it cannot be opened, which says nothing of its content: too many open files, permissions.
+    """
     if not path.exists():
-        raise ValueError(f"shard {path} is missing: restore it, or collect this task again with overwrite")
+        raise ValueError(f"shard {path} is missing: restore it, or run the same collection or import again")
     try:
         reader = ArrayRecordReader(str(path), READER_OPTIONS)
         readable = reader.ok()
     except RuntimeError:
         readable = False
     if not readable:
+        check_opens(path)
         raise ValueError(f"shard {path} is truncated or corrupt: {REPAIR}")
     if records is not None and reader.num_records() != records:
         raise ValueError(f"shard {path} has {reader.num_records()} episodes instead of {records}: {REPAIR}")
     return reader
 
 
-REPAIR = "delete this file and run the same collection again (it makes only what is missing), or restore it"
+REPAIR = (
+    "restore it from a copy, or move it elsewhere and run the same collection or import again, which makes only what "
+    "is missing"
+)
 
 
 def read_records(reader: ArrayRecordReader, path: Path, indices: list[int]) -> list[bytes]:
-    """Records of a shard. Raises ValueError naming the file if its contents are damaged."""
+    """Records of a shard.
+
+    Raises:
+        ValueError: its contents are damaged, with its name.
+        OSError: it cannot be opened, as `open_shard`.
+    """
     try:
         return reader.read(indices)
     except RuntimeError as cause:
+        if failed_by(cause, TOO_MANY):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path)) from cause
         raise ValueError(f"shard {path} is corrupt ({cause}): {REPAIR}") from cause
 
 
@@ -110,6 +127,6 @@ def _check_written(path: Path, count: int) -> None:
     try:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-        open_shard(path, count)
+        open_shard(path, count).close()
     except (OSError, ValueError) as cause:
         raise cannot_write(path.parent, OSError(f"what was written cannot be read back ({cause})")) from cause

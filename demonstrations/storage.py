@@ -40,6 +40,8 @@ INDEX = "index.json"
 ShardIndex = list[tuple[int, EpisodeMetadata]]
 """(length, metadata) of every episode of a shard, in its order."""
 
+REMAKE = "restore it from a copy, or move it elsewhere and run the same collection or import again, which makes it anew"
+"""What to do about a damaged index, which follows from the shards."""
 STEPS = f"steps{SUFFIX}"
 READ_TOGETHER, READ_BYTES = 32, 1 << 18
 """So many episodes of a shard are read at a time, or fewer, of about so many bytes in the file."""
@@ -92,7 +94,8 @@ class Demonstrations:
         if not (folder / COLLECTION).exists() and (folder / VERSION).is_dir():
             folder = folder / VERSION
         settings = read_json(folder / COLLECTION, "`generalist collect` makes one")
-        index = read_json(folder / INDEX, "the collection is unfinished: run the same collection again to finish it")
+        unfinished = "the collection is unfinished: run the same collection again to finish it"
+        index = read_json(folder / INDEX, unfinished, REMAKE)
         spaces = read_spaces(folder)
         shard_lengths = index["shard_lengths"]
         for shard, length in enumerate(shard_lengths):
@@ -250,7 +253,7 @@ def finish_collection(folder: Path, shards: list[ShardIndex]) -> None:
 
 def read_spaces(folder: Path) -> tuple[gym.Space, gym.Space]:
     """Observation and action space of the data set in `folder`. Raises ValueError if they are missing or damaged."""
-    data = read_json(folder / SPACES, "collect this task again with overwrite")
+    data = read_json(folder / SPACES, "restore it from a copy, or collect this task into another folder")
     return space_from_json(data["observation_space"]), space_from_json(data["action_space"])
 
 
@@ -260,7 +263,7 @@ def ensure_spaces(folder: Path, observation_space: gym.Space, action_space: gym.
     if not (folder / SPACES).exists():
         write_json(folder / SPACES, spaces)
     elif read_json(folder / SPACES, "") != spaces:
-        raise ValueError(f"the environment's spaces differ from those in {folder}: collect again with overwrite")
+        raise ValueError(f"the environment's spaces differ from those in {folder}: use another folder, or overwrite it")
 
 
 def _write_tfds_metadata(folder: Path, shard_lengths: list[int], features: Any, task_id: str) -> None:

@@ -11,12 +11,12 @@ def read_report(run: Path) -> dict[str, Any]:
     """The report.json of a run that was evaluated.
 
     Raises:
-        FileNotFoundError: it was not, with the command that does.
+        FileNotFoundError: it was not, with the command that does. ValueError: the report is damaged.
     """
     path = run / "report.json"
     if not path.exists():
         raise FileNotFoundError(f"{run} has no report.json; evaluate it first: generalist eval {run}")
-    return read_json(path, f"evaluate it again: generalist eval {run}")
+    return read_json(path, "", f"restore it from a copy, or evaluate it again: generalist eval {run}")
 
 
 def beside(corpora: Sequence[dict[str, Any]], others: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

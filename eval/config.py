@@ -60,7 +60,10 @@ def evaluation_of(run: Path) -> EvaluationConfig:
     path = run / STORED
     if not path.exists():
         return EvaluationConfig()
-    return cattrs.structure(read_json(path, "evaluate again"), EvaluationConfig)
+    return cattrs.structure(
+        read_json(path, "", "restore it from a copy, or delete this file to measure with the defaults"),
+        EvaluationConfig,
+    )
 
 
 def keep_evaluation(run: Path, config: EvaluationConfig) -> None:

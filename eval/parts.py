@@ -7,10 +7,13 @@ from typing import Any
 import cattrs
 
 from generalist.demonstrations.storage import dataset_folder
-from generalist.envs.files import write_json
+from generalist.envs.files import read_json, write_json
 from generalist.envs.task import Task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
+
+MEASURE = "restore it from a copy, or delete this file, and it alone is measured again"
+"""What to do about a damaged part."""
 
 
 class Parts:
@@ -38,10 +41,11 @@ class Parts:
         return self.folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"
 
     def load(self, task: Task, part: str) -> TaskRecord | None:
-        try:
-            stored = json.loads(self._path(task, part).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        """The part, None if it is not there or does not count. Raises ValueError, with the file, if it is damaged."""
+        path = self._path(task, part)
+        if not path.exists():
             return None
+        stored = read_json(path, "", MEASURE)
         return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task) else None
 
     def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:

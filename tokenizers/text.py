@@ -80,13 +80,16 @@ class SentencePieceTokenizer:
         """Reads a `.model` file.
 
         Raises:
-            ValueError: no such file, or not a SentencePiece model.
+            ValueError: no such file, or not a SentencePiece model; with its name.
             ImportError: the extra is not installed.
         """
         path = Path(path)
         if not path.is_file():
             raise ValueError(f"no SentencePiece model at {path}; give the path of a .model file")
-        return cls(path.read_bytes())
+        try:
+            return cls(path.read_bytes())
+        except ValueError as problem:
+            raise ValueError(f"{path} is damaged or {problem}") from None
 
     def __post_init__(self):
         processor = _load_processor(self.model)

@@ -1,16 +1,29 @@
-"""Checkpoints through Orbax: agent, optimizer and data position together; a checkpoint is whole or absent."""
+"""Checkpoints through Orbax: agent, optimizer and data position together; a checkpoint is whole, or refused.
+
+Each has a list of its files with their SHA-256 (see `generalist.train.manifest`), and whatever is restored is compared
+with it first. Those of earlier versions have none and are restored as they are.
+"""
 
 import gc
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
+from generalist.envs.checksums import check_file
+from generalist.envs.files import what_to_do
+from generalist.train.manifest import MANIFEST, Manifest, check_description, check_parts, read_manifest, write_manifest
+from generalist.train.processes import leads
+
+LOSS = "metrics"
+"""Orbax's part that holds the loss."""
+UNFINISHED = ".orbax-checkpoint-tmp"
+"""End of the name of a checkpoint's folder while it is written."""
 FORMAT = 2
 """2: heads and head size are one axis of the attention's matrices."""
 
@@ -30,6 +43,9 @@ class Checkpoints:
         metadata: JSON stored in every checkpoint and compared on load; holds the vocabulary's version.
         writes: whether it may save. Then it removes what a killed run left half-written; a reader must not, because a
             run may be writing right now.
+
+    Raises:
+        CheckpointError: the list of files or the loss of a checkpoint is damaged.
     """
 
     def __init__(
@@ -44,6 +60,9 @@ class Checkpoints:
         self.directory = Path(directory).absolute()
         self.metadata = {"format": FORMAT} | (metadata or {})
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._saving: tuple[int, dict[str, Any], Any] | None = None
+        if writes:
+            self._check_listing()  # by them checkpoints are deleted
         policies = ocp.training.preservation_policies
         best = policies.BestN(
             get_metric_fn=lambda metrics: metrics["loss"],
@@ -51,13 +70,23 @@ class Checkpoints:
             n=keep_best,
             keep_checkpoints_without_metrics=False,
         )
-        self._checkpointer = ocp.training.Checkpointer(
-            str(self.directory),
-            # Orbax annotates its own policies with other types than its protocols have.
-            save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),  # pyright: ignore[reportArgumentType]
-            cleanup_tmp_directories=writes,
+        context = ocp.Context()
+        # A function, because Orbax copies the options deeply, and with a bound method what it is bound to.
+        context.asynchronous.post_finalization_callback = lambda: self._list_files()
+        found, problem = _tried(
+            lambda: ocp.training.Checkpointer(
+                str(self.directory),
+                context=context,
+                # Orbax annotates its own policies with other types than its protocols have.
+                save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),  # pyright: ignore[reportArgumentType]
+                preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),  # pyright: ignore[reportArgumentType]
+                cleanup_tmp_directories=writes,
+            )
         )
+        if problem:
+            self._check_listing()
+            raise CheckpointError(f"{self.directory}: its checkpoints cannot be listed ({problem})")
+        self._checkpointer: Any = found
 
     def __enter__(self) -> "Checkpoints":
         # What goes wrong is raised; Orbax logs it too, from its threads, with tracebacks.
@@ -69,7 +98,10 @@ class Checkpoints:
         """Wait until the last one is written. Raises CheckpointError if it could not be."""
         try:
             with self._writing():
-                self._checkpointer.close()
+                try:
+                    self._finish()
+                finally:
+                    self._checkpointer.close()
         finally:
             logging.getLogger("absl").setLevel(self._level)
 
@@ -81,9 +113,12 @@ class Checkpoints:
 
     @property
     def best(self) -> int | None:
-        """Step of the whole checkpoint with the lowest loss, the newest of equals; None if none has one."""
-        checkpoints: Any = self._checkpointer.checkpoints
-        found = [(kept.metrics["loss"], -kept.step) for kept in checkpoints if kept.metrics]
+        """Step of the whole checkpoint with the lowest loss, the newest of equals; None if none has one.
+
+        Raises CheckpointError if a loss is damaged.
+        """
+        self._check_listing()
+        found = [(kept.metrics["loss"], -kept.step) for kept in self._checkpointer.checkpoints if kept.metrics]
         return -min(found)[1] if found else None
 
     def save(
@@ -99,19 +134,37 @@ class Checkpoints:
             CheckpointError: this one, or the one before it, could not be written; older ones are untouched.
         """
         parts = {"agent": state[0], "optimizer": state[1], "data": data}
+        said = self.metadata | {"note": note or {}, "listed": MANIFEST}
         with self._writing():
-            stored = self.metadata | {"note": note or {}}
+            self._finish()
             metrics: Any = None if loss is None else {"loss": loss}
-            self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics, custom_metadata=stored)
+            self._saving = step, said, None
+            response = self._checkpointer.save_checkpointables_async(step, parts, metrics=metrics, custom_metadata=said)
+            self._saving = step, said, response
+
+    def _finish(self) -> None:
+        """Wait for the save that is under way. Orbax's thread and its descriptors end only when it is asked."""
+        try:
+            if self._saving and self._saving[2]:
+                self._saving[2].result()
+        finally:
+            self._saving = None
+
+    def _list_files(self) -> None:
+        """Called by Orbax, when all parts of a checkpoint are written and its folder has not got its name yet."""
+        if self._saving and leads():
+            step, said, _ = self._saving
+            write_manifest(self.directory / f"{step}{UNFINISHED}", said)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
+            help = what_to_do(error) or "see that the folder can be written and run the same command again"
             raise CheckpointError(
                 f"{self.directory}: a checkpoint could not be written ({type(error).__name__}: {str(error)[:200]}); "
-                "older ones are whole: free some space and go on with --resume"
+                f"older ones are whole and --resume goes on from the newest. {help[0].upper()}{help[1:]}"
             ) from error
 
     def restore(self, step: int, state: Any, data: Any) -> Any:
@@ -119,40 +172,138 @@ class Checkpoints:
 
         This and `restore_agent` must be called with the mesh of the state in use.
         """
-        parts = {"agent": state[0], "optimizer": state[1], "data": data}
-        found = _checked(self, step, parts)
+        found = self._restored(step, {"agent": state[0], "optimizer": state[1], "data": data})
         leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
         return jax.tree.unflatten(jax.tree.structure(state), leaves)
 
     def note(self, step: int) -> dict[str, Any]:
         """What was noted in a checkpoint that could be restored; empty in those of earlier versions."""
-        stored: Any = self._checkpointer.checkpointables_metadata(step).custom_metadata
-        return stored.get("note", {}) if isinstance(stored, dict) else {}
+        return self._said(step).get("note", {})
 
     def restore_agent(self, step: int, agent_state: Any) -> Any:
         """The agent's parameters alone."""
-        return _checked(self, step, {"agent": agent_state})["agent"]
+        return self._restored(step, {"agent": agent_state})["agent"]
+
+    def _restored(self, step: int, parts: dict[str, Any]) -> dict[str, Any]:
+        where = self.directory / str(step)
+        if step not in (there := self._folders()):
+            raise CheckpointError(f"{where}: there is no such checkpoint; {_listed('there are', there)}")
+        manifest = self._manifest(step)
+        stored = self._said(step)
+        for name, value in self.metadata.items():
+            if stored.get(name) != value:
+                raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")
+        if manifest:
+            try:
+                check_description(where, manifest)
+                check_parts(where, manifest, tuple(parts))
+            except ValueError as error:
+                raise self._refused(step, str(error)) from error
+        found, problem = _tried(lambda: self._checkpointer.checkpointables_metadata(step).metadata)
+        different = "" if problem else _differences(found, {name: parts[name] for name in parts if name != "data"})
+        if different:
+            raise CheckpointError(f"{where} holds another agent than is asked for: {different}")
+        if not problem:
+            found, problem = _tried(lambda: self._checkpointer.load_checkpointables(step, parts))
+        if problem and manifest:
+            raise CheckpointError(f"{where} is whole, but holds something else than is asked for ({problem})")
+        if problem:
+            raise self._refused(step, f"it cannot be read, it is damaged or holds something else ({problem})")
+        return found
+
+    def _said(self, step: int) -> dict[str, Any]:
+        """The metadata and note of a checkpoint; of earlier versions' as Orbax keeps them."""
+        if (manifest := self._manifest(step)) is not None:
+            return manifest.said
+        found, problem = _tried(lambda: self._checkpointer.checkpointables_metadata(step).custom_metadata)
+        if problem:
+            raise self._refused(step, f"it cannot be read ({problem})")
+        if isinstance(found, dict) and "listed" in found:
+            raise self._refused(step, f"{found['listed']} is missing")
+        return found if isinstance(found, dict) else {}
+
+    def _manifest(self, step: int) -> Manifest | None:
+        try:
+            return read_manifest(self.directory / str(step))
+        except ValueError as error:
+            raise self._refused(step, str(error)) from error
+
+    def _check_listing(self) -> None:
+        """Raises CheckpointError if one of the small files is damaged by which checkpoints are found and chosen."""
+        for step in self._folders():
+            folder, manifest = self.directory / str(step), self._manifest(step)
+            try:
+                if manifest:
+                    check_description(folder, manifest)
+                    for name in manifest.of((LOSS,)):
+                        check_file(folder, name, manifest.files[name])
+            except ValueError as error:
+                if folder.exists():  # else whoever trains here has just removed it
+                    raise self._refused(step, str(error)) from error
+
+    def _folders(self) -> list[int]:
+        return sorted(int(path.name) for path in self.directory.iterdir() if path.name.isdigit())
+
+    def _refused(self, step: int, why: str) -> CheckpointError:
+        """The error for a checkpoint that is not whole, with those that are; nothing is deleted here."""
+        where = self.directory / str(step)
+        return CheckpointError(
+            f"checkpoint {where} is refused: {why}. {_listed('Whole are', self._whole(step))}. Restore the file from a "
+            f"copy, or name another checkpoint (--step), or move {where} elsewhere, so that it counts no more"
+        )
+
+    def _whole(self, but: int) -> list[int]:
+        """Other checkpoints whose files are all as they were written."""
+        found = []
+        for step in self._folders():
+            with suppress(ValueError):
+                folder = self.directory / str(step)
+                manifest = None if step == but else read_manifest(folder)
+                if manifest is not None:
+                    for name, wanted in manifest.files.items():
+                        check_file(folder, name, wanted)
+                    found.append(step)
+        return found
 
 
-def _checked(checkpoints: Checkpoints, step: int, parts: dict[str, Any]) -> dict[str, Any]:
-    where = checkpoints.directory / str(step)
+def _listed(what: str, steps: list[int]) -> str:
+    return f"{what} {', '.join(map(str, steps))}" if steps else "No other is here"
+
+
+def _differences(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Parameters that have other shapes in a checkpoint, or are only there or only here; the first few by name."""
+    there, here = _shapes({name: stored[name] for name in wanted if name in stored}), _shapes(wanted)
+    found = [
+        f"{name} is {there.get(name, 'missing')} in the checkpoint, {here.get(name, 'missing')} here"
+        for name in sorted(there | here)
+        if there.get(name) != here.get(name)
+    ]
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return "; ".join(found[:3]) + more
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    named = {"/".join(map(_key, path)).removesuffix("/value"): leaf for path, leaf in leaves}
+    return {name: tuple(getattr(leaf, "shape", ())) for name, leaf in named.items()}
+
+
+def _key(entry: Any) -> str:
+    """A step of a path, which is a key of a dict, an attribute or a place in a list."""
+    return str(next(getattr(entry, name) for name in ("key", "name", "idx") if hasattr(entry, name)))
+
+
+def _tried(read: Callable[[], Any]) -> tuple[Any, str]:
+    """What it reads, or what went wrong. Raises CheckpointError for what is no fault of the files."""
     with warnings.catch_warnings():
         # When Orbax fails it leaves coroutines that nobody awaited, and Python complains as each is collected. So they
         # are collected here, and the exception that holds them goes no further.
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            stored = checkpoints._checkpointer.checkpointables_metadata(step).custom_metadata
-            if not isinstance(stored, dict):
-                stored = {}
-            for name, value in checkpoints.metadata.items():
-                if stored.get(name) != value:
-                    raise CheckpointError(f"{where}: {name} is {stored.get(name)!r} in the checkpoint, {value!r} here")
-            return checkpoints._checkpointer.load_checkpointables(step, parts)
-        except CheckpointError:
-            raise
+            return read(), ""
         except Exception as error:
-            problem = f"{type(error).__name__}: {str(error)[:200]}"
+            problem, help = f"{type(error).__name__}: {str(error)[:200]}", what_to_do(error)
         gc.collect()
-    raise CheckpointError(
-        f"{where}: cannot be read ({problem}); remove this folder to go on from the checkpoint before it"
-    )
+    if help:
+        raise CheckpointError(f"a checkpoint cannot be read: {help}")
+    return None, problem

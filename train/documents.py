@@ -1,5 +1,6 @@
 """Documents as a source of the mixture: shuffled, split into rows without loss, damaged ones passed over and named."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,7 @@ import grain
 import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus, sizes_of
-from generalist.envs.files import write_json
+from generalist.envs.files import write_atomically
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
 from generalist.tokenizers.sequence import Capacity, TokenSequence
 
@@ -145,5 +146,5 @@ def keep_damaged(path: Path, sources: Sequence[Any]) -> int:
     """Write the damaged documents that the sources met, by source and name, if there are any; gives their number."""
     met = {source.name: dict(source.bad) for source in sources if isinstance(source, DocumentSource) and source.bad}
     if met:
-        write_json(path, met)
+        write_atomically(path, json.dumps(met, indent=1).encode())  # for people: nothing reads it
     return sum(map(len, met.values()))

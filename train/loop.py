@@ -19,7 +19,7 @@ from generalist.train.processes import leads, wait_for_all
 from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
 from generalist.train.sources import Mixture, input_sizes, open_mixture
-from generalist.train.start import Start, first_state, go_on, open_run
+from generalist.train.start import Start, first_state, go_on, one_writer, open_run
 from generalist.train.step import loss_config, make_step
 from generalist.train.streams import open_stream
 from generalist.train.validation import make_evaluation
@@ -51,14 +51,19 @@ def train(
 
     Raises:
         FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for.
-        ValueError: the run to go on with has another configuration, `steps` and mesh aside, or is beyond `steps`.
+        ValueError: the run to go on with has another configuration, `steps` and mesh aside, or is beyond `steps`; or
+            another process trains in the directory.
         DivergedError: loss or gradient is not finite.
         Stopped: SIGTERM came; the update that was running is finished and its checkpoint saved.
     """
     check_profile(profile, config.steps)
     keep_freed_memory()
     split_cpu(config.mesh.cpu_devices)
-    start = start or Start()
+    with one_writer(directory):
+        return _train(config, data, directory, start or Start(), quiet, profile, workers, on_start, on_checkpoint)
+
+
+def _train(config, data, directory, start, quiet, profile, workers, on_start, on_checkpoint) -> Run:
     if not leads():
         wait_for_all("what is made of the data once is there")  # by the first process, where all see the same folder
     mixture = open_mixture(config, data)

@@ -4,17 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from generalist.envs.checksums import CHECKSUM, sealed, unsealed
 from generalist.envs.files import write_atomically
 
 TIMINGS = (
     *("seconds", "evaluation_seconds", "tokens_per_second", "model_flops_utilisation"),
-    *("input_wait", "input_made", "input_needed"),
+    *("input_wait", "input_made", "input_needed", CHECKSUM),
 )
 """Fields that depend on the machine; every other field is a function of the configuration and the step.
 
 `input_wait` is the share of time in which updates waited for a batch. `input_made` are the tokens per second that the
 first process's makers of batches could make, by the time they spent on it; `input_needed` those that its share of the
-updates would take if they never waited."""
+updates would take if they never waited. The checksum is that of the line, see `generalist.envs.checksums`."""
 
 
 class DivergedError(FloatingPointError):
@@ -22,11 +23,39 @@ class DivergedError(FloatingPointError):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Every whole line of a `metrics.jsonl`; a last line cut short by a crash is left out."""
+    """Every whole line of a `metrics.jsonl`; a last line cut short by a crash is left out.
+
+    Raises:
+        ValueError: a line is damaged, with the file and its number. Lines of earlier versions have no checksum.
+    """
     if not path.exists():
         return []
-    lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    lines = path.read_bytes().split(b"\n")
+    if not _begins_a_line(lines[-1]):
+        lines.append(b"")
+    found = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            found.append(unsealed(json.loads(line)))
+        except ValueError as cause:
+            raise ValueError(
+                f"{path}, line {number} is damaged ({cause}): restore the file from a copy, or move it elsewhere; the "
+                "run then goes on without what it says of the updates before"
+            ) from cause
+    return found
+
+
+def _begins_a_line(text: bytes) -> bool:
+    """Whether this is what a kill left of a line, and not a line whose end is damaged."""
+    return not text or (text[:1] == b"{" and not _holds_object(text))
+
+
+def _holds_object(text: bytes) -> bool:
+    try:
+        json.JSONDecoder().raw_decode(text.decode(errors="replace"))
+    except ValueError:
+        return False
+    return True
 
 
 class MetricsWriter:
@@ -43,14 +72,14 @@ class MetricsWriter:
             return
         self.path = directory / "metrics.jsonl"
         kept = [line for line in read_metrics(self.path) if line["step"] <= resume]
-        write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        write_atomically(self.path, "".join(map(_written, kept)).encode())
         self._file = self.path.open("a")
         self._board = _tensorboard(directory / "tensorboard", resume)
 
     def write(self, line: dict[str, Any]) -> None:
         if self._file is None:
             return
-        self._file.write(json.dumps(line) + "\n")
+        self._file.write(_written(line))
         self._file.flush()
         if self._board is None:
             return
@@ -62,6 +91,10 @@ class MetricsWriter:
             self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _written(line: dict[str, Any]) -> str:
+    return json.dumps(sealed(line)) + "\n"
 
 
 def scalars(line: dict[str, Any]) -> dict[str, float]:

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 
@@ -77,3 +78,8 @@ def leads() -> bool:
 def wait_for_all(what: str) -> None:
     """Returns when every process has come here; `what` names the place and must be the same in all."""
     multihost_utils.sync_global_devices(what)
+
+
+def true_anywhere(here: bool) -> bool:
+    """Whether `here` is true in any process; all must ask at the same place."""
+    return here if jax.process_count() == 1 else bool(multihost_utils.process_allgather(np.asarray(here)).any())

@@ -1,6 +1,7 @@
 """A run directory: `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and later the report.
 
-Everything that is needed to load the agent is inside.
+Everything that is needed to load the agent is inside. `config.json` has a checksum (see `generalist.envs.checksums`):
+whoever changes it by hand removes that field.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 import cattrs
 
+from generalist.envs.checksums import check_file, file_entry
 from generalist.envs.files import read_json, write_atomically, write_json
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import TextTokenizer
@@ -21,6 +23,7 @@ from generalist.train.sources import Mixture, layout_from_json, layout_to_json, 
 SCHEMA = 1
 TEXT_MODEL = "tokenizer.model"
 """The run's own copy of a SentencePiece model."""
+REPAIR = "restore it from a copy; the checkpoints beside it are untouched"
 PACKAGES = ("generalist", "jax", "flax", "optax", "orbax-checkpoint", "grain", "gymnasium", "numpy")
 
 
@@ -81,6 +84,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
     directory.mkdir(parents=True, exist_ok=True)
     if config.text.model:
         write_atomically(directory / TEXT_MODEL, Path(config.text.model).read_bytes())
+    copied = [TEXT_MODEL] if config.text.model else []
     stored = {
         "schema": SCHEMA,
         "config": cattrs.unstructure(config),
@@ -89,6 +93,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "episodes": mixture.episodes,
         "notices": [*mixture.notices],
         "versions": {name: version(name) for name in PACKAGES},
+        "files": {name: file_entry(directory / name) for name in copied},
     }
     write_json(directory / "config.json", stored)
     return read_run(directory)
@@ -97,7 +102,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
 def rewrite_steps(directory: Path, steps: int) -> None:
     """Change the number of updates in a run's `config.json`, whole or not at all."""
     path = directory / "config.json"
-    stored = read_json(path, "train a run with generalist train")
+    stored = read_json(path, "", REPAIR)
     stored["config"]["steps"] = steps
     write_json(path, stored)
 
@@ -114,7 +119,7 @@ def read_run(directory: Path) -> Run:
         raise FileNotFoundError(
             f"{directory} is not a run directory: it has no config.json; train one with generalist train"
         )
-    stored = read_json(path, "train a run with generalist train")
+    stored = read_json(path, "", REPAIR)
     if stored.get("schema") != SCHEMA:
         raise ValueError(f"{path} has schema {stored.get('schema')}, this version of generalist reads {SCHEMA}")
     vocabulary = stored["config"]["vocabulary"]["version"]
@@ -123,6 +128,11 @@ def read_run(directory: Path) -> Run:
             f"{directory} was trained with vocabulary version {vocabulary}, this version of generalist has {VERSION}: "
             "its token ids mean something else; train again, or use the generalist that wrote it"
         )
+    for name, wanted in stored.get("files", {}).items():
+        try:
+            check_file(Path(directory), name, wanted)
+        except ValueError as problem:
+            raise ValueError(f"{problem}: restore it from a copy; without it the run's tokens mean nothing") from None
     config = config_from_json({"held_out": 0.0} | stored["config"])  # 0.1.0 held nothing out and had no such field
     own = _own_text(Path(directory), config)
     layouts = {

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from jax.sharding import Mesh
 
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import use_mesh
+from generalist.envs.lock import LOCK, locked
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import TrainConfig
 from generalist.train.optimizer import schedule
-from generalist.train.processes import leads, wait_for_all
+from generalist.train.processes import leads, true_anywhere, wait_for_all
 from generalist.train.run import TEXT_MODEL, Run, read_run, rewrite_steps, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
@@ -63,6 +65,35 @@ def first_state(
     return graphdef, state
 
 
+@contextmanager
+def one_writer(directory: Path) -> Iterator[None]:
+    """Inside, no other job trains in this directory; evaluation, which reads, may. All processes of a run call it.
+
+    Directories that are made for it and stay empty are removed again.
+
+    Raises:
+        ValueError: another process trains here, with its number, machine and since when.
+        OSError: the directory cannot be written.
+    """
+    made = [each for each in (directory, *directory.parents) if not each.exists()] if leads() else []
+    problem = None
+    try:
+        with ExitStack() as stack:
+            try:
+                if leads():
+                    directory.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(locked(directory, "training"))
+            except (ValueError, OSError) as error:
+                problem = error
+            if true_anywhere(problem is not None):
+                raise problem or ValueError(f"{directory}: the first process cannot train here, and says why")
+            yield
+    finally:
+        with suppress(OSError):  # not empty: so it should be
+            for each in made:
+                each.rmdir()
+
+
 def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:
     """The run directory of this job: new, or the one that is there, as `start` allows.
 
@@ -90,7 +121,7 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
             raise FileExistsError(
                 f"{directory} already holds a run; add --resume to go on with it or --overwrite to replace it"
             )
-    elif directory.exists() and any(directory.iterdir()) and not start.resume:
+    elif directory.exists() and any(path.name != LOCK for path in directory.iterdir()) and not start.resume:
         raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory")
     wait_for_all("run directory looked at")
     if leads():

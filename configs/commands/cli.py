@@ -24,6 +24,7 @@ from generalist.configs.commands.tokenizer_command import TrainTokenizer
 from generalist.configs.commands.trusted import without_trust
 from generalist.configs.commands.view_command import View
 from generalist.configs.presets import PRESETS, load_preset
+from generalist.envs.files import allow_more_files
 from generalist.envs.names import nearest
 
 Config = TypeVar("Config")
@@ -199,6 +200,7 @@ HELP = ("-h", "--help")
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; gives the exit code (see `generalist.configs.commands.errors.run`)."""
     print_at_once()
+    allow_more_files()
     return run(dispatch, sys.argv[1:] if argv is None else argv)
 
 

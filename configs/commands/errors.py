@@ -3,7 +3,6 @@
 It knows which exceptions are the user's to act on. Anything else is a fault of this package: it keeps its traceback.
 """
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from generalist.configs.commands.platforms import missing_platform
 from generalist.configs.commands.terminal import print_error, print_notice
 from generalist.envs.failures import PartsFailed
+from generalist.envs.files import FULL, TOO_MANY
 from generalist.train.preemption import Stopped
 
 DEBUG = "--debug"
@@ -75,9 +75,12 @@ def explain(error: Exception) -> str:
     """One line that says what was wrong; for a failing file it always has the file and the reason."""
     if isinstance(error, OSError) and error.strerror and error.errno and error.strerror != os.strerror(error.errno):
         return error.strerror  # said by us, with the file
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in FULL:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"no space left on the disk{where}; free some and run the same command again"
+    if isinstance(error, OSError) and error.errno in TOO_MANY:
+        where = f" to open {error.filename}" if error.filename else ""
+        return f"too many files are open{where}; allow more (ulimit -n 4096) and run the same command again"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import io
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +23,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.demonstrations.rlds import is_text, stack_leaf
+from generalist.envs.files import TOO_MANY, failed_by
 from generalist.envs.spaces import AnyText, build_value, path_name, space_leaves, value_at
 
 UNKNOWN_SEED = -1
@@ -321,6 +324,8 @@ def naming(path: str | Path, detail: str = "") -> Iterator[None]:
     except (BadDataError, ImportError, MemoryError):  # said better already, or no fault of the file
         raise
     except Exception as cause:
+        if failed_by(cause, TOO_MANY):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path)) from cause
         where = f"{path}{f', {detail}' if detail else ''}"
         raise BadDataError(f"{where} cannot be read: {' '.join(str(cause).split())}; {REPAIR}") from cause
 

@@ -14,6 +14,7 @@ from generalist.demonstrations.public.chunks import check_chunks
 from generalist.demonstrations.public.crc32c import masked_crc32c
 from generalist.demonstrations.public.reader import REPAIR, BadDataError
 from generalist.demonstrations.shards import READER_OPTIONS
+from generalist.envs.files import check_opens
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
@@ -73,6 +74,7 @@ def _array_records(path: Path, count: int, start: int) -> Iterator[bytes]:
     except RuntimeError:
         found = None
     if found != count:  # a file that is cut off may say that it has no records
+        check_opens(path)
         said = "is cut off or corrupt" if not found else f"has {found} records instead of {count}"
         raise BadDataError(f"{path} {said}: {REPAIR}")
     check_chunks(path)

@@ -1,16 +1,16 @@
 """The corpora part of an evaluation: every corpus that a run was trained on, each of its splits, measured or kept."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from generalist.agent.sampling import SamplingConfig
 from generalist.corpora.open import open_corpus, splits
-from generalist.envs.files import write_json
+from generalist.envs.files import read_json, write_json
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.language.corpus_record import corpus_to_json
 from generalist.eval.language.measure import measure_corpus
+from generalist.eval.parts import MEASURE
 from generalist.eval.progress import EvaluationDisplay
 from generalist.play.agent import Agent
 from generalist.play.writer import Writer
@@ -64,8 +64,7 @@ def _entry(
 
 
 def _kept(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    try:
-        stored = json.loads(path.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+    if not path.exists():
         return None
+    stored = read_json(path, "", MEASURE)
     return stored["entry"] if stored.get("fingerprint") == fingerprint else None

@@ -3,7 +3,7 @@
 A `Report` holds only what was measured. `to_json` adds means, intervals, normalised scores and aggregates, and
 `from_json` drops them again, so `recompute(payload) == payload` holds for every report we wrote, from the file alone.
 
-Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings` and `training`:
+Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings`, `training` and a checksum:
 
     overall, families[name]     of the agent: mean, median, iqm, each with *_ci95, over `tasks` defined tasks; success
     baselines[policy]           overall and families, the same way
@@ -18,7 +18,6 @@ Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings` and `
     failed[i]                   (where there are any) a task that could not be played: task, part, error
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from generalist.envs.files import write_atomically
+from generalist.envs.files import read_json, write_json
 from generalist.envs.task import Task
 from generalist.eval.report.statistics import Aggregate, Scale, aggregate, bootstrap_mean_ci, expert_scale
 from generalist.play.rollout import EpisodeResult
@@ -311,7 +310,7 @@ def plain(value: Any) -> Any:
 def write_report(path: str | os.PathLike, report: Report) -> dict[str, Any]:
     """Writes report.json whole or not at all, and returns its payload."""
     payload = to_json(report)
-    write_atomically(path, json.dumps(payload, indent=1, allow_nan=False).encode())
+    write_json(path, payload)
     return payload
 
 
@@ -320,12 +319,11 @@ def load_report(path: str | os.PathLike) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is not JSON, or of another schema.
+        ValueError: it is damaged, or of another schema.
     """
-    try:
-        payload = json.loads(Path(path).read_text())
-    except json.JSONDecodeError as problem:
-        raise ValueError(f"{path} is no report ({problem}); evaluate again") from problem
+    if not Path(path).exists():
+        raise FileNotFoundError(f"there is no {path}; evaluate a run first")
+    payload = read_json(Path(path), "", "restore it from a copy, or evaluate again")
     if not isinstance(payload, dict) or payload.get("schema") != SCHEMA:
         found = payload.get("schema") if isinstance(payload, dict) else None
         raise ValueError(f"{path} has schema {found!r}, this version reads {SCHEMA}; evaluate again")

@@ -289,8 +289,9 @@ def test_a_damaged_checkpoint_is_named(copy, monkeypatch, capsys):
     before = untouched(run)
     for command in (["eval", "runs/smoke"], ["train", "smoke", "--resume", "--train.checkpoint-every", "5"]):
         line = refusal(command, capsys)
-        assert "checkpoints/40: cannot be read" in line
-        assert "remove this folder to go on from the checkpoint before it" in line
+        assert "checkpoints/40 is refused: " in line
+        assert "/d/" in line
+        assert "Whole are 20. Restore the file from a copy" in line
     assert untouched(run) == before
 
 

@@ -217,7 +217,7 @@ def test_a_shard_of_another_collection_is_named(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [(COLLECTION, "generalist collect"), (INDEX, "unfinished"), (SPACES, "overwrite")]
+    ("name", "message"), [(COLLECTION, "generalist collect"), (INDEX, "unfinished"), (SPACES, "restore it from a copy")]
 )
 def test_a_missing_or_damaged_description_says_what_to_do(folder, name, message):
     (folder / name).write_text("{")

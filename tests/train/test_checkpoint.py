@@ -1,6 +1,7 @@
 """A checkpoint is whole or absent: what is missing, damaged or foreign is named, and the others still load."""
 
 import contextlib
+import json
 import resource
 import shutil
 import signal
@@ -118,7 +119,7 @@ def test_another_format_is_refused(tmp_path, monkeypatch):
 
 def test_a_missing_checkpoint_is_named(tmp_path):
     save(tmp_path, 3)
-    with pytest.raises(CheckpointError, match="5: cannot be read"):
+    with pytest.raises(CheckpointError, match="5: there is no such checkpoint; there are 3"):
         load(tmp_path, 5)
     with Checkpoints(tmp_path / "new") as checkpoints:
         assert checkpoints.latest is None
@@ -138,10 +139,74 @@ def test_a_damaged_checkpoint_is_named_and_the_older_one_loads(tmp_path, damage)
             path.unlink()
         else:
             path.write_bytes(bytes(255 - byte for byte in content))
-    with pytest.raises(CheckpointError, match=r"7: cannot be read .*remove this folder to go on"):
+    with pytest.raises(CheckpointError, match=r"7 is refused: .*/7/agent/.* Whole are 3\. Restore"):
         load(tmp_path, 7)
     shutil.rmtree(tmp_path / "7")
     assert load(tmp_path, 3) == (3.0, 3, 3)
+
+
+def of_an_earlier_version(step: Path) -> None:
+    (step / "checksums.json").unlink()
+    description = json.loads((step / "_CHECKPOINT_METADATA").read_text())
+    del description["custom_metadata"]["listed"]
+    (step / "_CHECKPOINT_METADATA").write_text(json.dumps(description))
+
+
+def test_one_of_an_earlier_version_has_no_list_and_is_restored(tmp_path):
+    with Checkpoints(tmp_path, metadata=METADATA) as checkpoints:
+        checkpoints.save(3, state(3), iterator(3), loss=1.0, note={"sums": [2.5]})
+    of_an_earlier_version(tmp_path / "3")
+    assert load(tmp_path, 3) == (3.0, 3, 3)
+    with Checkpoints(tmp_path, keep=2, keep_best=1, metadata=METADATA) as checkpoints:
+        assert (checkpoints.note(3), checkpoints.best) == ({"sums": [2.5]}, 3)
+        checkpoints.save(7, state(7), iterator(7), loss=2.0)
+    assert load(tmp_path, 7) == (7.0, 7, 7)
+    with pytest.raises(CheckpointError, match="vocabulary is"):
+        load(tmp_path, 3, {"vocabulary": {"bins": 33}})
+
+
+def test_a_list_that_is_gone_is_missed(tmp_path):
+    save(tmp_path, 3, 7)
+    (tmp_path / "7" / "checksums.json").unlink()
+    with pytest.raises(CheckpointError, match=r"7 is refused: checksums.json is missing\. Whole are 3"):
+        load(tmp_path, 7)
+
+
+@pytest.mark.parametrize("part", ["agent", "optimizer", "data", "metrics", "checksums.json", "_CHECKPOINT_METADATA"])
+def test_a_flipped_bit_is_refused_with_its_file_and_nothing_is_deleted(tmp_path, part):
+    """Of the agent, the optimizer, the data position, the loss, and what describes them; a writer refuses it too."""
+    with Checkpoints(tmp_path, keep_best=1, metadata=METADATA) as checkpoints:
+        for step in (3, 7):
+            checkpoints.save(step, state(step), iterator(step), loss=1.0)
+    found = [path for path in [tmp_path / "7" / part, *(tmp_path / "7" / part).rglob("*")] if path.is_file()]
+    file = max((path for path in found if path.name != "commit_success.txt"), key=lambda path: path.stat().st_size)
+    content = file.read_bytes()
+    file.write_bytes(content[:9] + bytes([content[9] ^ 2]) + content[10:])
+    before = sorted(tmp_path.rglob("*"))
+    message = rf"{tmp_path}/7 is refused: .*{file.name}.* Whole are 3\. Restore"
+    with (
+        pytest.raises(CheckpointError, match=message) as raised,
+        Checkpoints(tmp_path, keep_best=1, metadata=METADATA, writes=False) as checkpoints,
+    ):
+        assert checkpoints.best is None or checkpoints.restore(7, state(0), iterator()) is None
+    assert "delete" not in str(raised.value)
+    assert sorted(tmp_path.rglob("*")) == before
+    if part in ("metrics", "checksums.json", "_CHECKPOINT_METADATA"):
+        with pytest.raises(CheckpointError, match="7 is refused"):
+            Checkpoints(tmp_path, keep_best=1, metadata=METADATA)
+    shutil.move(tmp_path / "7", tmp_path.with_name(f"{tmp_path.name}-aside"))
+    assert load(tmp_path, 3) == (3.0, 3, 3)
+
+
+def test_another_shape_is_told_by_name(tmp_path):
+    save(tmp_path, 3)
+    with (
+        Checkpoints(tmp_path, metadata=METADATA) as checkpoints,
+        pytest.raises(
+            CheckpointError, match=r"agent/bias is missing in .*, \(2,\) here; agent/kernel is \(64, 64\) in"
+        ),
+    ):
+        checkpoints.restore_agent(3, {"kernel": jnp.zeros((64, 32)), "bias": jnp.zeros(2)})
 
 
 @contextlib.contextmanager

@@ -300,7 +300,7 @@ def test_overwriting_and_starting_from_other_weights(tmp_path):
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     wider = replace(CONFIG.agent, feedforward=64)
-    with pytest.raises(CheckpointError, match="6: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"6 holds another agent .* in the checkpoint, .* here"):
         train_here(tmp_path / "run", start=Start(weights=trained()), agent=wider)
 
 

@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from generalist.train.metrics import MetricsWriter, read_metrics
@@ -33,6 +34,26 @@ def test_a_resumed_writer_drops_what_will_be_done_again(tmp_path):
     assert [found["step"] for found in read_metrics(tmp_path / "metrics.jsonl")] == [10, 20, 25]
     MetricsWriter(tmp_path).close()
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_a_damaged_line_is_named_and_nothing_is_written(tmp_path):
+    """Wherever the bit is, also in the end of the last line, which a kill may have cut."""
+    writer = MetricsWriter(tmp_path)
+    for step in (10, 20):
+        writer.write(line(step))
+    writer.close()
+    path = tmp_path / "metrics.jsonl"
+    good = path.read_bytes()
+    for at in range(len(good)):
+        path.write_bytes(damaged := good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :])
+        with pytest.raises(ValueError, match=rf"metrics.jsonl, line {1 + good[:at].count(10)} is damaged"):
+            MetricsWriter(tmp_path, resume=20)
+        assert path.read_bytes() == damaged
+
+
+def test_lines_of_earlier_versions_are_read(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 10, "loss": 2.0}\n{"step": 20, "loss": 1.0}\n')
+    assert [found["loss"] for found in read_metrics(tmp_path / "metrics.jsonl")] == [2.0, 1.0]
 
 
 def events(directory: Path) -> list[Event]:

@@ -78,6 +78,11 @@ def test_a_text_model_lies_in_the_run(tmp_path):
         steps=1,
     )
     model.unlink()
+    damaged = Path(shutil.copytree(run, tmp_path / "damaged")) / "tokenizer.model"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:400] + bytes([content[400] ^ 1]) + content[401:])
+    with pytest.raises(ValueError, match=r"damaged/tokenizer.model is damaged: .* restore it from a copy"):
+        read_run(damaged.parent)
     moved = Path(shutil.copytree(run, tmp_path / "moved"))
     shutil.rmtree(run)
     assert read_run(moved).text.version == tokenizer.version
@@ -108,3 +113,20 @@ def test_pictures_that_were_numbers_in_an_older_run_are_refused(shape):
     del stored["ranges"]
     with pytest.raises(ValueError, match="observation was shown otherwise by the version that trained this run"):
         layout_from_json(stored, CONFIG, LayoutOptions())
+
+
+def test_a_changed_digit_is_refused_and_a_change_by_hand_has_its_way(tmp_path):
+    changed(tmp_path, lambda stored: None)
+    path = tmp_path / "config.json"
+    assert read_run(tmp_path).config == CONFIG
+    text = path.read_text().replace('"width": 16', '"width": 17')
+    path.write_text(text)
+    with pytest.raises(
+        ValueError, match=r"config.json is damaged .*remove its field .*restore it from a copy"
+    ) as raised:
+        read_run(tmp_path)
+    assert "overwrite" not in str(raised.value), "that would remove what is whole"
+    stored = json.loads(text)
+    del stored["generalist_checksum"]
+    path.write_text(json.dumps(stored))
+    assert read_run(tmp_path).config.agent.width == 17

@@ -1,15 +1,18 @@
 """What a run that goes on is asked for, and what is said of it; `test_loop` has whole runs."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import pytest
-from tiny import CONFIG, trained
+from tiny import CONFIG, demonstrations, train_here, trained
 
+from generalist.envs.files import read_json
+from generalist.envs.lock import LOCK, locked
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.loop import train
 from generalist.train.optimizer import schedule
 from generalist.train.run import read_run
-from generalist.train.start import go_on
+from generalist.train.start import Start, go_on
 
 
 @pytest.fixture
@@ -20,9 +23,9 @@ def run(tmp_path):
 
 
 def test_only_the_number_of_updates_changes_in_the_file(run):
-    before = json.loads((run.directory / "config.json").read_text())
+    before = read_json(run.directory / "config.json", "")
     longer, _ = go_on(run, replace(CONFIG, steps=40), 6)
-    stored = json.loads((run.directory / "config.json").read_text())
+    stored = read_json(run.directory / "config.json", "")
     assert stored == before | {"config": before["config"] | {"steps": 40}}
     assert longer == read_run(run.directory)
 
@@ -46,3 +49,45 @@ def test_an_unfinished_run_may_become_longer_or_shorter_but_not_than_it_is(run):
     for steps in (3, 4):
         with pytest.raises(ValueError, match=rf"is at update 4 of 6 .* {steps}: ask for more than 4 \(--train.steps\)"):
             go_on(run, replace(CONFIG, steps=steps), 4)
+
+
+def test_two_do_not_train_in_one_directory(tmp_path):
+    """Neither of them; the second says who the first is, and evaluation, which reads, is not held off."""
+    run = shutil.copytree(trained(), tmp_path / "run")
+    before = sorted(path.relative_to(run) for path in run.rglob("*"))
+    for start in (Start(), Start(resume=True), Start(overwrite=True)):
+        with (
+            locked(run, "training"),
+            pytest.raises(ValueError, match=r"another process is training in .*/run: process \d+ on .*, since "),
+        ):
+            train_here(run, start=start)
+    assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
+    with locked(run, "training"), read_run(run).open_checkpoints() as checkpoints:
+        assert checkpoints.latest == 6
+
+
+def test_a_refused_start_leaves_no_directory(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no demonstrations of"):
+        train(CONFIG, tmp_path / "nowhere", tmp_path / "runs" / "new", quiet=True)
+    assert not (tmp_path / "runs").exists()
+    run = train_here(tmp_path / "run", steps=1)
+    assert not (run / LOCK).exists()
+
+
+def test_weights_that_do_not_fit_blame_no_file(tmp_path):
+    """The other run's checkpoint is whole; nothing says to remove it."""
+    message = r"checkpoints/6 holds another agent .*: agent/.* is \(.*16.*\) in .*, \(.*24.*\) here; .* more"
+    wider = replace(CONFIG, agent=replace(CONFIG.agent, width=24))
+    with pytest.raises(CheckpointError, match=message) as raised:
+        train(wider, demonstrations(), tmp_path / "run", start=Start(weights=trained()), quiet=True)
+    for word in ("remove", "delete", "move", "damaged", "free"):
+        assert word not in str(raised.value)
+
+
+def test_damaged_weights_are_refused_and_stay(tmp_path):
+    other = shutil.copytree(trained(), tmp_path / "other")
+    file = max((other / "checkpoints" / "6" / "agent").rglob("d/*"), key=lambda path: path.stat().st_size)
+    content = file.read_bytes()
+    file.write_bytes(content[:99] + bytes([content[99] ^ 16]) + content[100:])
+    with pytest.raises(CheckpointError, match=rf"checkpoint .*/6 is refused: .*{file.name} is damaged.*Whole are 3"):
+        train_here(tmp_path / "run", start=Start(weights=other))

@@ -125,7 +125,7 @@ def test_impossible_records_are_refused(report):
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "report.json"
-    for text, message in (('{"schema": 2}', "schema 2"), ("[1]", "schema None"), ('{"schema": 1, ', "is no report")):
+    for text, message in (('{"schema": 2}', "schema 2"), ("[1]", "schema None"), ('{"schema": 1, ', "is damaged")):
         path.write_text(text)
         with pytest.raises(ValueError, match=message):
             load_report(path)

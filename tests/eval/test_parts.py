@@ -1,0 +1,40 @@
+"""A part is kept, found again, and refused where it is damaged."""
+
+import re
+
+import pytest
+
+from generalist.envs.table import find_task
+from generalist.eval.config import EvaluationConfig
+from generalist.eval.parts import Parts
+from generalist.eval.report.record import PolicyRecord, TaskRecord
+
+TASK = find_task("CartPole-v1")
+RECORD = TaskRecord.of(
+    TASK,
+    [1, 2],
+    {"agent": PolicyRecord(returns=(500.0, 12.0), successes=None, lengths=(500, 12), seconds=1.5)},
+)
+
+
+def parts(folder, step: int = 40) -> Parts:
+    return Parts(folder, EvaluationConfig(episodes=2), step, folder / "data")
+
+
+def test_a_part_is_found_again_unless_it_is_of_something_else(tmp_path):
+    assert parts(tmp_path).load(TASK, "agent") is None
+    parts(tmp_path).save(TASK, "agent", RECORD)
+    assert parts(tmp_path).load(TASK, "agent") == RECORD
+    assert parts(tmp_path, step=41).load(TASK, "agent") is None
+
+
+def test_a_damaged_part_is_named_and_told_how_to_be_measured_again(tmp_path):
+    parts(tmp_path).save(TASK, "agent", RECORD)
+    (path,) = tmp_path.glob("*.json")
+    good = path.read_text()
+    for bad in (good.replace("500.0", "508.0"), good[:-40], ""):
+        path.write_text(bad)
+        with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is damaged .*delete this file, and it alone"):
+            parts(tmp_path).load(TASK, "agent")
+    path.unlink()
+    assert parts(tmp_path).load(TASK, "agent") is None
