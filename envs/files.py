@@ -47,6 +47,23 @@ def cannot_write(path: Path, cause: Exception) -> WritingError:
     return WritingError(said) if number is None else WritingError(number, said)
 
 
+def check_writable(folder: Path) -> None:
+    """Makes the folder where it is missing, and writes into it and takes it away again.
+
+    Raises:
+        WritingError: it cannot be written.
+    """
+    probe = folder / f"{TEMPORARY}probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"?" * 4096)
+    except OSError as cause:
+        raise cannot_write(folder, cause) from cause
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
 def user_cache() -> Path:
     """`generalist` in the user's cache folder (XDG_CACHE_HOME, or ~/.cache): what is made again where it is missing."""
     # A relative XDG_CACHE_HOME is invalid and to be ignored (XDG Base Directory Specification).
@@ -100,13 +117,13 @@ def read_json(path: Path, otherwise: str, repair: str = "restore it from a copy"
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ValueError(f"there is no {path}: {otherwise}") from None
-    except RecursionError:
-        raise ValueError(f"{path} is nested too deeply to be read: restore it") from None
     except ValueError as cause:
         raise ValueError(f"{path} is damaged ({cause}): {repair}") from cause
     try:
         return unsealed(json.loads(text))
-    except (ValueError, RecursionError) as cause:
+    except RecursionError:
+        raise ValueError(f"{path} is damaged (nested too deeply to be read): {repair}") from None
+    except ValueError as cause:
         raise ValueError(f"{path} is damaged ({cause}): {repair}") from cause
 
 

@@ -31,7 +31,7 @@ from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
 from generalist.eval.failures import EvaluationError, Failures
 from generalist.eval.language.corpora import measure_corpora
 from generalist.eval.offline import offline_entry
-from generalist.eval.parts import Parts
+from generalist.eval.parts import Parts, parts_folder
 from generalist.eval.playable import split_tasks
 from generalist.eval.progress import EvaluationDisplay
 from generalist.eval.report.curves import summarize
@@ -135,7 +135,8 @@ def evaluate(
     data = Path(data or agent.run.data)
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
     _check_prompts(chosen, data, config)
-    parts = Parts(run / "evaluation", config, agent.step, data)
+    out = Path(out or run)
+    parts = Parts(parts_folder(run, out), config, agent.step, data)
     films: list[Film] = []
     timings: dict[str, float] = {}
     with (
@@ -154,23 +155,17 @@ def evaluate(
             begun = time.perf_counter()
             films = [_film(agent, task, data, config) for task in chosen if task.id in agents]
             timings["films"] = time.perf_counter() - begun
-        measured = failures.of_each(
-            "offline",
-            dict(zip(unplayed, unplayed, strict=True)),
-            lambda id: offline_entry(agent, id, data, config, why=unplayed[id]),
-        )
+        ids = {id: id for id in unplayed}
+        measure = partial(offline_entry, agent, data=data, config=config)
+        offline_found = failures.of_each("offline", ids, lambda id: measure(id, why=unplayed[id]))
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
-        beside_them = failures.of_each("baselines", by_id, lambda task: waiting[task.id]())
-        whole = [task for task in chosen if task.id in agents and task.id in beside_them]
-        finished = [
-            replace(_merge(task, agents[task.id], beside_them[task.id]), demonstrated=demonstrated(task, data))
-            for task in whole
-        ]
+        baselines = failures.of_each("baselines", by_id, lambda task: waiting[task.id]())
+    finished = [_merge(by_id[id], agents[id], baselines[id], data) for id in agents if id in baselines]
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
-    report = replace(made, alone=control_alone(others), offline=tuple(measured.values()), failed=failures.told)
-    payload = _write(Path(out or run), report, films)
+    report = replace(made, alone=control_alone(others), offline=tuple(offline_found.values()), failed=failures.told)
+    payload = _write(out, report, films)
     if failures.told:
         raise EvaluationError(payload) from failures.first
     return payload
@@ -346,7 +341,7 @@ def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Fil
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
 
 
-def demonstrated(task: Task, data: Path) -> float | None:
+def _demonstrated(task: Task, data: Path) -> float | None:
     """Mean return of a given policy's demonstrations of a task without an expert; None of random play, or of none."""
     folder = dataset_folder(data, task.id)
     if task.expert is not None or not folder.exists():
@@ -355,8 +350,10 @@ def demonstrated(task: Task, data: Path) -> float | None:
     return None if found.settings.get("policy", "random") == "random" else float(found.returns.mean())
 
 
-def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord) -> TaskRecord:
-    return TaskRecord.of(task, agent.seeds, {**baselines.policies, **agent.policies}, agreement=agent.agreement)
+def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord, data: Path) -> TaskRecord:
+    policies = {**baselines.policies, **agent.policies}
+    record = TaskRecord.of(task, agent.seeds, policies, agreement=agent.agreement)
+    return replace(record, demonstrated=_demonstrated(task, data))
 
 
 def _report(

@@ -7,13 +7,29 @@ from typing import Any
 import cattrs
 
 from generalist.demonstrations.storage import dataset_folder
-from generalist.envs.files import read_json, write_json
+from generalist.envs.files import WritingError, check_writable, read_json, write_json
 from generalist.envs.task import Task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
 
+FOLDER = "evaluation"
 MEASURE = "restore it from a copy, or delete this file, and it alone is measured again"
 """What to do about a damaged part."""
+
+
+def parts_folder(run: Path, out: Path) -> Path:
+    """Where parts are kept: in the run, or beside the report where nothing may be written into the run.
+
+    Raises:
+        WritingError: nothing may be written to `out`; said before anything is played.
+    """
+    check_writable(out)
+    try:
+        check_writable(run / FOLDER)
+    except WritingError:
+        check_writable(out / FOLDER)
+        return out / FOLDER
+    return run / FOLDER
 
 
 class Parts:

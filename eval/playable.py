@@ -8,6 +8,7 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from generalist.demonstrations.data_folder import is_recorded
+from generalist.envs.failures import is_of_one_part
 from generalist.envs.spaces import is_text, path_name, space_leaves
 from generalist.envs.table import find_task, task_in_file
 from generalist.envs.task import Task, UnknownTask
@@ -67,8 +68,13 @@ def _differs(agent: Agent, task: Task) -> str:
     layout, _ = agent.layout(task.id)
     theirs = stored_spaces().get(task.id)
     if theirs is None:
-        with closing(task.make()) as env:
-            theirs = env.observation_space, env.action_space
+        try:
+            with closing(task.make()) as env:
+                theirs = env.observation_space, env.action_space
+        except BaseException as error:
+            if not is_of_one_part(error):
+                raise
+            return ""  # playing it will tell what is wrong
     pairs = zip(("observation", "action"), (layout.observation_space, layout.action_space), theirs, strict=True)
     return "; ".join(filter(None, (_difference(*pair) for pair in pairs)))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from generalist.demonstrations.public.reader import BadDataError, naming
-from generalist.envs.task import GYM_PREFIX
 
 MAX_EXPANDED, MAX_RATIO = 2**28, 200
 """What is more than so many bytes in memory, and so many times what it is on disk, is not read."""
@@ -38,12 +37,12 @@ def check_expansion(stored: int, expanded: int, what: str) -> None:
 
 
 def own_name(name: str, where: str | Path) -> str:
-    """The name that a data set gives itself, where it stands for a task of ours.
+    """The name that a data set gives itself, where it stands for a task of ours. A module in it is not imported for it.
 
     Raises:
-        BadDataError: it would name a module to import, which only the user may, or cannot be shown in a terminal.
+        BadDataError: it cannot be shown in a terminal.
     """
-    if name.startswith(GYM_PREFIX) or not name.isprintable() or len(name) > 500:
+    if not name.isprintable() or len(name) > 500:
         raise BadDataError(
             f"{where} names the data set {name!r:.100}, which is no name of a task: give one (--task ID)"
         )

@@ -21,6 +21,7 @@ from generalist.demonstrations.public.catalogue import Column, Row, find_row, mi
 from generalist.demonstrations.public.distrust import no_steps, own_name, shown_name
 from generalist.demonstrations.public.form import BY_RULE, Form, check_last_action
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
+from generalist.demonstrations.public.pictures import decode_picture
 from generalist.demonstrations.public.reader import (
     REPAIR,
     BadDataError,
@@ -29,7 +30,6 @@ from generalist.demonstrations.public.reader import (
     array_space,
     check_columns,
     check_keys,
-    decode_picture,
     discrete_space,
     make_episode,
     naming,

@@ -27,7 +27,8 @@ from generalist.demonstrations.public.form import BY_RULE, Form, check_last_acti
 from generalist.demonstrations.public.lerobot_features import OUTCOMES, Feature, Parts, choose_parts
 from generalist.demonstrations.public.lerobot_meta import Meta, Place, locate, read_instructions, read_meta, read_places
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
-from generalist.demonstrations.public.reader import Origin, PublicData, decode_picture, make_episode, naming, nest
+from generalist.demonstrations.public.pictures import decode_picture
+from generalist.demonstrations.public.reader import Origin, PublicData, make_episode, naming, nest
 from generalist.demonstrations.public.video import read_frames
 
 TIME = "timestamp"

@@ -18,8 +18,8 @@ from gymnasium import spaces
 from generalist.demonstrations.public.distrust import shown_name
 from generalist.demonstrations.public.form import Form
 from generalist.demonstrations.public.lerobot_meta import SUBTASK_INDEX, TASK_INDEX, Meta, read_instructions
+from generalist.demonstrations.public.pictures import MOST_VALUES
 from generalist.demonstrations.public.reader import (
-    MOST_VALUES,
     BadDataError,
     array_space,
     check_columns,

@@ -18,7 +18,8 @@ from gymnasium import spaces
 
 from generalist.demonstrations.public.distrust import check_expansion, no_steps, read_description
 from generalist.demonstrations.public.parquet import EXTRA, to_array
-from generalist.demonstrations.public.reader import BadDataError, checked_shape, decode_picture, naming
+from generalist.demonstrations.public.pictures import decode_picture
+from generalist.demonstrations.public.reader import BadDataError, checked_shape, naming
 from generalist.demonstrations.rlds import is_text
 from generalist.envs.task import needs_extra
 

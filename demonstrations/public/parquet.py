@@ -9,14 +9,8 @@ from typing import Any
 import numpy as np
 
 from generalist.demonstrations.public.distrust import check_expansion
-from generalist.demonstrations.public.reader import (
-    MOST_VALUES,
-    REPAIR,
-    BadDataError,
-    check_columns,
-    decode_picture,
-    naming,
-)
+from generalist.demonstrations.public.pictures import MOST_VALUES, decode_picture
+from generalist.demonstrations.public.reader import REPAIR, BadDataError, check_columns, naming
 from generalist.envs.task import needs_extra
 
 EXTRA = "data"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from generalist.demonstrations.public.catalogue import Row
 from generalist.demonstrations.public.form import Form
-from generalist.demonstrations.public.reader import MOST_VALUES, BadDataError
+from generalist.demonstrations.public.pictures import MOST_VALUES
+from generalist.demonstrations.public.reader import BadDataError
 from generalist.demonstrations.public.rlds_leaves import Leaf, Unreadable
 
 INSTRUCTIONS = (r"instruction|language", r"command|prompt|goal|task(?!_?(id|index)\b)")

@@ -16,7 +16,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from generalist.demonstrations.public.reader import MOST_VALUES, array_space, decode_picture, text_space
+from generalist.demonstrations.public.pictures import MOST_VALUES, decode_picture
+from generalist.demonstrations.public.reader import array_space, text_space
 
 Coding = Literal["numbers", "bytes", "zlib", "picture", "text", "codes"]
 """How a value is stored: "bytes" and "zlib" are raw arrays, "codes" are numbers that are the bytes of a text."""

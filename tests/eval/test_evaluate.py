@@ -155,3 +155,19 @@ def test_a_setting_that_there_is_not_names_the_nearest(run):
         evaluate(run, episode=3)
     with pytest.raises(ValueError, match="episodes must be positive"):
         evaluate(run, episodes=0)
+
+
+def test_a_run_that_cannot_be_written_is_evaluated_into_another_folder(run, tmp_path):
+    """Something else stands where its parts would be kept, as no folder can be made in one that is read-only."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.rmtree(copy / "evaluation")
+    (copy / "evaluation").write_text("")
+    evaluate(copy, CONFIG, tasks=[TASKS[1]], out=tmp_path / "there", quiet=True)
+    assert (tmp_path / "there" / "evaluation" / "frozen_lake8x8_v1.agent.json").exists()
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(run, tmp_path, monkeypatch):
+    (tmp_path / "there").write_text("")
+    monkeypatch.setattr(module, "rollout", lambda *_, **__: pytest.fail("played"))
+    with pytest.raises(OSError, match=r"cannot write .*there"):
+        evaluate(run, CONFIG, tasks=[TASKS[1]], out=tmp_path / "there", quiet=True)

@@ -56,7 +56,7 @@ def test_the_others_are_reported_and_the_failed_ones_named(run, tmp_path, monkey
     again = evaluate(run, CONFIG, out=tmp_path, quiet=True)
     assert "failed" not in again
     assert len(again["tasks"]) == 3
-    assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(again))
+    assert load_report(tmp_path / "report.json") == json.loads(json.dumps(again))
 
 
 def test_a_killed_worker_costs_its_task(run, tmp_path, monkeypatch):

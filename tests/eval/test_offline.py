@@ -15,6 +15,7 @@ from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.eval.baselines.actions import Columns, action_columns
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate
+from generalist.eval.failures import EvaluationError
 from generalist.eval.offline import POLICIES, agent_predictions, choose, constant_prediction, dimension_names
 from generalist.eval.offline import _errors as errors_of
 from generalist.eval.report.record import load_report, recompute
@@ -152,7 +153,7 @@ def test_where_nothing_was_held_out_it_says_so(tmp_path):
 
 def test_other_data_than_those_of_the_training_are_refused(tmp_path):
     import_data(source(episodes=EPISODES + 1), tmp_path / "more", quiet=True)
-    with pytest.raises(ValueError, match=rf"21 episodes.*{EPISODES}.*--data"):
+    with pytest.raises(EvaluationError, match=rf"offline.*21 episodes.*{EPISODES}.*--data"):
         evaluate(trained_arm(), CONFIG, data=tmp_path / "more", out=tmp_path, quiet=True)
 
 

@@ -14,7 +14,7 @@ from tfds_sets import FLAGS, PUSHES, SCALARS, ending, prepare, pushes
 
 from generalist.configs.commands.cli import main
 from generalist.demonstrations.public.chunks import LARGE, check_chunks
-from generalist.demonstrations.public.reader import decode_picture
+from generalist.demonstrations.public.pictures import decode_picture
 from generalist.demonstrations.public.rlds import open_rlds
 from generalist.demonstrations.public.tfrecord import read_records
 
@@ -85,7 +85,7 @@ def test_a_shard_has_no_more_records_than_bytes(place, count):
 def test_json_of_great_depth_is_a_line(place, name, capsys):
     (place / name).write_text('{"a":' * 200_000 + "1" + "}" * 200_000)
     assert main(["import", f"rlds:{place}", "--out", str(place / "out")]) == 2
-    assert f"{name} is nested too deeply" in " ".join(capsys.readouterr().err.split())
+    assert f"{name} is damaged (nested too deeply" in " ".join(capsys.readouterr().err.split())
     (place / name).write_text('{"a":' * 600 + "1" + "}" * 600)
     assert main(["import", f"rlds:{place}", "--out", str(place / "out")]) == 2
 

@@ -274,8 +274,9 @@ def test_columns_are_chosen_by_name(tmp_path):
 
 def test_no_module_is_imported_by_a_folders_name(tmp_path):
     folder = write(tmp_path, "gym:planted:Evil-v0", NUMBERS, ROWS[:2])
-    with pytest.raises(ValueError, match=r"gym:planted:Evil-v0.*--task ID"):
-        open_jat(folder)
+    source, said = in_task_spaces(open_jat(folder))
+    assert source.task_id == "gym:planted:Evil-v0"
+    assert "--trust planted" in said
     assert open_jat(folder, task="own/task").task_id == "own/task"
 
 

@@ -253,7 +253,9 @@ def test_no_module_is_imported_by_a_data_sets_name(tmp_path, monkeypatch):
     (tmp_path / "planted.py").write_text("raise SystemExit('code of a data set ran')")
     monkeypatch.syspath_prepend(str(tmp_path))
     folder = written(BOX)
-    for id in ("gym:planted:Evil-v0", "\x1b[2Jset-v0", "\u202eset-v0"):
+    change(folder, dataset_id="gym:planted:Evil-v0")
+    assert "--trust planted" in in_task_spaces(open_minari(folder))[1]
+    for id in ("\x1b[2Jset-v0", "\u202eset-v0"):
         change(folder, dataset_id=id)
         with pytest.raises(ValueError, match=r"metadata\.json names the data set .*--task ID"):
             in_task_spaces(open_minari(folder))
