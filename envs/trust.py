@@ -46,6 +46,15 @@ def module_of(id: str) -> str:
     return id.removeprefix(GYM_PREFIX).rpartition(":")[0] if id.startswith(GYM_PREFIX) else ""
 
 
+def is_trusted(id: str) -> bool:
+    """Whether a file may name this task: its module, if it names one, is trusted."""
+    try:
+        check_trusted(module_of(id) or "gymnasium")
+    except UntrustedModule:
+        return False
+    return True
+
+
 def check_trusted(module: str) -> None:
     """Raises UntrustedModule for a module that an id of a file may not have imported; see above."""
     parts = module.split(".")

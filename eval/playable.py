@@ -13,8 +13,9 @@ from generalist.envs.spaces import is_text, path_name, space_leaves
 from generalist.envs.table import find_task, task_in_file
 from generalist.envs.task import Task, UnknownTask
 from generalist.envs.task_spaces import stored_spaces
-from generalist.envs.trust import UntrustedModule
+from generalist.envs.trust import UntrustedModule, trust_task
 from generalist.play.agent import Agent
+from generalist.train.made_here import is_made_here
 
 NO_ENVIRONMENT = "no environment plays it"
 ASKED = "measured offline, as asked"
@@ -37,6 +38,8 @@ def split_tasks(
         UntrustedModule: the run names a module that is not trusted, see `generalist.envs.trust`.
         UnknownTask: neither the table nor Gymnasium knows it, and `data` has no demonstrations of it.
     """
+    for id in agent.tasks if is_made_here(agent.run.directory) else ():
+        trust_task(id)
     several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
     played: list[Task] = []
     measured: dict[str, str] = {}

@@ -1,6 +1,9 @@
 """Eight CPU devices and strict ranks, set before any JAX computation; Hypothesis without a deadline."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # tests write nothing into the user's folders
@@ -11,6 +14,8 @@ import jax
 import pytest
 from hypothesis import settings
 
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="cache-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time, running little
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -13,11 +13,13 @@ import cattrs
 
 from generalist.envs.checksums import check_file, file_entry
 from generalist.envs.files import read_json, write_atomically, write_json
+from generalist.envs.trust import is_trusted
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import TextTokenizer
 from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import TrainConfig
+from generalist.train.made_here import is_made_here, remember
 from generalist.train.sources import Mixture, layout_from_json, layout_to_json, make_text_tokenizer
 
 SCHEMA = 1
@@ -96,15 +98,19 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "files": {name: file_entry(directory / name) for name in copied},
     }
     write_json(directory / "config.json", stored)
+    if all(is_trusted(source.task) for source in config.sources):
+        remember(directory)
     return read_run(directory)
 
 
 def rewrite_steps(directory: Path, steps: int) -> None:
     """Change the number of updates in a run's `config.json`, whole or not at all."""
-    path = directory / "config.json"
+    path, ours = directory / "config.json", is_made_here(directory)
     stored = read_json(path, "", REPAIR)
     stored["config"]["steps"] = steps
     write_json(path, stored)
+    if ours:
+        remember(directory)
 
 
 def read_run(directory: Path) -> Run:

@@ -226,7 +226,7 @@ def test_environments_of_other_packages_by_commands_alone(tmp_path):
     generalist(["collect", "--task", FOREIGN[0], "--episodes", "6", "--policy", "little_worlds:reach"], tmp_path)
     generalist(["collect", *every[2:], "--episodes", "6", "--policy", "random"], tmp_path)
     generalist(["train", "smoke", *every, "--out", "run", "--train.steps", "4"], tmp_path)
-    generalist(["eval", "run", "--episodes", "2", "--prompts", "0", "--trust", "little_worlds"], tmp_path)
+    generalist(["eval", "run", "--episodes", "2", "--prompts", "0"], tmp_path)
     report = load_report(tmp_path / "run" / "report.json")
     assert [task["id"] for task in report["tasks"]] == FOREIGN
     for task in report["tasks"]:

@@ -15,6 +15,7 @@ from generalist.configs.commands.trusted import without_trust
 from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs import trust as module
+from generalist.envs.files import read_json, write_json
 
 ID = "gym:planted:Planted-v0"
 COMMAND = [sys.executable, "-c", "from generalist.configs.commands.cli import main; raise SystemExit(main())"]
@@ -50,8 +51,7 @@ def recording(folder, id):
     """A recording of CartPole that says it is of that task."""
     collect("CartPole-v1", out=folder, episodes=2, workers=0, quiet=True)
     place = dataset_folder(folder, "CartPole-v1")
-    settings = json.loads((place / "collection.json").read_text())
-    (place / "collection.json").write_text(json.dumps(settings | {"task": id}))
+    write_json(place / "collection.json", read_json(place / "collection.json", "") | {"task": id})
     return place
 
 
@@ -95,7 +95,7 @@ def test_a_data_set_that_names_a_module_is_imported_and_the_module_is_not(
 
 
 @pytest.mark.slow
-def test_a_run_that_names_a_module_is_evaluated_with_it_only_if_it_is_trusted(tmp_path, planted):
+def test_a_run_of_others_that_names_a_module_is_evaluated_with_it_only_if_it_is_trusted(tmp_path, planted):
     shared = ("--episodes", "2", "--policy", "random", "--workers", "1")
     code, said = command(tmp_path, "collect", "--task", ID, *shared)
     assert (code, planted.exists()) == (0, True), said
@@ -104,11 +104,15 @@ def test_a_run_that_names_a_module_is_evaluated_with_it_only_if_it_is_trusted(tm
     planted.unlink()
     played = ("--episodes", "1", "--prompts", "0", "--no-films", "--workers", "1")
     code, said = command(tmp_path, "eval", "run", *played)
+    assert (code, planted.exists()) == (0, True), f"it was trained here: {said}"
+    planted.unlink()
+    shutil.move(tmp_path / "run", tmp_path / "given")
+    code, said = command(tmp_path, "eval", "given", *played)
     assert code == 2
     assert "the module 'planted' is named by a data set or a run and not imported" in said
     assert not planted.exists()
-    shutil.rmtree(tmp_path / "run" / "evaluation", ignore_errors=True)
-    code, said = command(tmp_path, "eval", "run", *played, "--trust", "planted")
+    shutil.rmtree(tmp_path / "given" / "evaluation", ignore_errors=True)
+    code, said = command(tmp_path, "eval", "given", *played, "--trust", "planted")
     assert (code, planted.exists()) == (0, True), said
 
 
