@@ -105,13 +105,19 @@ Source = TaskSource | DocumentSource
 
 def check_timesteps(task: str, source: TaskSource, sequence_length: int) -> None:
     """Raises ValueError where a timestep of the task is longer than a row of training."""
-    longest = source.step_tokens.most
-    if longest > sequence_length:
-        raise ValueError(
-            f"a timestep of {task} has {longest} tokens and does not fit sequence_length {sequence_length}: raise it "
-            "(--train.sequence-length), or show images or arrays as one token each "
-            f"(--train.sources.{source.index}.layout.images conv, ....layout.continuous vector)"
-        )
+    longest, actions = source.step_tokens.most, source.layout.action_tokens
+    if longest <= sequence_length:
+        return
+    shorter = (
+        f"; the action alone has {actions}"
+        if actions >= sequence_length
+        else f", or show images or arrays as one token each (--train.sources.{source.index}.layout.images conv, "
+        "....layout.continuous vector)"
+    )
+    raise ValueError(
+        f"a timestep of {task} has {longest} tokens and does not fit sequence_length {sequence_length}: raise it "
+        f"(--train.sequence-length, and --train.agent.window with it){shorter}"
+    )
 
 
 def row_capacity(sources: Sequence[Source]) -> Capacity:

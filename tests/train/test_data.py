@@ -244,6 +244,9 @@ def test_a_timestep_that_fits_no_row_is_refused():
     one = dataclasses.replace(source("tokens", 0), layout=made, step_tokens=StepTokens.known(np.full(20, 62)))
     with pytest.raises(ValueError, match=r"of gym:Wide-v0 has 62 tokens and does not fit .*--train.sequence-length"):
         check_timesteps("gym:Wide-v0", one, LENGTH)
+    many = Layout.from_spaces(wide, gym.spaces.MultiBinary(200), vocabulary=VOCABULARY)
+    with pytest.raises(ValueError, match=r"window with it\); the action alone has 200$"):
+        check_timesteps("gym:Wide-v0", dataclasses.replace(one, layout=many), LENGTH)
 
 
 def test_patches_of_two_sizes_are_refused():
