@@ -44,7 +44,7 @@ def test_a_flipped_bit_in_a_data_set_is_never_silent(data):
     assert (silent, sum(counts.values())) == ([], 60)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_of_a_thousand_flipped_bits_none_is_silent(run, data):
     counts, silent = silent_flips(run, reader_of_run(run, CONFIG), 600, seed=3)
     more, others = silent_flips(data, partial(read_data, data), 400, seed=4)

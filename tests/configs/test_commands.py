@@ -233,7 +233,8 @@ def test_environments_of_other_packages_by_commands_alone(tmp_path):
         assert task["agent"]["lengths"] == [10, 10]
         assert task["expert"] is None
         assert task["linear"]["returns"]
-        assert task["normalized"] is None
+    assert [task["undefined"] is None for task in report["tasks"]] == [True, False, False], "only one had a policy"
+    assert "demonstrated" in report["tasks"][0]
 
 
 def refusal(arguments: list[str], capsys) -> str:
@@ -291,7 +292,7 @@ def test_a_damaged_checkpoint_is_named(copy, monkeypatch, capsys):
         line = refusal(command, capsys)
         assert "checkpoints/40 is refused: " in line
         assert "/d/" in line
-        assert "Whole are 20. Restore the file from a copy" in line
+        assert "Whole are 35. Restore the file from a copy" in line
     assert untouched(run) == before
 
 
@@ -336,4 +337,6 @@ def test_a_command_that_fails_ends_its_process_with_two(tmp_path):
     process = start(["eval", "nowhere"], tmp_path)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert output == "error: nowhere is not a run directory: it has no config.json; train one with generalist train\n"
+    [loading, error] = output.splitlines()
+    assert loading == "evaluating nowhere: loading"
+    assert error == "error: nowhere is not a run directory: it has no config.json; train one with generalist train"

@@ -4,7 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from generalist.envs.gym_task import DEFAULT_HORIZON, distributions, gym_task
+from generalist.envs.gym_task import DEFAULT_HORIZON, distributions
 from generalist.envs.table import find_task
 from generalist.envs.task import UnknownTask
 
@@ -105,10 +105,10 @@ def test_a_module_is_found_in_the_working_folder(tmp_path):
     """As the one of --policy is; the tests' working folder is `tmp_path`."""
     code = "import gymnasium as gym\ngym.register('Here/Own-v0', entry_point=lambda: None, max_episode_steps=7)\n"
     (tmp_path / "module_of_here.py").write_text(code)
-    assert gym_task("gym:module_of_here:Here/Own-v0").horizon == 7
+    assert find_task("gym:module_of_here:Here/Own-v0").horizon == 7
 
 
 def test_a_module_that_cannot_be_imported_is_named_whatever_it_raises(tmp_path):
     (tmp_path / "module_that_fails.py").write_text("raise RuntimeError('no display')")
     with pytest.raises(UnknownTask, match="cannot import its module 'module_that_fails': RuntimeError: no display"):
-        gym_task("gym:module_that_fails:X-v0")
+        find_task("gym:module_that_fails:X-v0")

@@ -28,6 +28,7 @@ def float_boxes(draw):
     dtype = draw(st.sampled_from([np.float16, np.float32, np.float64]))
     bound = st.one_of(st.floats(-1e4, 1e4, width=16), st.just(0.0), st.just(1.0), st.just(float(np.finfo(dtype).max)))
     low, high = sorted(draw(st.tuples(bound, bound)))
+    low, high = low + 0.0, high + 0.0  # one zero: floats from 0.0 to -0.0 there are none
     low = draw(st.sampled_from([low, -np.inf]))
     high = draw(st.sampled_from([high, np.inf]))
     shape = draw(SHAPES)
