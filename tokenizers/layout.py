@@ -23,7 +23,7 @@ from generalist.tokenizers.continuous import (
     VectorField,
     is_float_box,
 )
-from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
+from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, as_numbers, without_bounds
 from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
@@ -99,7 +99,8 @@ class Layout:
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
         _check_paths("statistics", self.statistics, boxes, "the observation")
-        boxes += [leaf.path for leaf in leaves(self.action_space, ACTION) if is_float_box(leaf.space)]
+        both = (*leaves(self.observation_space, OBSERVATION), *leaves(self.action_space, ACTION))
+        boxes = [leaf.path for leaf in both if is_float_box(leaf.space) or _is_free(leaf.space)]
         _check_paths("ranges", self.ranges, boxes, "observation or action")
         if not self.options.separator and self._observed == 0:
             raise ValueError(
@@ -143,11 +144,14 @@ class Layout:
         return self._values(leaf, action=False)
 
     def _values(self, leaf: Leaf, *, action: bool) -> ContinuousField | DiscreteField:
-        vocabulary = self.vocabulary
+        vocabulary, found = self.vocabulary, self.ranges.get(leaf.path)
         if is_float_box(leaf.space):
-            bins = ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins)
-            return ContinuousField(leaf, bins, action, self.options.ranges, self.ranges.get(leaf.path))
-        return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
+            return ContinuousField(leaf, self._bins, action, self.options.ranges, found)
+        return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size), found)
+
+    @property
+    def _bins(self) -> ContinuousTokenizer:
+        return ContinuousTokenizer(self.vocabulary.continuous[0], self.vocabulary.bins)
 
     @cached_property
     def observation_spans(self) -> tuple[Span, ...]:
@@ -162,13 +166,29 @@ class Layout:
     # ---- ranges
 
     @property
-    def continuous_fields(self) -> tuple[ContinuousField, ...]:
-        """Those of observation and action that are shown as tokens."""
+    def float_fields(self) -> tuple[ContinuousField, ...]:
+        """Those of observation and action that are shown as bins."""
         return tuple(part for part in (*self.tensor_fields, *self.action_fields) if isinstance(part, ContinuousField))
+
+    @property
+    def continuous_fields(self) -> tuple[ContinuousField, ...]:
+        """`float_fields` in their order, and whole numbers without bounds as if they were.
+
+        A range of the latter gives their digits ends, see `DiscreteField`; by the rule "mu-law" they have none.
+        """
+        found: list[ContinuousField] = []
+        for parts, action in ((self.tensor_fields, False), (self.action_fields, True)):
+            for part in parts:
+                if isinstance(part, ContinuousField):
+                    found.append(part)
+                elif isinstance(part, DiscreteField) and self.options.ranges == "data" and _is_free(part.leaf.space):
+                    leaf = replace(part.leaf, space=as_numbers(part.leaf.space))
+                    found.append(ContinuousField(leaf, self._bins, action, "data", part.whole_range))
+        return tuple(found)
 
     def check_ranges(self) -> None:
         """Raises ValueError, with the ways out, where a value can be encoded only with a range that is not there."""
-        for part in self.continuous_fields:
+        for part in self.float_fields:
             part.check()
 
     def fitted(self, observations: Any, actions: Any) -> "Layout":
@@ -389,6 +409,11 @@ class Layout:
 def _element(part: Any, stacked: Any, i: int) -> Any:
     """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
     return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
+
+
+def _is_free(space: gym.Space) -> bool:
+    """Whether it is a Box of whole numbers some of which have no useful bounds."""
+    return isinstance(space, spaces.Box) and bool(without_bounds(space).any())
 
 
 def _check_paths(what: str, given: Iterable[str], boxes: Sequence[str], where: str) -> None:

@@ -147,10 +147,14 @@ class _Layout:
         length = self._length(found)
         last, terminal = (self._flag(path, found, length) for path in FLAGS)
         if last is not None and last[:-1].any():
-            raise UnusableEpisodeError(f"step {int(np.argmax(last))} of {length} has is_last: it is more than one episode")
+            raise UnusableEpisodeError(
+                f"step {int(np.argmax(last))} of {length} has is_last: it is more than one episode"
+            )
         steps = length if self.taken or (last is not None and not last[-1]) else length - 1
         if not steps:
-            raise UnusableEpisodeError("the episode has one step, which only holds the final observation: nothing was done")
+            raise UnusableEpisodeError(
+                "the episode has one step, which only holds the final observation: nothing was done"
+            )
         ended = terminal is not None and bool(terminal[-1])
         facts = own_facts(record.fields) if self.own else {}
         reward = self.choice.reward
