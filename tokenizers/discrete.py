@@ -1,9 +1,9 @@
 """Whole numbers as exact digits: Discrete, MultiDiscrete, MultiBinary and integer or bool Boxes.
 
 A value in [low, high] is written as value - low in base `discrete_size`, most significant digit first, with as many
-digits as high - low needs: one token up to 1024 values (Reed et al. 2022, sec. 2.1), seven for a full int64. Where a Box
-has the bounds of its dtype, or some beyond 1e9, they say nothing of its values: a `Range` found in the data does, and
-low and high are its ends, so that no digit stands for numbers that never occur.
+digits as high - low needs: one token up to 1024 values (Reed et al. 2022, sec. 2.1), seven for a full int64. Where a
+Box has the bounds of its dtype, or some beyond 1e9, they say nothing of its values: a `Range` found in the data does,
+and low and high are its ends, so that no digit stands for numbers that never occur.
 """
 
 from dataclasses import dataclass, field, replace
@@ -38,8 +38,8 @@ class DiscreteTokenizer:
 class DiscreteField:
     """A space of whole numbers, `count` tokens in row-major order of its values, digits of a value together.
 
-    Offsets value - low are computed modulo 2**64, which is exact for every pair of int64 or uint64 bounds. Values of the
-    space beyond the ends of a range become the nearest end.
+    Offsets value - low are computed modulo 2**64, which is exact for every pair of int64 or uint64 bounds. Values of
+    the space beyond the ends of a range become the nearest end.
     """
 
     leaf: Leaf
@@ -168,6 +168,11 @@ def without_bounds(space) -> np.ndarray:
     limits = np.iinfo(str(space.dtype))
     ends = (high == limits.max) | ((low == limits.min) & (low < 0))
     return ends | (low.astype(np.float64) < -FARTHEST_BOUND) | (high.astype(np.float64) > FARTHEST_BOUND)
+
+
+def is_free(space) -> bool:
+    """Whether it is a Box of whole numbers some of which have no useful bounds."""
+    return isinstance(space, spaces.Box) and bool(without_bounds(space).any())
 
 
 def as_numbers(space) -> spaces.Box:

@@ -5,9 +5,8 @@ separator; then the actions in the same order. A `Layout` is plain data: spaces,
 statistics and ranges rebuild it. Not here: packing, prompts, batches, embedding.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +22,11 @@ from generalist.tokenizers.continuous import (
     VectorField,
     is_float_box,
 )
-from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, as_numbers, without_bounds
+from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, is_free
 from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
-from generalist.tokenizers.ranges import fit_ranges
+from generalist.tokenizers.ranges import check_paths, fit_ranges, ranged_fields
 from generalist.tokenizers.sequence import Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
@@ -98,10 +97,10 @@ class Layout:
                 f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
-        _check_paths("statistics", self.statistics, boxes, "the observation")
+        check_paths("statistics", self.statistics, boxes, "the observation")
         both = (*leaves(self.observation_space, OBSERVATION), *leaves(self.action_space, ACTION))
-        boxes = [leaf.path for leaf in both if is_float_box(leaf.space) or _is_free(leaf.space)]
-        _check_paths("ranges", self.ranges, boxes, "observation or action")
+        boxes = [leaf.path for leaf in both if is_float_box(leaf.space) or is_free(leaf.space)]
+        check_paths("ranges", self.ranges, boxes, "observation or action")
         if not self.options.separator and self._observed == 0:
             raise ValueError(
                 "separator=False needs an observation token before the action in every timestep, and "
@@ -172,19 +171,8 @@ class Layout:
 
     @property
     def continuous_fields(self) -> tuple[ContinuousField, ...]:
-        """`float_fields` in their order, and whole numbers without bounds as if they were.
-
-        A range of the latter gives their digits ends, see `DiscreteField`; by the rule "mu-law" they have none.
-        """
-        found: list[ContinuousField] = []
-        for parts, action in ((self.tensor_fields, False), (self.action_fields, True)):
-            for part in parts:
-                if isinstance(part, ContinuousField):
-                    found.append(part)
-                elif isinstance(part, DiscreteField) and self.options.ranges == "data" and _is_free(part.leaf.space):
-                    leaf = replace(part.leaf, space=as_numbers(part.leaf.space))
-                    found.append(ContinuousField(leaf, self._bins, action, "data", part.whole_range))
-        return tuple(found)
+        """`float_fields`, and whole numbers without bounds as if they were: a range gives their digits ends."""
+        return ranged_fields(self.tensor_fields, self.action_fields, self._bins, self.options.ranges)
 
     def check_ranges(self) -> None:
         """Raises ValueError, with the ways out, where a value can be encoded only with a range that is not there."""
@@ -409,15 +397,3 @@ class Layout:
 def _element(part: Any, stacked: Any, i: int) -> Any:
     """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
     return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
-
-
-def _is_free(space: gym.Space) -> bool:
-    """Whether it is a Box of whole numbers some of which have no useful bounds."""
-    return isinstance(space, spaces.Box) and bool(without_bounds(space).any())
-
-
-def _check_paths(what: str, given: Iterable[str], boxes: Sequence[str], where: str) -> None:
-    for path in given:
-        if path not in boxes:
-            near = get_close_matches(path, boxes) or boxes
-            raise ValueError(f"{what} name {path!r}, which is no float Box of {where}; there are {near}")

@@ -41,11 +41,11 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
 
 def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None:
     """Raises ValueError where an observation has more tokens than the agent's table of local positions has rows."""
-    if layout.max_observation_tokens > agent.local_positions:
+    needed = layout.max_observation_tokens
+    if needed > agent.local_positions:
         raise ValueError(
-            f"an observation of {task} has up to {layout.max_observation_tokens} tokens, agent.local_positions is "
-            f"{agent.local_positions}; raise it (--train.agent.local-positions {layout.max_observation_tokens}), or show "
-            "vectors or images as one token"
+            f"an observation of {task} has up to {needed} tokens, agent.local_positions is {agent.local_positions}; "
+            f"raise it (--train.agent.local-positions {needed}), or show vectors or images as one token"
         )
 
 
