@@ -19,7 +19,8 @@ class EvaluationDisplay:
 
     def __enter__(self) -> "EvaluationDisplay":
         self.progress.start()
-        self._say(f"playing {self.tasks} tasks; the first step of each kind compiles")
+        if self.tasks:
+            self._say(f"playing {self.tasks} tasks; the first step of each kind compiles")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,14 +1,17 @@
 """Whole numbers as exact digits: Discrete, MultiDiscrete, MultiBinary and integer or bool Boxes.
 
 A value in [low, high] is written as value - low in base `discrete_size`, most significant digit first, with as many
-digits as high - low needs: one token up to 1024 values (Reed et al. 2022, sec. 2.1), seven for a full int64.
+digits as high - low needs: one token up to 1024 values (Reed et al. 2022, sec. 2.1), seven for a full int64. Where a
+Box has the bounds of its dtype, or some beyond 1e9, they say nothing of its values: a `Range` found in the data does,
+and low and high are its ends, so that no digit stands for numbers that never occur.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from gymnasium import spaces
 
+from generalist.tokenizers.continuous import FARTHEST_BOUND, Range
 from generalist.tokenizers.space import Leaf
 
 
@@ -35,11 +38,13 @@ class DiscreteTokenizer:
 class DiscreteField:
     """A space of whole numbers, `count` tokens in row-major order of its values, digits of a value together.
 
-    Offsets value - low are computed modulo 2**64, which is exact for every pair of int64 or uint64 bounds.
+    Offsets value - low are computed modulo 2**64, which is exact for every pair of int64 or uint64 bounds. Values of
+    the space beyond the ends of a range become the nearest end.
     """
 
     leaf: Leaf
     tokenizer: DiscreteTokenizer
+    range: Range | None = None
     _low: np.ndarray = field(init=False, repr=False, compare=False)
     _high: np.ndarray = field(init=False, repr=False, compare=False)
     _limit: np.ndarray = field(init=False, repr=False, compare=False)
@@ -47,7 +52,7 @@ class DiscreteField:
     _power: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
-        low, high = bounds(self.leaf.space)
+        low, high = self._ends()
         limit = _offset(high, low)
         powers = [_powers(int(most), self.tokenizer.size) for most in limit]
         put = object.__setattr__
@@ -56,6 +61,34 @@ class DiscreteField:
         put(self, "_limit", limit)
         put(self, "element", np.repeat(np.arange(len(limit)), [len(p) for p in powers]))
         put(self, "_power", np.asarray([power for p in powers for power in p], np.uint64))
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """`bounds`, those that say nothing replaced by the ends of the range, to the nearest whole numbers."""
+        low, high = bounds(self.leaf.space)
+        if self.range is None:
+            return low, high
+        if len(self.range.low) != len(low):
+            said = f"a range of {len(low)} values is required, got one of {len(self.range.low)}"
+            raise ValueError(f"{self.leaf.path}: {said}")
+        low, high = low.copy(), high.copy()
+        for at in np.flatnonzero(without_bounds(self.leaf.space)):
+            first, last = self.range.low[at], self.range.high[at]
+            if first is not None and last is not None:
+                least, most = int(low[at]), int(high[at])
+                low[at] = min(max(round(first), least), most)
+                high[at] = max(min(round(last), most), int(low[at]))
+        return low, high
+
+    @property
+    def whole_range(self) -> Range | None:
+        """The range with the whole numbers that its ends mean."""
+        if self.range is None:
+            return None
+        low, high = (
+            tuple(None if end is None else float(whole) for end, whole in zip(ends, wholes, strict=True))
+            for ends, wholes in ((self.range.low, self._low), (self.range.high, self._high))
+        )
+        return replace(self.range, low=low, high=high)
 
     @property
     def count(self) -> int:
@@ -75,6 +108,8 @@ class DiscreteField:
             ValueError: a value that is not a whole number of the space.
         """
         x = self._whole(np.asarray(values)).reshape(len(values), len(self._low))
+        if self.range is not None:
+            x = np.clip(x.astype(self._low.dtype), self._low, self._high)
         offset = _offset(x, self._low)
         digits = offset[:, self.element] // self._power % np.uint64(self.tokenizer.size)
         return self.tokenizer.encode(digits)
@@ -86,12 +121,13 @@ class DiscreteField:
         if x.dtype.kind not in "iub":
             raise ValueError(f"{path}: whole numbers are required for {space}, got dtype {x.dtype}")
         flat = x.reshape(len(x), len(self._low))
-        wrong = (flat < self._low) | (flat > self._high)
+        low, high = bounds(space)
+        wrong = (flat < low) | (flat > high)
         if wrong.any():
             step, index = (int(i) for i in np.argwhere(wrong)[0])
             raise ValueError(
                 f"{path}: value {flat[step, index]} at timestep {step}, element {index} is outside "
-                f"[{self._low[index]}, {self._high[index]}] of {space}"
+                f"[{low[index]}, {high[index]}] of {space}"
             )
         return x
 
@@ -119,6 +155,32 @@ class DiscreteField:
         digits = np.bincount(self.element, minlength=len(self._low))
         element = np.flatnonzero(digits > place)
         return first[element] + place, element
+
+
+def without_bounds(space) -> np.ndarray:
+    """bool[values]: of a Box of whole numbers, those whose bounds are there because a Box needs some.
+
+    They lie beyond 1e9, or one is the end of a dtype of two bytes or more (but the zero of unsigned numbers).
+    """
+    low, high = bounds(space)
+    if not isinstance(space, spaces.Box) or space.dtype.kind not in "iu" or space.dtype.itemsize < 2:
+        return np.zeros(len(low), bool)
+    limits = np.iinfo(str(space.dtype))
+    ends = (high == limits.max) | ((low == limits.min) & (low < 0))
+    return ends | (low.astype(np.float64) < -FARTHEST_BOUND) | (high.astype(np.float64) > FARTHEST_BOUND)
+
+
+def is_free(space) -> bool:
+    """Whether it is a Box of whole numbers some of which have no useful bounds."""
+    return isinstance(space, spaces.Box) and bool(without_bounds(space).any())
+
+
+def as_numbers(space) -> spaces.Box:
+    """A Box of whole numbers as one of float64, infinite where its own bounds say nothing."""
+    low, high = (bound.astype(np.float64).reshape(space.shape) for bound in bounds(space))
+    free = without_bounds(space).reshape(space.shape)
+    low, high = np.where(free & (low < 0), -np.inf, low), np.where(free, np.inf, high)
+    return spaces.Box(low, high, space.shape, np.float64)
 
 
 def bounds(space) -> tuple[np.ndarray, np.ndarray]:

@@ -5,9 +5,8 @@ separator; then the actions in the same order. A `Layout` is plain data: spaces,
 statistics and ranges rebuild it. Not here: packing, prompts, batches, embedding.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +22,11 @@ from generalist.tokenizers.continuous import (
     VectorField,
     is_float_box,
 )
-from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer
+from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, is_free
 from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
-from generalist.tokenizers.ranges import fit_ranges
+from generalist.tokenizers.ranges import check_paths, fit_ranges, ranged_fields
 from generalist.tokenizers.sequence import Kind, TokenSequence
 from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
@@ -98,9 +97,10 @@ class Layout:
                 f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
-        _check_paths("statistics", self.statistics, boxes, "the observation")
-        boxes += [leaf.path for leaf in leaves(self.action_space, ACTION) if is_float_box(leaf.space)]
-        _check_paths("ranges", self.ranges, boxes, "observation or action")
+        check_paths("statistics", self.statistics, boxes, "the observation")
+        both = (*leaves(self.observation_space, OBSERVATION), *leaves(self.action_space, ACTION))
+        boxes = [leaf.path for leaf in both if is_float_box(leaf.space) or is_free(leaf.space)]
+        check_paths("ranges", self.ranges, boxes, "observation or action")
         if not self.options.separator and self._observed == 0:
             raise ValueError(
                 "separator=False needs an observation token before the action in every timestep, and "
@@ -143,11 +143,14 @@ class Layout:
         return self._values(leaf, action=False)
 
     def _values(self, leaf: Leaf, *, action: bool) -> ContinuousField | DiscreteField:
-        vocabulary = self.vocabulary
+        vocabulary, found = self.vocabulary, self.ranges.get(leaf.path)
         if is_float_box(leaf.space):
-            bins = ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins)
-            return ContinuousField(leaf, bins, action, self.options.ranges, self.ranges.get(leaf.path))
-        return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size))
+            return ContinuousField(leaf, self._bins, action, self.options.ranges, found)
+        return DiscreteField(leaf, DiscreteTokenizer(vocabulary.discrete[0], vocabulary.discrete_size), found)
+
+    @property
+    def _bins(self) -> ContinuousTokenizer:
+        return ContinuousTokenizer(self.vocabulary.continuous[0], self.vocabulary.bins)
 
     @cached_property
     def observation_spans(self) -> tuple[Span, ...]:
@@ -162,13 +165,18 @@ class Layout:
     # ---- ranges
 
     @property
-    def continuous_fields(self) -> tuple[ContinuousField, ...]:
-        """Those of observation and action that are shown as tokens."""
+    def float_fields(self) -> tuple[ContinuousField, ...]:
+        """Those of observation and action that are shown as bins."""
         return tuple(part for part in (*self.tensor_fields, *self.action_fields) if isinstance(part, ContinuousField))
+
+    @property
+    def continuous_fields(self) -> tuple[ContinuousField, ...]:
+        """`float_fields`, and whole numbers without bounds as if they were: a range gives their digits ends."""
+        return ranged_fields(self.tensor_fields, self.action_fields, self._bins, self.options.ranges)
 
     def check_ranges(self) -> None:
         """Raises ValueError, with the ways out, where a value can be encoded only with a range that is not there."""
-        for part in self.continuous_fields:
+        for part in self.float_fields:
             part.check()
 
     def fitted(self, observations: Any, actions: Any) -> "Layout":
@@ -389,10 +397,3 @@ class Layout:
 def _element(part: Any, stacked: Any, i: int) -> Any:
     """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
     return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
-
-
-def _check_paths(what: str, given: Iterable[str], boxes: Sequence[str], where: str) -> None:
-    for path in given:
-        if path not in boxes:
-            near = get_close_matches(path, boxes) or boxes
-            raise ValueError(f"{what} name {path!r}, which is no float Box of {where}; there are {near}")

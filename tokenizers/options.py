@@ -10,8 +10,9 @@ class LayoutOptions:
 
     Args:
         continuous: a float observation as one token per value, or as one normalised vector token per array.
-        ranges: a float value without useful bounds lies evenly between ends that are found in the data, or on the
-            paper's fixed mu-law scale, which ends at +-256; see `generalist.tokenizers.ranges`. For values shown as
+        ranges: a float value without useful bounds lies evenly between ends that are found in the data (a whole number
+            has digits for these), or on the paper's fixed mu-law scale, which ends at +-256 (or has digits for all that
+            its dtype holds); see `generalist.tokenizers.ranges`. For values shown as
             tokens, actions always among them.
         images: images as patches, or whole for a convolutional encoder.
         channel_axis: what the channels of an image are. "auto": three are colour, any other number so many grey

@@ -10,12 +10,21 @@ for values that were not in the data. A value that is the same in all the data h
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from generalist.tokenizers.continuous import NOISE, ContinuousField, Range, refuse_nan
+from generalist.tokenizers.continuous import (
+    NOISE,
+    ContinuousField,
+    ContinuousTokenizer,
+    Range,
+    RangeRule,
+    refuse_nan,
+)
+from generalist.tokenizers.discrete import DiscreteField, as_numbers, is_free
 from generalist.tokenizers.space import pick
 
 QUANTILE = 0.01
@@ -32,6 +41,29 @@ STILL = 20.0
 SAMPLE_ROWS = (256, 65_536)
 SAMPLE_VALUES = 1 << 23
 """A sample has so many rows, least and most, and so many values where that is between them."""
+
+
+def check_paths(what: str, given: Iterable[str], boxes: Sequence[str], where: str) -> None:
+    """Raises ValueError for statistics or ranges of what has none, with the nearest paths that have."""
+    for path in given:
+        if path not in boxes:
+            near = get_close_matches(path, boxes) or boxes
+            raise ValueError(f"{what} name {path!r}, which is no float Box of {where}; there are {near}")
+
+
+def ranged_fields(
+    observed: Iterable[object], acted: Iterable[object], bins: ContinuousTokenizer, rule: RangeRule
+) -> tuple[ContinuousField, ...]:
+    """Of the fields of an observation and an action, those that may have a range, whole numbers as if they had bins."""
+    found: list[ContinuousField] = []
+    for parts, action in ((observed, False), (acted, True)):
+        for part in parts:
+            if isinstance(part, ContinuousField):
+                found.append(part)
+            elif isinstance(part, DiscreteField) and rule == "data" and is_free(part.leaf.space):
+                leaf = replace(part.leaf, space=as_numbers(part.leaf.space))
+                found.append(ContinuousField(leaf, bins, action, rule, part.whole_range))
+    return tuple(found)
 
 
 def sample_rows(count: int) -> int:

@@ -41,10 +41,11 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
 
 def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None:
     """Raises ValueError where an observation has more tokens than the agent's table of local positions has rows."""
-    if layout.max_observation_tokens > agent.local_positions:
+    needed = layout.max_observation_tokens
+    if needed > agent.local_positions:
         raise ValueError(
-            f"an observation of {task} has up to {layout.max_observation_tokens} tokens, agent.local_positions is "
-            f"{agent.local_positions}; raise it, or show vectors or images as one token"
+            f"an observation of {task} has up to {needed} tokens, agent.local_positions is {agent.local_positions}; "
+            f"raise it (--train.agent.local-positions {needed}), or show vectors or images as one token"
         )
 
 
@@ -274,7 +275,7 @@ def _as_before_ranges(layout: Layout) -> Layout:
         ValueError: an image whose channels were read as numbers then.
     """
     fixed = replace(layout, options=replace(layout.options, ranges="mu-law"))
-    pairs = zip(layout.continuous_fields, fixed.continuous_fields, strict=True)
+    pairs = zip(layout.float_fields, fixed.float_fields, strict=True)
     layout = layout if all(np.array_equal(new.forms, old.forms) for new, old in pairs) else fixed
     images = layout.image_fields
     alpha = [part for part in images if part.form.channels == 4 and not part.form.channels_first]

@@ -107,11 +107,27 @@ def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:
 
 
 def with_actions(source: PublicData, count: int) -> PublicData:
-    """The source with this number of discrete actions, or of each of a row of them. Raises ValueError for others."""
-    action_space = discrete_space(source.action_space, count)
-    if not isinstance(action_space, spaces.Discrete | spaces.MultiDiscrete):
+    """The source with this number of discrete actions, or of each of a row of them. Raises ValueError for others.
+
+    Of an action of several parts, those are counted that are single integers, or where there is none, rows of integers.
+    """
+    leaves = [leaf for _, leaf in space_leaves(source.action_space)]
+    counted = [discrete_space(leaf, count) for leaf in leaves]
+    if not any(isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete) for leaf in counted):
         raise ValueError(f"{source.name} has no discrete action: its actions are {source.action_space}")
-    return with_spaces(source, source.observation_space, action_space)
+    if any(_is_uncounted(leaf) for leaf in leaves):
+        counted = [new if _is_uncounted(leaf) else leaf for leaf, new in zip(leaves, counted, strict=True)]
+    return with_spaces(source, source.observation_space, _with_leaves(source.action_space, iter(counted)))
+
+
+def _with_leaves(space: gym.Space, leaves: Iterator[gym.Space]) -> gym.Space:
+    """The nested space with these leaves, in the order of `space_leaves`."""
+    if isinstance(space, spaces.Dict):
+        parts = [(key, _with_leaves(child, leaves)) for key, child in space.spaces.items()]
+        return spaces.Dict(parts, sort_keys=False)
+    if isinstance(space, spaces.Tuple):
+        return spaces.Tuple([_with_leaves(child, leaves) for child in space.spaces])
+    return next(leaves)
 
 
 def import_data(
@@ -239,11 +255,17 @@ def _skipped(settings: dict[str, Any]) -> dict[int, str]:
 
 def _check_actions(source: PublicData) -> None:
     for path, leaf in space_leaves(source.action_space):
-        if isinstance(leaf, spaces.Box) and leaf.dtype.kind in "iu" and leaf.shape == ():
+        if _is_uncounted(leaf):
+            of = f" action{path_name(path)} has" if path else " discrete actions there are"
             raise ValueError(
-                f"{source.name}: how many discrete actions there are{path_name(path)} is not known; give their number "
+                f"{source.name}: how many{' values' if path else ''}{of} is not known; give their number "
                 f"(--actions N), or a task that has them (--task ID)"
             )
+
+
+def _is_uncounted(leaf: gym.Space) -> bool:
+    """A single integer of which nobody said how many there are."""
+    return isinstance(leaf, spaces.Box) and leaf.dtype.kind in "iu" and leaf.shape == ()
 
 
 def _nominal_task(task_id: str) -> Task:

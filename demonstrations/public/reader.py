@@ -34,6 +34,10 @@ class BadDataError(ValueError):
     """A file of a data set that is missing, damaged or of another kind; the message has its name and what to do."""
 
 
+class UnusableEpisodeError(ValueError):
+    """An episode that is stored well and is of no use: without steps, with NaN, with values that its spaces lack."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """Where data is read from, see `generalist.demonstrations.public.source`.
@@ -114,10 +118,10 @@ def make_episode(
     """
     rewards = np.asarray(rewards, np.float64).reshape(-1)
     if not len(rewards):
-        raise ValueError("the episode has no steps")
+        raise UnusableEpisodeError("the episode has no steps")
     if not np.isfinite(rewards).all():
         step = int(np.argmin(np.isfinite(rewards)))
-        raise ValueError(f"the reward is not finite at step {step}: {rewards[step]}")
+        raise UnusableEpisodeError(f"the reward is not finite at step {step}: {rewards[step]}")
     leaves = [len(value_at(observations, path)) for path, _ in space_leaves(spaces_of_parts[0])]
     if leaves and set(leaves) == {len(rewards)}:
         observations = _map(spaces_of_parts[0], observations, _with_last_again)
@@ -165,7 +169,10 @@ def fit_values(space: gym.Space, values: Any, count: int, part: str) -> Any:
         _check_range(leaf, fitted)
         return fitted
 
-    return _map(space, values, fit, part)
+    try:
+        return _map(space, values, fit, part)
+    except ValueError as cause:
+        raise UnusableEpisodeError(str(cause)) from cause
 
 
 def nest(leaves: dict[str, Any]) -> Any:
@@ -270,11 +277,17 @@ def naming(path: str | Path, detail: str = "") -> Iterator[None]:
         yield
     except (BadDataError, ImportError, MemoryError):  # said better already, or no fault of the file
         raise
+    except UnusableEpisodeError as cause:
+        raise BadDataError(f"{_where(path, detail)} cannot be used: {' '.join(str(cause).split())}") from cause
     except Exception as cause:
         if failed_by(cause, TOO_MANY):
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path)) from cause
-        where = f"{path}{f', {detail}' if detail else ''}"
-        raise BadDataError(f"{where} cannot be read: {' '.join(str(cause).split())}; {REPAIR}") from cause
+        said = " ".join(str(cause).split())
+        raise BadDataError(f"{_where(path, detail)} cannot be read: {said}; {REPAIR}") from cause
+
+
+def _where(path: str | Path, detail: str) -> str:
+    return f"{path}{f', {detail}' if detail else ''}"
 
 
 def check_columns(wanted: Iterable[str], present: Iterable[str], where: str | Path) -> None:

@@ -22,6 +22,7 @@ from generalist.demonstrations.public.own import OWN, open_own, own_facts
 from generalist.demonstrations.public.reader import (
     Origin,
     PublicData,
+    UnusableEpisodeError,
     discrete_space,
     make_episode,
     naming,
@@ -146,10 +147,14 @@ class _Layout:
         length = self._length(found)
         last, terminal = (self._flag(path, found, length) for path in FLAGS)
         if last is not None and last[:-1].any():
-            raise ValueError(f"step {int(np.argmax(last))} of {length} has is_last: it is more than one episode")
+            raise UnusableEpisodeError(
+                f"step {int(np.argmax(last))} of {length} has is_last: it is more than one episode"
+            )
         steps = length if self.taken or (last is not None and not last[-1]) else length - 1
         if not steps:
-            raise ValueError("the episode has one step, which only holds the final observation: nothing was done")
+            raise UnusableEpisodeError(
+                "the episode has one step, which only holds the final observation: nothing was done"
+            )
         ended = terminal is not None and bool(terminal[-1])
         facts = own_facts(record.fields) if self.own else {}
         reward = self.choice.reward
@@ -175,7 +180,7 @@ class _Layout:
         """Number of steps. Raises ValueError: none, or columns of different lengths."""
         lengths = {leaf.path: len(rows) for leaf, rows in found.items() if leaf.per_step and 0 not in leaf.shape}
         if lengths and not max(lengths.values()):
-            raise ValueError("the episode has no steps")
+            raise UnusableEpisodeError("the episode has no steps")
         if len(set(lengths.values())) > 1:
             raise ValueError(f"has columns of different lengths: {', '.join(f'{k} {n}' for k, n in lengths.items())}")
         return max(lengths.values(), default=0)

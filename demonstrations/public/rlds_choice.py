@@ -22,6 +22,8 @@ from generalist.demonstrations.public.rlds_leaves import Leaf, Unreadable
 
 INSTRUCTIONS = (r"instruction|language", r"command|prompt|goal|task(?!_?(id|index)\b)")
 """What the name of a text that says what to do has in it; the second is tried where nothing has the first."""
+PLAIN = re.compile(r"text|string|str|value|words|sentence|utterance|raw|natural|\d+", re.IGNORECASE)
+"""Names of a text that only say that it is one."""
 EMBEDDING = "embedding"
 STRUCTURE = ("steps/is_first", "steps/is_last", "steps/is_terminal")
 """What they say is kept as the episode's length and end."""
@@ -165,13 +167,19 @@ def _instructions(record: _Record, shown: set[Leaf]) -> list[Leaf]:
                 for leaf in texts
                 if leaf.per_step == per_step
                 and not leaf.path.startswith("steps/action")
-                and re.search(pattern, leaf.path.rpartition("/")[2], re.IGNORECASE)
+                and re.search(pattern, _named(leaf.path), re.IGNORECASE)
                 and EMBEDDING not in leaf.path
             ]
             beside = [leaf for leaf in found if leaf in shown or not leaf.path.startswith("steps/observation/")]
             if found:
                 return beside
     return []
+
+
+def _named(path: str) -> str:
+    """What a text is called: `steps/language_instruction/text` by its folder too, as `text` alone says nothing."""
+    folders, _, name = path.rpartition("/")
+    return f"{folders.rpartition('/')[2]}/{name}" if PLAIN.fullmatch(name) else name
 
 
 def _alone(leaves: dict[str, Leaf], form: Form) -> dict[str, Leaf]:

@@ -225,3 +225,44 @@ def test_few_bins_of_the_vocabulary_are_as_good():
     [part] = layout.action_fields
     assert isinstance(part, ContinuousField)
     assert np.abs(np.stack(layout.decode_actions(layout.encode_actions(values))) - values).max() < 512 / 64
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.int64])
+def test_whole_numbers_without_bounds_have_digits_for_what_occurs_only(dtype):
+    limits = np.iinfo(dtype)
+    space = spaces.Box(limits.min, limits.max, (3,), dtype)
+    values = RNG.integers(-180, 181, (N, 3)).astype(dtype)
+    values[:, 1] = 25
+    layout = acting(space, values)
+    assert layout.action_tokens == 3  # one digit each
+    rows = [str(row) for row in range_rows(layout.continuous_fields)]
+    assert rows[1] == "action[1]: 25 to 25, 0 of 400 beyond and clipped"
+    np.testing.assert_array_equal(np.stack(layout.decode_actions(layout.encode_actions(values))), values)
+    wild = np.stack(layout.decode_actions(RNG.integers(0, 40_000, (200, 3))))
+    assert (np.abs(wild) <= 200).all()
+    assert (wild[:, 1] == 25).all()
+    far = values[:1].copy()
+    far[0, 0] = limits.max
+    assert 180 <= layout.decode_actions(layout.encode_actions(far))[0][0] <= 200
+    again = Layout.from_spaces(
+        spaces.Discrete(2),
+        space,
+        ranges={path: Range.from_json(json.loads(json.dumps(each.to_json()))) for path, each in layout.ranges.items()},
+    )
+    np.testing.assert_array_equal(again.encode_actions(far), layout.encode_actions(far))
+
+
+def test_whole_numbers_keep_all_their_digits_where_bounds_say_what_they_are_or_nobody_looked():
+    bounded, free = spaces.Box(-180, 180, (2,), np.int64), spaces.Box(-(2**63), 2**63 - 1, (1,), np.int64)
+    values = RNG.integers(-3, 4, (N, 2))
+    assert acting(bounded, values).ranges == {}
+    assert Layout.from_spaces(spaces.Discrete(2), free).action_tokens == 7
+    assert acting(free, values[:, :1], ranges="mu-law").action_tokens == 7
+    assert acting(spaces.Box(0, 2**16 - 1, (1,), np.uint16), np.array([[3], [900]])).ranges["action"].low == (0.0,)
+    gripper = acting(free, values[:, :1] > 0)
+    assert gripper.ranges["action"].low[0] < 0
+    assert [(row.low, row.high) for row in range_rows(gripper.continuous_fields)] == [(0, 1)]
+    first, end = gripper.action_fields[0].ranges[0].tolist()
+    assert [int(action[0]) for action in gripper.decode_actions(np.arange(first, end)[:, None])] == [0, 1]
+    seen = seeing(spaces.Box(-(2**31), 2**31 - 1, (1,), np.int32), values[:, :1])
+    np.testing.assert_array_equal(np.unique(observed(seen, values[:, :1])).size, 7)

@@ -183,5 +183,6 @@ def test_another_text_tokenizer_is_refused():
 def test_an_observation_longer_than_the_table_of_local_positions_is_refused():
     config = replace(CONFIG, agent=replace(CONFIG.agent, local_positions=1))
     wide = replace(config, sources=(replace(CONFIG.sources[0], layout=CONFIG.sources[1].layout),))
-    with pytest.raises(ValueError, match=r"CartPole-v1 has up to 4 tokens, agent.local_positions is 1"):
+    advice = r"raise it \(--train.agent.local-positions 4\)"
+    with pytest.raises(ValueError, match=rf"CartPole-v1 has up to 4 tokens, agent.local_positions is 1; {advice}"):
         open_mixture(wide, demonstrations())

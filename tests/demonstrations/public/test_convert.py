@@ -10,7 +10,7 @@ import pytest
 from gymnasium import spaces
 
 from generalist.demonstrations.public.convert import import_data, in_task_spaces, open_source, with_actions
-from generalist.demonstrations.public.reader import PublicData, make_episode
+from generalist.demonstrations.public.reader import PublicData, array_space, make_episode
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 
 OBSERVATION = spaces.Dict({"state": spaces.Box(-np.inf, np.inf, (3,)), "mission": spaces.Text(99)})
@@ -187,6 +187,52 @@ def test_data_that_a_task_does_not_show_is_kept_and_the_difference_is_said():
     assert source.observation_space is OBSERVATION
     assert "cannot play CartPole-v1" in differs
     assert "['mission'], ['state']" in differs
+
+
+def mixed_source(action_space, actions):
+    observation = spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    episode = make_episode(
+        "test:arm",
+        "robot/arm",
+        (observation, action_space),
+        observations=np.zeros((3, 2), np.float32),
+        actions=actions,
+        rewards=np.zeros(3),
+        terminated=True,
+        truncated=False,
+    )
+    return PublicData(
+        name="test:arm",
+        task_id="robot/arm",
+        observation_space=observation,
+        action_space=action_space,
+        episodes_total=1,
+        read=lambda start: iter([episode][start:]),
+    )
+
+
+def test_integers_among_the_parts_of_an_action_are_counted(tmp_path):
+    arm, offset = spaces.Box(-np.inf, np.inf, (3,), np.float32), array_space((2,), np.int16)
+    mixed = spaces.Dict({"arm": arm, "hand": spaces.Dict({"grip": array_space((), np.int32), "offset": offset})})
+    actions = {"arm": np.ones((3, 3)), "hand": {"grip": np.array([0, 3, 1]), "offset": np.full((3, 2), -7)}}
+    source = mixed_source(mixed, actions)
+    with pytest.raises(ValueError, match=r"how many values action\['hand'\]\['grip'\] has is not known.*--actions N"):
+        import_data(source, tmp_path, quiet=True)
+    counted = with_actions(source, 4)
+    assert counted.action_space["hand"] == spaces.Dict({"grip": spaces.Discrete(4, dtype=np.int32), "offset": offset})
+    assert counted.action_space["arm"] == arm
+    episode = Demonstrations.open(import_data(counted, tmp_path, quiet=True).folder).episode(0)
+    assert episode.actions["hand"]["grip"].tolist() == [0, 3, 1]
+    with pytest.raises(ValueError, match=r"action\['hand'\]\['grip'\] has values from 0 to 3, outside Discrete\(3, "):
+        next(with_actions(source, 3).episodes())
+    rows = mixed_source(spaces.Tuple([arm, array_space((2,), np.int64)]), (np.ones((3, 3)), np.eye(3, 2)))
+    assert with_actions(rows, 2).action_space[1] == spaces.MultiDiscrete([2, 2])
+
+
+def test_what_is_no_damage_is_not_to_be_downloaded_again():
+    with pytest.raises(ValueError, match="outside") as wrong:
+        next(with_actions(discrete_source(), 1).episodes())
+    assert "again" not in str(wrong.value)
 
 
 def test_continuous_actions_are_clipped_to_the_task():

@@ -115,6 +115,13 @@ def one_step_sets(features, values, metadata=None):
             {"language_instruction", "language_instruction_2", "language_instruction_3"},
         ),
         ({"info": {"instruction": F.Text()}}, {"info": {"instruction": "wipe"}}, {}, {"instruction"}),
+        ({"instruction": {"text": F.Text()}}, {"instruction": {"text": "wipe"}}, {}, {"text"}),
+        (
+            {},
+            {},
+            {"language": ({"raw": F.Text(), "annotator": F.Text()}, {"raw": "wipe", "annotator": "x"})},
+            {"raw"},
+        ),
         ({"task": F.Text()}, {"task": "wipe"}, {}, {"task"}),
         ({"task": F.Text(), "note": F.Text()}, {"task": "wipe", "note": "x"}, {}, {"task"}),
         ({}, {}, {"language_instruction": (F.Text(), "wipe")}, {"language_instruction"}),
