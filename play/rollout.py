@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.files import staying_here
 from generalist.envs.spaces import own
 from generalist.envs.task import Task
 
@@ -99,7 +100,7 @@ def rollout(
             f"a rollout needs at least 1 slot, got {slots}; give the number of environments to run at once"
         )
     results: dict[int, EpisodeResult] = {}
-    with _open_slots(task, min(slots, len(seeds))) as opened:
+    with staying_here(), _open_slots(task, min(slots, len(seeds))) as opened:
         if (attach := getattr(policy, "attach", None)) is not None:
             attach(opened)
         waiting = iter(enumerate(seeds))
