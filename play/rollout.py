@@ -8,6 +8,7 @@ network cheap. Asynchronous workers are slower than this loop for environments a
 policies may change what they are handed, and what they gave.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -151,12 +152,21 @@ def begin_episode(slot: Slot, seed: int) -> None:
 
 
 def step_slot(task: Task, slot: Slot, action: Any) -> tuple[float, EpisodeResult | None]:
-    """Takes one step; returns its reward, and the result if the episode ended with it."""
+    """Takes one step; returns its reward, and the result if the episode ended with it.
+
+    Raises:
+        ValueError: a reward that is not finite.
+        RuntimeError: the episode went on after the task's horizon.
+    """
     started = time.perf_counter()
     observation, reward, terminated, truncated, info = slot.env.step(own(action))
     slot.observation = own(observation)
     slot.seconds += time.perf_counter() - started
     reward = float(reward)
+    if not math.isfinite(reward):
+        raise ValueError(
+            f"the reward of step {slot.length} is {reward} (seed {slot.seed}); the environment is at fault"
+        )
     slot.episode_return += reward
     slot.length += 1
     slot.success = slot.success or bool(info.get("success", False))

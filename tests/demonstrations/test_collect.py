@@ -167,7 +167,7 @@ def test_what_environments_raise_may_be_unreadable_endless_or_no_exception(tmp_p
     with pytest.raises(CollectionError) as failure:
         collect(map(faulty.id_of, kinds), "data", policy="random", episodes=2, workers=workers, quiet=True)
     said = dict(line.removeprefix("collecting ").split(" failed: ") for line in failure.value.failures)
-    assert said[faulty.id_of(faulty.Speechless)] == "Unspeakable: (its message cannot be read: ValueError)"
+    assert said[faulty.id_of(faulty.Speechless)] == "UnspeakableError: (its message cannot be read: ValueError)"
     assert said[faulty.id_of(faulty.Panics)].startswith("Panic: index out of bounds: ")
     assert len(said[faulty.id_of(faulty.Panics)]) < 1100
     assert said[faulty.id_of(faulty.Vast)].endswith("a reward that is not finite as float32: 1e+39 at step 0")

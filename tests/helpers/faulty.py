@@ -59,14 +59,14 @@ class Leaves(Counter):
         sys.exit("the simulator ends the process")
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     def __str__(self):
         raise ValueError("no words")
 
 
 class Speechless(Counter):
     def reset_fault(self):
-        raise Unspeakable
+        raise UnspeakableError
 
 
 class Panic(BaseException):
@@ -92,6 +92,14 @@ class Vast(Counter):
         return *super().step(action)[:1], 1e39, self.steps == STEPS, False, {}
 
 
+class Undefined(Counter):
+    """Its reward is NaN where FAULTY is "step"."""
+
+    def step(self, action):
+        nan = os.environ.get("FAULTY") == "step"
+        return *super().step(action)[:1], float("nan") if nan else 0.0, self.steps == STEPS, False, {}
+
+
 class Ragged(Counter):
     """One observation has an axis too many."""
 
@@ -114,7 +122,7 @@ class Unmade(Counter):
             raise OSError("no such simulator")
 
 
-KINDS = (Counter, NoLicence, NoDevice, Leaves, Speechless, Panics, Wanders, Vast, Ragged, Later, Unmade)
+KINDS = (Counter, NoLicence, NoDevice, Leaves, Speechless, Panics, Wanders, Vast, Undefined, Ragged, Later, Unmade)
 for kind in KINDS:
     gym.register(f"Faulty/{kind.__name__}-v0", entry_point=kind, max_episode_steps=20)
 
