@@ -31,7 +31,7 @@ from generalist.demonstrations.rlds import encode_episode
 from generalist.demonstrations.shards import shard_path, write_shard
 from generalist.demonstrations.storage import Demonstrations, ShardIndex, dataset_folder, ensure_spaces, index_entry
 from generalist.envs.failures import PartsFailed
-from generalist.envs.files import WritingError
+from generalist.envs.files import WritingError, staying_here
 from generalist.envs.progress import CollectionProgress
 from generalist.envs.ray_jobs import run_jobs_on_ray
 from generalist.envs.seeds import demonstration_seed
@@ -164,6 +164,11 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
 
     Episodes that an interrupted call left in the shard's journal are kept.
     """
+    with staying_here():
+        return _record_shard(job, report)
+
+
+def _record_shard(job: ShardJob, report: Report) -> ShardIndex:
     folder = job.path.parent
     if not folder.is_dir():
         raise WritingError(f"{socket.gethostname()} does not see {folder}: choose a folder that all machines share")
@@ -179,7 +184,7 @@ def record_shard(job: ShardJob, report: Report) -> ShardIndex:
             reset_seed = demonstration_seed(job.seed, number)
             try:
                 episode = record_episode(env, job.task, factory, seed=reset_seed, noise=job.noise, name=name)
-            except ValueError as cause:
+            except (ValueError, TypeError) as cause:
                 raise ValueError(f"episode {number}: {cause}") from cause
             journal.append(encode_episode(episode, *spaces))
             index.append((len(episode), episode.metadata))
@@ -287,7 +292,8 @@ def _error(
     failures: Sequence[JobFailed], collections: Mapping[str, Collection], complete: Sequence[CollectionSummary]
 ) -> CollectionError:
     first = failures[0]
-    told = [_told(failure, collections[failure.job.argument.task.id]) for failure in failures]
+    by_task = {failure.job.argument.task.id: failure for failure in reversed(failures)}  # its first; shards fail alike
+    told = [_told(by_task[id], collections[id]) for id in dict.fromkeys(each.job.argument.task.id for each in failures)]
     error = CollectionError(told, complete, first.detail)
     if first.__cause__ is None:  # in a worker: its traceback would not be seen otherwise
         error.add_note(first.detail)
@@ -313,7 +319,7 @@ def _jobs(collections: dict[str, Collection], policy: str | PolicyFactory | None
                 seed=collection.settings["seed"],
                 shard=shard,
                 episodes=collection.shard_episodes(shard),
-                path=shard_path(collection.folder, shard, len(collection.shards)),
+                path=shard_path(collection.folder.absolute(), shard, len(collection.shards)),
             )
             jobs.append(Job(collection.task.id, record_shard, job))
     return jobs

@@ -92,12 +92,15 @@ def record_episode(
         observations.append(observation)
         rewards.append(float(reward))
         success = success if success is None else success or _success(info)
-    if not all(map(math.isfinite, rewards)):
-        raise ValueError(f"the episode of seed {seed} has a reward that is not finite")
+    with np.errstate(over="ignore"):
+        stored = np.array(rewards, np.float32)
+    if (wrong := np.flatnonzero(~np.isfinite(stored))).size:
+        said = f"the episode of seed {seed} has a reward that is not finite as float32"
+        raise ValueError(f"{said}: {rewards[wrong[0]]} at step {wrong[0]}")
     episode = Episode(
         observations=observations.stacked("observation"),
         actions=actions.stacked("action"),
-        rewards=np.array(rewards, np.float32),
+        rewards=stored,
         terminated=bool(terminated),
         truncated=bool(truncated),
         metadata=EpisodeMetadata(

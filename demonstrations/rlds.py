@@ -144,13 +144,25 @@ def stack_leaf(space: gym.Space, rows: list[Any]) -> np.ndarray:
             raise ValueError(f"a text space holds str, got {type(wrong[0]).__name__}")
         return np.array([*rows, None], object)[:-1]
     dtype, shape = _dtype(space), (len(rows), *_shape(space))
-    given = np.array(rows).reshape(shape) if 0 in shape else np.array(rows)
+    try:
+        given = np.array(rows).reshape(shape) if 0 in shape else np.array(rows)
+    except ValueError:  # rows of several shapes, or too few values
+        odd = next((i for i, row in enumerate(rows) if _shape_of(row) != shape[1:]), 0)
+        said = f"at step {odd} the value has shape {_shape_of(rows[odd])}, the space has {shape[1:]}"
+        raise ValueError(said) from None
     if given.shape != shape:
         raise ValueError(f"values have shape {given.shape[1:]}, the space has {shape[1:]}")
     values = given.astype(dtype, copy=False)
     if dtype.kind != "f" and given.dtype != dtype and not np.array_equal(values, given):
         raise ValueError(f"values of dtype {given.dtype} do not fit the space's {dtype}")
     return values
+
+
+def _shape_of(row: Any) -> tuple[int, ...] | str:
+    try:
+        return np.shape(row)
+    except ValueError:
+        return "that is not regular"
 
 
 def _dtype(space: gym.Space) -> np.dtype:

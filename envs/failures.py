@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from generalist.envs.files import WritingError
 
+LONGEST_MESSAGE = 1000
+"""Characters of a foreign message that are shown."""
+
 
 class PartsFailed(RuntimeError):  # noqa: N818
     """Some parts failed; the message is one line for each, in `failures`. What the others made stands."""
@@ -14,8 +17,22 @@ class PartsFailed(RuntimeError):  # noqa: N818
 
 
 def is_of_one_part(error: BaseException) -> bool:
-    """Whether what was raised ends one part alone: what foreign code raises, `sys.exit` among it.
+    """Whether what was raised ends one part alone: what foreign code raises, `sys.exit` and other exceptions that are
+    no `Exception` (a panic of an extension in Rust) among it.
 
-    A request to stop, and a file of ours that cannot be written, end the whole.
+    Ctrl-C, a request to stop, and a file of ours that cannot be written, end the whole.
     """
-    return type(error) is SystemExit or (isinstance(error, Exception) and not isinstance(error, WritingError))
+    if isinstance(error, SystemExit):
+        return type(error) is SystemExit  # ours to stop are of their own types
+    return not isinstance(error, (KeyboardInterrupt, WritingError))
+
+
+def in_words(error: BaseException) -> str:
+    """Type and message of what was raised, in one line of bounded length, whatever its own code makes of it."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception as cause:  # `__str__` is foreign code too
+        message = f"(its message cannot be read: {type(cause).__name__})"
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[:LONGEST_MESSAGE]}... ({len(message):,} characters)"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

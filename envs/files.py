@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import shutil
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,15 @@ def check_writable(folder: Path) -> None:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+def staying_here() -> chdir:
+    """A context after which the working directory is what it was: environments change it, and paths may start there.
+
+    Raises:
+        FileNotFoundError: (on entering) the working directory was deleted.
+    """
+    return chdir(os.curdir)
 
 
 def user_cache() -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from generalist.envs.failures import in_words
 from generalist.envs.task import MissingExtra
 from generalist.envs.workers import REPORT_SECONDS, Job, JobFailed, OnFailure, OnReport, OnResult, raise_failure
 
@@ -112,7 +113,7 @@ class _Reports:
 
 def _failure(job: Job, error: Exception) -> JobFailed:
     cause = getattr(error, "cause", None)
-    reason = f"{type(cause).__name__}: {cause}" if cause else f"{type(error).__name__}: {error}"
+    reason = in_words(cause or error)
     return JobFailed(job, reason, str(error), type(cause).__name__ if cause else "")
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
-from generalist.envs.files import write_atomically
+from generalist.envs.files import staying_here, write_atomically
 from generalist.envs.seeds import evaluation_seed
 from generalist.envs.spaces import own
 from generalist.envs.task import ActionFunction, Reference, Task
@@ -185,7 +185,8 @@ def random_policy(env: gym.Env, seed: int) -> ActionFunction:
 
 
 def _measure_order(order: Order, report: Report) -> Reference:
-    return measure(order.task, order.policy, order.episodes, report)
+    with staying_here():
+        return measure(order.task, order.policy, order.episodes, report)
 
 
 def _play(env: gym.Env, task: Task, policy: Policy, seed: int) -> tuple[float, bool, int]:

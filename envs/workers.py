@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from generalist.envs.child import Child, ParentPipes
-from generalist.envs.failures import is_of_one_part
+from generalist.envs.failures import in_words, is_of_one_part
 
 Report = Callable[..., None]
 """report(*amounts): called by a job with what it did since its last call; arrives summed, a few times a second."""
@@ -115,10 +115,10 @@ def run_jobs_here(
             continue
         try:
             result = job.function(job.argument, lambda *amounts, job=job: on_report(job, amounts))
-        except (Exception, SystemExit) as error:  # an environment may call sys.exit
-            if isinstance(error, SystemExit) and not is_of_one_part(error):
+        except BaseException as error:
+            if not (isinstance(error, Exception) or is_of_one_part(error)):
                 raise
-            failure = JobFailed(job, _reason(error), traceback.format_exc(), type(error).__name__)
+            failure = JobFailed(job, in_words(error), traceback.format_exc(), type(error).__name__)
             failure.__cause__ = error
             on_failure(failure)
             failed.add(job.group)
@@ -196,17 +196,13 @@ def _answer(pipes: ParentPipes) -> None:
         result = job.function(job.argument, report)
         report.flush()
         pipes.send(("result", result))
-    except (Exception, SystemExit) as error:  # an environment may call sys.exit
+    except BaseException as error:  # whatever foreign code raises; Ctrl-C does not reach a worker
         pipes.send(("error", _told(error)))
 
 
 def _told(error: BaseException) -> dict[str, str]:
     """Of the exception that is being handled."""
-    return {"reason": _reason(error), "traceback": traceback.format_exc(), "cause": type(error).__name__}
-
-
-def _reason(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return {"reason": in_words(error), "traceback": traceback.format_exc(), "cause": type(error).__name__}
 
 
 class _Reporter:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from generalist.envs.failures import PartsFailed, is_of_one_part
+from generalist.envs.failures import PartsFailed, in_words, is_of_one_part
 from generalist.envs.workers import JobFailed
 from generalist.eval.progress import EvaluationDisplay
 
@@ -57,5 +57,4 @@ def _said(error: BaseException) -> str:
     """One line. Ray wraps what was raised, our own pool has put it into words already."""
     cause = getattr(error, "cause", None)
     error = cause if isinstance(cause, BaseException) else error
-    said = error.reason if isinstance(error, JobFailed) else f"{type(error).__name__}: {error}"
-    return " ".join(said.split())
+    return error.reason if isinstance(error, JobFailed) else in_words(error)

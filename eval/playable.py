@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from generalist.demonstrations.data_folder import is_recorded
 from generalist.envs.failures import is_of_one_part
+from generalist.envs.files import staying_here
 from generalist.envs.spaces import is_text, path_name, space_leaves
 from generalist.envs.table import find_task, task_in_file
 from generalist.envs.task import Task, UnknownTask
@@ -72,7 +73,7 @@ def _differs(agent: Agent, task: Task) -> str:
     theirs = stored_spaces().get(task.id)
     if theirs is None:
         try:
-            with closing(task.make()) as env:
+            with staying_here(), closing(task.make()) as env:
                 theirs = env.observation_space, env.action_space
         except BaseException as error:
             if not is_of_one_part(error):

@@ -3,6 +3,7 @@
 import time
 
 from generalist.envs.failures import is_of_one_part
+from generalist.envs.files import staying_here
 from generalist.envs.seeds import selection_seed
 from generalist.envs.task import Task
 
@@ -10,7 +11,8 @@ from generalist.envs.task import Task
 def slowness(task: Task) -> float:
     """Seconds that the longest episode of a task takes, or 0 where its environment fails, which its parts will tell."""
     try:
-        return _seconds(task)
+        with staying_here():
+            return _seconds(task)
     except BaseException as error:
         if not is_of_one_part(error):
             raise

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from generalist.envs.failures import in_words, is_of_one_part
+from generalist.envs.files import staying_here
 from generalist.envs.spaces import own
 from generalist.envs.task import Task
 from generalist.play.rollout import EpisodeResult, Policy, Slot, begin_episode, step_slot
@@ -67,10 +69,13 @@ def film(
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws into memory; without a display it complains
         if problem := _problem(task):
             return Film(task_id=task.id, reason=problem)
-        pictures, result = _play(task, policy, seed, frames, width, seconds)
+        with staying_here():
+            pictures, result = _play(task, policy, seed, frames, width, seconds)
         return _encode(task.id, pictures, result, fps, max_bytes)
-    except Exception as problem:
-        return Film(task_id=task.id, reason=f"could not be drawn: {type(problem).__name__}: {problem}"[:300])
+    except BaseException as problem:
+        if not is_of_one_part(problem):
+            raise
+        return Film(task_id=task.id, reason=f"could not be drawn: {in_words(problem)}"[:300])
 
 
 def _play(

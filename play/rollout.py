@@ -8,6 +8,7 @@ network cheap. Asynchronous workers are slower than this loop for environments a
 policies may change what they are handed, and what they gave.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any, Literal, Protocol
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.files import staying_here
 from generalist.envs.spaces import own
 from generalist.envs.task import Task
 
@@ -99,7 +101,7 @@ def rollout(
             f"a rollout needs at least 1 slot, got {slots}; give the number of environments to run at once"
         )
     results: dict[int, EpisodeResult] = {}
-    with _open_slots(task, min(slots, len(seeds))) as opened:
+    with staying_here(), _open_slots(task, min(slots, len(seeds))) as opened:
         if (attach := getattr(policy, "attach", None)) is not None:
             attach(opened)
         waiting = iter(enumerate(seeds))
@@ -150,12 +152,21 @@ def begin_episode(slot: Slot, seed: int) -> None:
 
 
 def step_slot(task: Task, slot: Slot, action: Any) -> tuple[float, EpisodeResult | None]:
-    """Takes one step; returns its reward, and the result if the episode ended with it."""
+    """Takes one step; returns its reward, and the result if the episode ended with it.
+
+    Raises:
+        ValueError: a reward that is not finite.
+        RuntimeError: the episode went on after the task's horizon.
+    """
     started = time.perf_counter()
     observation, reward, terminated, truncated, info = slot.env.step(own(action))
     slot.observation = own(observation)
     slot.seconds += time.perf_counter() - started
     reward = float(reward)
+    if not math.isfinite(reward):
+        raise ValueError(
+            f"the reward of step {slot.length} is {reward} (seed {slot.seed}); the environment is at fault"
+        )
     slot.episode_return += reward
     slot.length += 1
     slot.success = slot.success or bool(info.get("success", False))

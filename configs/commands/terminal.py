@@ -5,6 +5,7 @@ markup of others (`generalist.tokenizers.printable`).
 """
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,21 @@ def console(*, stderr: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
     """The terminal, made at each call so that redirections are honoured; a pipe is not wrapped to 80 columns."""
     piped = not (sys.stderr if stderr else sys.stdout).isatty()
     return SafeConsole(stderr=stderr, width=piped_width if piped else None)
+
+
+def open_closed_streams() -> None:
+    """Streams that were closed before the start (`>&-`, services) lead nowhere; no file of ours takes their number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is not None:
+            continue
+        try:
+            os.fstat(number)
+        except OSError:  # what libraries print to the number would land in the next file that is opened
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, number)
+            if nowhere != number:
+                os.close(nowhere)
+        setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (open until the process ends)
 
 
 def print_at_once() -> None:

@@ -19,6 +19,7 @@ from generalist.envs.files import write_atomically
 from generalist.eval.report.language_page import language_section
 from generalist.eval.report.offline_page import offline_section, significant, significant_interval
 from generalist.play.films import Film
+from generalist.tokenizers.printable import printable
 
 NAMES = {
     "agent": "agent",
@@ -50,7 +51,7 @@ def write_page(path: str | os.PathLike, payload: Mapping[str, Any], films: Seque
 
 
 def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
-    """The page as text.
+    """The page as text; what environments and corpora put into it is made printable, see `tokenizers.printable`.
 
     Args:
         payload: of report.json, as `report.to_json` and `report.load_report` give it.
@@ -66,7 +67,7 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
     environment.filters |= {"number": number, "seconds": duration, "interval": interval, "percent": percent}
     environment.filters |= {"short": _short, "breakable": breakable}
     environment.filters |= {"significant": significant, "significant_interval": significant_interval}
-    return environment.get_template("report.html.jinja").render(
+    page = environment.get_template("report.html.jinja").render(
         report=payload,
         names=NAMES,
         columns=COLUMNS,
@@ -82,6 +83,7 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
         family_name=family_name,
         episode_range=_episode_range(payload),
     )
+    return printable(page)  # as a whole: escape sequences, and lone surrogates that no file could hold
 
 
 class Axis:

@@ -160,6 +160,30 @@ def test_whatever_an_environment_raises_is_its_own_task_s_failure(tmp_path, work
     assert (complete.task_id, complete.episodes) == (faulty.id_of(faulty.Counter), 2)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_environments_raise_may_be_unreadable_endless_or_no_exception(tmp_path, monkeypatch, workers):
+    monkeypatch.chdir(tmp_path)
+    kinds = faulty.Speechless, faulty.Panics, faulty.Vast, faulty.Ragged, faulty.Wanders, faulty.Counter
+    with pytest.raises(CollectionError) as failure:
+        collect(map(faulty.id_of, kinds), "data", policy="random", episodes=2, workers=workers, quiet=True)
+    said = dict(line.removeprefix("collecting ").split(" failed: ") for line in failure.value.failures)
+    assert said[faulty.id_of(faulty.Speechless)] == "UnspeakableError: (its message cannot be read: ValueError)"
+    assert said[faulty.id_of(faulty.Panics)].startswith("Panic: index out of bounds: ")
+    assert len(said[faulty.id_of(faulty.Panics)]) < 1100
+    assert said[faulty.id_of(faulty.Vast)].endswith("a reward that is not finite as float32: 1e+39 at step 0")
+    assert "at step 3 the value has shape (1, 2), the space has (2,)" in said[faulty.id_of(faulty.Ragged)]
+    complete = {faulty.id_of(kind) for kind in (faulty.Wanders, faulty.Counter)}
+    assert {each.task_id for each in failure.value.complete} == complete
+    assert Path.cwd() == tmp_path
+
+
+def test_a_task_whose_shards_fail_alike_is_one_line(tmp_path):
+    """Two workers record two shards of it at once."""
+    with pytest.raises(CollectionError) as failure:
+        collect(faulty.id_of(faulty.NoLicence), tmp_path, policy="random", episodes=9, workers=2, quiet=True)
+    assert len(failure.value.failures) == 1
+
+
 def test_a_folder_that_cannot_be_written_ends_everything(tmp_path, monkeypatch):
     def read_only(self, record):
         raise cannot_write(self.path, OSError(errno.EROFS, os.strerror(errno.EROFS)))

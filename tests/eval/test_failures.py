@@ -70,6 +70,25 @@ def test_a_killed_worker_costs_its_task(run, tmp_path, monkeypatch):
     assert [(each["task"], each["part"]) for each in failure.value.report["failed"]] == [(LATER, "baselines")]
 
 
+def test_an_environment_may_leave_the_working_directory(run, tmp_path, monkeypatch):
+    """Relative paths keep their meaning; another's error that no file can hold does not end the report."""
+    monkeypatch.chdir(run.parent)
+    wanders, panics = map(faulty.id_of, (faulty.Wanders, faulty.Panics))
+    with pytest.raises(EvaluationError) as failure:
+        evaluate("run", CONFIG, tasks=[wanders, panics], data="data", out="elsewhere", quiet=True)
+    [failed] = failure.value.report["failed"]
+    assert (failed["task"], failed["part"]) == (panics, "agent")
+    assert failed["error"].startswith("Panic: index out of bounds")
+    assert "out of bounds: \ufffd \ufffd[31m99" in (run.parent / "elsewhere" / "report.html").read_text()
+    assert [task["id"] for task in load_report(run.parent / "elsewhere" / "report.json")["tasks"]] == [wanders]
+
+
+def test_a_reward_that_is_no_number_is_named(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAULTY", "step")
+    with pytest.raises(EvaluationError, match=r"the reward of step 0 \(seed \d+\) is nan"):
+        evaluate(run, CONFIG, tasks=[faulty.id_of(faulty.Undefined)], out=tmp_path, quiet=True)
+
+
 def test_all_may_fail(run, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULTY", "step")
     with pytest.raises(EvaluationError):

@@ -59,6 +59,55 @@ class Leaves(Counter):
         sys.exit("the simulator ends the process")
 
 
+class UnspeakableError(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class Speechless(Counter):
+    def reset_fault(self):
+        raise UnspeakableError
+
+
+class Panic(BaseException):
+    """As extensions in Rust raise it: no `Exception`."""
+
+
+class Panics(Counter):
+    def reset_fault(self):
+        raise Panic("index out of bounds: \ud800 \x1b[31m" + "9" * 100_000)
+
+
+class Wanders(Counter):
+    """Leaves the working directory, as simulators that load their files from their own folder do."""
+
+    def step_fault(self):
+        os.chdir("/")
+
+
+class Vast(Counter):
+    """Its reward is finite, but not as the float32 that is kept."""
+
+    def step(self, action):
+        return *super().step(action)[:1], 1e39, self.steps == STEPS, False, {}
+
+
+class Undefined(Counter):
+    """Its reward is NaN where FAULTY is "step"."""
+
+    def step(self, action):
+        nan = os.environ.get("FAULTY") == "step"
+        return *super().step(action)[:1], float("nan") if nan else 0.0, self.steps == STEPS, False, {}
+
+
+class Ragged(Counter):
+    """One observation has an axis too many."""
+
+    def _seen(self):
+        seen = super()._seen()
+        return seen[None] if self.steps == 3 else seen
+
+
 class Later(Counter):
     def step_fault(self):
         if os.environ.get("FAULTY") == "step":
@@ -73,7 +122,8 @@ class Unmade(Counter):
             raise OSError("no such simulator")
 
 
-for kind in (Counter, NoLicence, NoDevice, Leaves, Later, Unmade):
+KINDS = (Counter, NoLicence, NoDevice, Leaves, Speechless, Panics, Wanders, Vast, Undefined, Ragged, Later, Unmade)
+for kind in KINDS:
     gym.register(f"Faulty/{kind.__name__}-v0", entry_point=kind, max_episode_steps=20)
 
 

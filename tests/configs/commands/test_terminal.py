@@ -4,6 +4,8 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import pytest
+
 from generalist.configs.commands.terminal import console, print_error, table
 
 ROWS = [{"task": "babyai/GoToObj", "mean": 1234.5, "note": None}, {"task": "a[b]", "mean": -0.25, "note": "x"}]
@@ -42,3 +44,11 @@ def test_a_line_in_a_pipe_is_there_at_once():
         line = process.stdout.readline() if there else ""
         process.kill()
     assert line.strip() == version("generalist")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+def test_closed_streams_lead_nowhere(closed):
+    """The shell closes them before the command starts."""
+    call = "from generalist.configs.commands.cli import main; import sys; sys.exit(main(['tasks']))"
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, call], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
