@@ -19,7 +19,14 @@ from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.import_command import Export, Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
-from generalist.configs.commands.terminal import console, open_closed_streams, print_at_once, print_notice, table
+from generalist.configs.commands.terminal import (
+    console,
+    open_closed_streams,
+    print_at_once,
+    print_notice,
+    show_warnings_as_lines,
+    table,
+)
 from generalist.configs.commands.tokenizer_command import TrainTokenizer
 from generalist.configs.commands.trusted import without_trust
 from generalist.configs.commands.view_command import View
@@ -201,6 +208,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of the console script; gives the exit code (see `generalist.configs.commands.errors.run`)."""
     open_closed_streams()
     print_at_once()
+    show_warnings_as_lines()
     allow_more_files()
     return run(dispatch, sys.argv[1:] if argv is None else argv)
 

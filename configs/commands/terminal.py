@@ -7,6 +7,7 @@ markup of others (`generalist.tokenizers.printable`).
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,6 +39,11 @@ def open_closed_streams() -> None:
             if nowhere != number:
                 os.close(nowhere)
         setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (open until the process ends)
+
+
+def show_warnings_as_lines() -> None:
+    """A warning is one line of its own words, without the place in our code that gave it."""
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {printable(' '.join(str(message).split()))}\n"
 
 
 def print_at_once() -> None:

@@ -2,11 +2,12 @@ import os
 import select
 import subprocess
 import sys
+import warnings
 from importlib.metadata import version
 
 import pytest
 
-from generalist.configs.commands.terminal import console, print_error, table
+from generalist.configs.commands.terminal import console, print_error, show_warnings_as_lines, table
 
 ROWS = [{"task": "babyai/GoToObj", "mean": 1234.5, "note": None}, {"task": "a[b]", "mean": -0.25, "note": "x"}]
 
@@ -52,3 +53,10 @@ def test_closed_streams_lead_nowhere(closed):
     call = "from generalist.configs.commands.cli import main; import sys; sys.exit(main(['tasks']))"
     done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, call], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_warning_is_one_line_without_a_place_in_the_code(monkeypatch, capsys):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    show_warnings_as_lines()
+    warnings.showwarning("a text is\ncut \x1b[2J", UserWarning, "code.py", 7)
+    assert capsys.readouterr().err == "warning: a text is cut \N{REPLACEMENT CHARACTER}[2J\n"
