@@ -55,8 +55,8 @@ def test_closed_streams_lead_nowhere(closed):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_warning_is_one_line_without_a_place_in_the_code(monkeypatch, capsys):
+def test_a_warning_is_one_line_without_a_place_in_the_code(monkeypatch):
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     show_warnings_as_lines()
-    warnings.showwarning("a text is\ncut \x1b[2J", UserWarning, "code.py", 7)
-    assert capsys.readouterr().err == "warning: a text is cut \N{REPLACEMENT CHARACTER}[2J\n"
+    said = warnings.formatwarning("a text is\ncut \x1b[2J", UserWarning, "code.py", 7)
+    assert said == "warning: a text is cut \N{REPLACEMENT CHARACTER}[2J\n"
