@@ -85,7 +85,7 @@ def test_an_environment_may_leave_the_working_directory(run, tmp_path, monkeypat
 
 def test_a_reward_that_is_no_number_is_named(run, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULTY", "step")
-    with pytest.raises(EvaluationError, match=r"the reward of step 0 \(seed \d+\) is nan"):
+    with pytest.raises(EvaluationError, match=r"the reward of step 0 is nan \(seed \d+\)"):
         evaluate(run, CONFIG, tasks=[faulty.id_of(faulty.Undefined)], out=tmp_path, quiet=True)
 
 
