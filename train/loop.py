@@ -14,6 +14,7 @@ from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog, compared_loss, ends_in_checkpoint, ends_in_evaluation, ends_interval
 from generalist.train.memory import keep_freed_memory
 from generalist.train.metrics import MetricsWriter
+from generalist.train.notices import in_short
 from generalist.train.preemption import Stopped, stop_request
 from generalist.train.processes import leads, wait_for_all
 from generalist.train.profiling import Profile, check_profile
@@ -94,7 +95,7 @@ def _train(config, data, directory, start, quiet, profile, workers, on_start, on
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
                 log = MetricsLog(config, mixture.names, flops, writer, display, interval, made=stream.tokens_per_second)
-                for line in (*mixture.notices, said):
+                for line in (*in_short(mixture.notices, run.directory / "config.json"), said):
                     display.say(line)
                 number = _updates(
                     config, state, stream, step, evaluation, checkpoints, log, tracer, stop, done, on_checkpoint

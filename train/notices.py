@@ -4,7 +4,8 @@ Lines for people: ranges that come from the data, and what is clipped by them; i
 are cut. They are printed, and stand in the run's `config.json` as `notices`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -15,8 +16,17 @@ from generalist.tokenizers.ranges import range_rows
 from generalist.train.data import TaskSource
 from generalist.train.documents import DocumentSource
 
+MOST_LINES = 20
+"""Lines that are printed; a mixture of hundreds of tasks, or an action of thousands of values, has as many more."""
 LOOKED_AT = 64
 """Documents of a corpus that are measured before training."""
+
+
+def in_short(notices: Sequence[str], config: Path) -> list[str]:
+    """The first `MOST_LINES` of them, and where the others stand."""
+    if len(notices) <= MOST_LINES:
+        return list(notices)
+    return [*notices[: MOST_LINES - 1], f"and {len(notices) - MOST_LINES + 1} more of this kind: `notices` of {config}"]
 
 
 def task_notices(task: str, source: TaskSource, columns: Columns, episodes: np.ndarray) -> list[str]:

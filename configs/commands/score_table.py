@@ -16,6 +16,9 @@ BASELINES = {"linear": "linear", "nearest_neighbour": "1-NN", "constant": "const
 SHOWN = 16
 """Dimensions of an action that the terminal shows of a task."""
 
+MOST_TASKS = 10
+"""Of more tasks the terminal shows no dimensions."""
+
 LEFT = ("task", "unit", "corpus", "split", "measure", "dimension")
 """Columns of words."""
 
@@ -124,10 +127,12 @@ def _print_offline(entries: list[Mapping[str, Any]], out: Console) -> None:
                 *(_error(found[name]) for name in PLAIN),
                 significant(one["spread"]),
             )
-    if rows.row_count:
+    if len(entries) > MOST_TASKS:
+        out.print("every dimension of their actions is in report.html", markup=False)
+    elif rows.row_count:
         out.print(rows)
     for entry in entries:
-        if len(entry["dimensions"]) > SHOWN:
+        if len(entry["dimensions"]) > SHOWN and len(entries) <= MOST_TASKS:
             left = len(entry["dimensions"]) - SHOWN
             out.print(f"{entry['id']}: {left} more dimensions are in report.json", markup=False)
         if not entry["held_out"]:

@@ -17,7 +17,7 @@ from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import PromptConfig, SourceConfig
 from generalist.train.documents import DocumentSource
 from generalist.train.loop import train
-from generalist.train.notices import corpus_notices
+from generalist.train.notices import corpus_notices, in_short
 from generalist.train.sources import open_mixture
 
 TASK = "gym:Reading-v0"
@@ -162,3 +162,12 @@ def test_documents_that_lose_their_end_are_said():
     assert "longer than a row of 100 positions and lose their end; the longest has 218: --train.sequence-length" in said
     assert corpus_notices(corpus(Captions, length=218)) == []
     assert corpus_notices(corpus(Texts)) == []
+
+
+def test_very_many_lines_are_said_in_short(tmp_path):
+    few, many = [f"line {number}" for number in range(20)], [f"line {number}" for number in range(600)]
+    assert in_short(few, tmp_path) == few
+    shown = in_short(many, tmp_path / "config.json")
+    assert len(shown) == 20
+    assert shown[:19] == many[:19]
+    assert shown[-1] == f"and 581 more of this kind: `notices` of {tmp_path / 'config.json'}"

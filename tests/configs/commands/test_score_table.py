@@ -83,3 +83,34 @@ def test_one_value_is_printed_alike_whatever_its_last_bit(value):
     near = [value, math.nextafter(value, -9), math.nextafter(value, 9)]
     assert len({_number(each) for each in near}) == 1
     assert len({number(each) for each in near}) == 1
+
+
+def offline(id: str) -> dict:
+    found = {"value": 0.25, "ci95": [0.125, 0.5]}
+    policies = dict.fromkeys(("agent", "constant", "linear", "nearest_neighbour"), found)
+    dimensions = [{"name": f"action[{i}]", "kind": "error", "spread": 2e6, "policies": policies} for i in range(20)]
+    return {
+        **{"id": id, "why": "no environment plays it", "episodes": 2, "steps": 9, "held_out": False},
+        **{"dimensions": dimensions, "relative": policies, "measured_in_training": {"loss": 0.5}},
+    }
+
+
+def test_errors_on_demonstrations_have_a_table_of_tasks_and_one_of_dimensions(capsys):
+    report = to_json(Report(name="run", created="now", tasks=(), offline=(offline("robot/arm"),)))
+    print_scores(report, console())
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.strip("│ ").split("│")] for line in lines if "robot/arm" in line]
+    assert rows[0] == ["robot/arm", "0.250", "0.125 to 0.500", "0.250", "0.250", "0.250", "2 (trained on)", "0.500"]
+    assert rows[1][:5] == ["robot/arm", "action[0]", "error", "0.250", "0.125 to 0.500"]
+    assert rows[1][-1] == "2.00e6"
+    assert sum("action[" in line for line in lines) == 16
+    assert "robot/arm: 4 more dimensions are in report.json" in lines
+    assert any("nothing was held out" in line for line in lines)
+
+
+def test_of_very_many_tasks_the_terminal_shows_no_dimensions(capsys):
+    report = to_json(Report(name="run", created="now", tasks=(), offline=tuple(map(offline, map(str, range(11))))))
+    print_scores(report, console())
+    out = capsys.readouterr().out
+    assert "action[" not in out
+    assert "every dimension of their actions is in report.html" in out
