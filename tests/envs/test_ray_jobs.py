@@ -45,3 +45,31 @@ def test_a_cluster_records_the_same_episodes_and_names_what_fails(tmp_path):
     assert done.returncode == 2
     assert "collecting Taxi-v4 failed" in done.stderr or "collecting CliffWalking-v1 failed" in done.stderr
     assert "RuntimeError: the simulator exploded" in done.stderr
+
+
+LOST = """
+from generalist.configs.commands.errors import run
+from generalist.envs.ray_jobs import ray_cluster
+
+class Counter:
+    def count(self):
+        return 1
+
+def main(_):
+    with ray_cluster("local") as ray:
+        actor = ray.remote(Counter).remote()
+        ray.kill(actor)
+        ray.get(actor.count.remote())
+
+raise SystemExit(run(main, []))
+"""
+
+
+@pytest.mark.slow
+def test_a_lost_cluster_is_one_line():
+    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "the Ray cluster at local was lost (ActorDiedError" in line
+    assert "the same command goes on" in line
+    assert "Traceback" not in done.stderr
