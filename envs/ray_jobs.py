@@ -29,6 +29,7 @@ def ray_cluster(address: str) -> Iterator[Any]:
     """
     try:
         import ray
+        from ray.exceptions import RayError
     except ImportError as error:
         raise MissingExtra("ray", error) from error
     if ":" in address:
@@ -36,10 +37,10 @@ def ray_cluster(address: str) -> Iterator[Any]:
     ray.init(address=address, log_to_driver=False, include_dashboard=False if address == "local" else None)
     try:
         yield ray
-    except ray.exceptions.RayError as error:  # of no job: the machine that this process is connected to
+    except RayError as error:  # of no job: the machine that this process is connected to
         raise ConnectionError(
-            f"the Ray cluster at {address} was lost ({in_words(error)}); what is finished is kept, and the same command "
-            "goes on"
+            f"the Ray cluster at {address} was lost ({in_words(error)}); what is finished is kept, and the same "
+            "command goes on"
         ) from error
     finally:
         ray.shutdown()
