@@ -140,7 +140,7 @@ def evaluate(
     films: list[Film] = []
     timings: dict[str, float] = {}
     with (
-        EvaluationDisplay([task.id for task in chosen], quiet=quiet) as display,
+        EvaluationDisplay([task.id for task in chosen], offline=len(unplayed), quiet=quiet) as display,
         ray_pool(ray) if ray else local_pool(config.workers) as pool,
     ):
         begun = time.perf_counter()
@@ -156,7 +156,7 @@ def evaluate(
             films = [_film(agent, task, data, config) for task in chosen if task.id in agents]
             timings["films"] = time.perf_counter() - begun
         ids = {id: id for id in unplayed}
-        measure = partial(offline_entry, agent, data=data, config=config)
+        measure = partial(offline_entry, agent, data=data, config=config, done=display.offline_done)
         offline_found = failures.of_each("offline", ids, lambda id: measure(id, why=unplayed[id]))
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)

@@ -5,7 +5,7 @@ the demonstrator did, every dimension in the data's own units. It is no score of
 each step may still fail, and one that chooses another good way errs by much.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,15 @@ class Shown:
     training: np.ndarray
 
 
-def offline_entry(agent: Agent, task_id: str, data: Path, config: EvaluationConfig, *, why: str) -> dict[str, Any]:
+def offline_entry(
+    agent: Agent, task_id: str, data: Path, config: EvaluationConfig, *, why: str, done: Callable[[str], None]
+) -> dict[str, Any]:
     """`measure_offline` of the demonstrations under `data`, and in `measured_in_training` what training measured on its
-    held-out episodes at this checkpoint, None where it held none out.
+    held-out episodes at this checkpoint, None where it held none out. `done` is told the task's id when it is over.
     """
     entry = measure_offline(agent, task_id, Demonstrations.open(dataset_folder(data, task_id)), config, why=why)
     lines = read_metrics(agent.run.directory / "metrics.jsonl")
+    done(task_id)
     seen = next((line["held_out"] for line in reversed(lines) if line["step"] == agent.step and "held_out" in line), {})
     return entry | {"measured_in_training": seen.get("sources", {}).get(task_id)}
 

@@ -9,12 +9,13 @@ from generalist.train.display import progress_bars
 class EvaluationDisplay:
     """A context manager; `quiet` shows nothing. Without a terminal, a line is printed per finished task."""
 
-    def __init__(self, tasks: Sequence[str], *, quiet: bool = False):
+    def __init__(self, tasks: Sequence[str], *, offline: int = 0, quiet: bool = False):
         self.quiet, self.tasks = quiet, len(tasks)
         self.console = SafeConsole(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
-        self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading")
-        self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), text="")
+        self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading", visible=bool(tasks))
+        self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), text="", visible=bool(tasks))
+        self.offline = self.progress.add_task("offline, tasks", total=offline, text="", visible=bool(offline))
         self.episodes = 0
 
     def __enter__(self) -> "EvaluationDisplay":
@@ -40,6 +41,7 @@ class EvaluationDisplay:
         self._say(f"baselines: {task}")
 
     def offline_done(self, task: str) -> None:
+        self.progress.update(self.offline, advance=1, text=task)
         self._say(f"offline: {task}")
 
     def corpus_done(self, name: str) -> None:

@@ -94,9 +94,13 @@ def choose(leaves: dict[str, Leaf | Unreadable], row: Row, form: Form, where: Pa
         ValueError: a column that the row, the form or the format asks for is not there or cannot be read; too much.
     """
     record = _Record(leaves, where)
-    observation = _asked(record, form) if form.observation else _by_rule(record, row)
+    observation = (
+        _asked(record, form) if form.observation else _by_rule(record, row.observation, "--observation KEY=PATH")
+    )
     observation |= _instruction(record, form, observation)
-    action = record.below(form.action, "--action PATH") if form.action else _action(record, row)
+    action = (
+        record.below(form.action, "--action PATH") if form.action else _by_rule(record, row.action, "--action PATH")
+    )
     reward = leaves.get(f"steps/{row.reward}")
     size = sum(_size(leaf) for leaf in (*observation.values(), *action.values()))
     if size > MOST_VALUES:
@@ -123,19 +127,11 @@ def _asked(record: _Record, form: Form) -> dict[str, Leaf]:
     return found
 
 
-def _by_rule(record: _Record, row: Row) -> dict[str, Leaf]:
+def _by_rule(record: _Record, paths: tuple[str, ...], option: str) -> dict[str, Leaf]:
+    """What the catalogue's row names, without the first part of each path."""
     found: dict[str, Leaf] = {}
-    for path in row.observation:
-        there = record.readable(path, "--observation KEY=PATH")
-        found |= {name.partition("/")[2]: leaf for name, leaf in there.items()}
-    return found
-
-
-def _action(record: _Record, row: Row) -> dict[str, Leaf]:
-    found: dict[str, Leaf] = {}
-    for path in row.action:
-        there = record.readable(path, "--action PATH")
-        found |= {name.partition("/")[2]: leaf for name, leaf in there.items()}
+    for path in paths:
+        found |= {name.partition("/")[2]: leaf for name, leaf in record.readable(path, option).items()}
     return found
 
 

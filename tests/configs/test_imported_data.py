@@ -30,6 +30,7 @@ def test_train_then_evaluate(capsys):
     assert code == 0, err
     code, out, err = run("eval", "run", capsys=capsys)
     assert code == 0, err
+    assert f"offline: {TASK}" in err.splitlines(), "what is done is said as it is done"
     assert "measured offline" in out
     assert "action/arm[1]" in out
     [entry] = load_report("run/report.json")["offline"]
