@@ -23,6 +23,7 @@ FLOORS = (
     ("train",),
     ("play",),
     ("eval",),
+    ("studies",),
     ("configs",),
 )
 """From the ground up; a file imports only from floors below its own, and from its own folder."""

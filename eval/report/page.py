@@ -9,15 +9,14 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeGuard
 
-import jinja2
 import markupsafe
 
 from generalist.envs.files import write_atomically
 from generalist.eval.report.language_page import language_section
 from generalist.eval.report.offline_page import offline_section, significant, significant_interval
+from generalist.eval.report.templates import page_from
 from generalist.play.films import Film
 from generalist.tokenizers.printable import printable
 
@@ -57,17 +56,12 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
         payload: of report.json, as `report.to_json` and `report.load_report` give it.
         films: in any order; those of tasks without one are simply not there.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "seconds": duration, "interval": interval, "percent": percent}
-    environment.filters |= {"short": _short, "breakable": breakable}
-    environment.filters |= {"significant": significant, "significant_interval": significant_interval}
-    page = environment.get_template("report.html.jinja").render(
+    filters = {"number": number, "seconds": duration, "interval": interval, "percent": percent}
+    filters |= {"short": _short, "breakable": breakable}
+    filters |= {"significant": significant, "significant_interval": significant_interval}
+    page = page_from(
+        "report.html.jinja",
+        filters,
         report=payload,
         names=NAMES,
         columns=COLUMNS,
