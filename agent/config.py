@@ -27,7 +27,7 @@ class AgentConfig:
         image_patch: edge of the first convolution of the whole-image encoder, in pixels.
         image_channels: channels of the whole-image encoder.
         source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
-            tells tasks apart by prompts. A task that was not trained on has source -1 and gets zeros.
+            tells tasks apart by prompts. Played, a task that was not trained on has the mean of its family's.
         dtype: compute dtype; parameters, softmax and loss are float32.
         remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.

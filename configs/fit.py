@@ -17,6 +17,7 @@ from generalist.eval.config import keep_evaluation
 from generalist.tokenizers.document import PictureOptions
 from generalist.tokenizers.options import LayoutOptions
 from generalist.train.config import DocumentsConfig, SourceConfig, TrainConfig
+from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.processes import Processes, join_processes
 from generalist.train.run import Run
@@ -32,7 +33,7 @@ def fit(
     corpora: str | Iterable[str] = (),
     resume: bool = False,
     overwrite: bool = False,
-    weights: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | Weights | None = None,
     quiet: bool = False,
     profile: int = 0,
     workers: int | None = None,
@@ -51,7 +52,8 @@ def fit(
         corpora: train on these texts and pictures instead of the config's: one name or several, as for `--corpus`.
         resume: go on from the newest checkpoint of `out`, or begin if there is none.
         overwrite: remove the run that is there.
-        weights: another run, whose parameters to start from.
+        weights: another run, whose parameters to start from; as `generalist.train.foundation.Weights` with what may be
+            new here or left over there.
         quiet: show no progress.
         profile: trace this many updates into the run directory's profile/.
         workers: processes that make batches, always the same ones; 0 is a thread of this one, None chooses by machine.
@@ -82,7 +84,8 @@ def fit(
         >>> generalist.fit(short, corpora="docstrings", out="runs/words")
         Run('runs/words')
     """
-    start = Start(resume=resume, overwrite=overwrite, weights=None if weights is None else Path(weights))
+    taken = weights if weights is None or isinstance(weights, Weights) else Weights(run=Path(weights))
+    start = Start(resume=resume, overwrite=overwrite, weights=taken)
     trust_modules(trust)
     experiment, directory = _experiment(config), _directory(config, out)
     several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)

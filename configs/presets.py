@@ -12,6 +12,7 @@ PRESETS = (
     "smoke",
     "quickstart",
     "mt50",
+    "ml45",
     "babyai",
     "local",
     "multimodal",

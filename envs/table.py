@@ -96,6 +96,14 @@ def find_task(id: str) -> Task:
     return task_in_file(id)
 
 
+def family_of(id: str) -> str:
+    """The family of a task's id, whether or not there is such a task: of others than the table's, what stands before
+    the first "/" or ":".
+    """
+    families = {task.id: task.family for task in TASKS}
+    return families.get(id) or id.replace(":", "/").partition("/")[0]
+
+
 def task_in_file(id: str) -> Task:
     """The task of an id that stands in a data set, a run or a configuration: it has no module imported.
 

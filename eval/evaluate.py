@@ -90,7 +90,7 @@ def evaluate(
         run: a run directory, or the `Run` that `fit` gives.
         config: how to measure; as the run's own experiment says by default.
         tasks: one or several, by id or as they are; those of the run by default. One that was not trained on is played
-            without a task embedding.
+            with the mean embedding of its family.
         data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
         out: folder of the report; the run directory by default.
         step: which checkpoint, see `load`; the newest by default.

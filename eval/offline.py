@@ -26,8 +26,8 @@ from generalist.eval.report.statistics import bootstrap_mean_ci
 from generalist.play.agent import Agent
 from generalist.play.policy import AgentPolicy
 from generalist.tokenizers.space import leaves as named_leaves
+from generalist.train.episodes import select_episodes
 from generalist.train.metrics import read_metrics
-from generalist.train.sources import select_episodes
 
 MOST_STEPS = 1000
 """Of an episode, its first so many steps are looked at."""
@@ -119,7 +119,10 @@ def _check_same_data(agent: Agent, task_id: str, demonstrations: Demonstrations)
 
 def choose(agent: Agent, demonstrations: Demonstrations, most: int) -> Shown:
     """At most so many of the episodes that training held out, evenly; of those it trained on where it held out none."""
-    training, held_out = select_episodes(agent.run.config, demonstrations.returns)
+    config = agent.run.config
+    [source] = [each for each in config.sources if each.task == demonstrations.task_id]
+    selection = select_episodes(config, source, demonstrations)
+    training, held_out = selection.training, selection.held_out
     steps = demonstrations.columns()
     there = held_out if len(held_out) else training
     chosen = there[np.unique(np.linspace(0, len(there) - 1, min(most, len(there))).astype(int))]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -17,6 +18,7 @@ from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import Network, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.demonstrations.episode import Episode
+from generalist.envs.table import family_of
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
@@ -24,6 +26,8 @@ from generalist.tokenizers.viewer import SequenceView
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
+from generalist.train.statistics import inherited, of_bounds, relatives
+from generalist.train.transfer import kin
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,8 @@ class Agent:
         """The layout for a task or environment and its index among the trained tasks, -1 if it is none of them.
 
         An environment is recognised by its registered id, else by its spaces if they are those of one task alone. Any
-        other gets a layout from its own spaces, with the options of the first task.
+        other gets a layout from its own spaces, with the options and statistics of the trained tasks that are nearest
+        to it, as `generalist.train.statistics.relatives` says.
 
         Raises:
             ValueError: the network has no embedder for what this environment shows.
@@ -151,7 +156,11 @@ class Agent:
                     f"the agent was not trained on {name!r}; it knows {', '.join(names)}. Pass an environment"
                 )
             with closing(what.make()) as env:
-                return self.layout(env)
+                return self._layout_of(env, what.family)
+        return self._layout_of(what, None)
+
+    def _layout_of(self, what: gym.Env | gym.vector.VectorEnv, family: str | None) -> tuple[Layout, int]:
+        layouts, names = list(self.run.layouts.values()), list(self.run.layouts)
         if isinstance(what, gym.vector.VectorEnv):
             observation, action = what.single_observation_space, what.single_action_space
         else:
@@ -164,13 +173,19 @@ class Agent:
         same = [index for index, layout in enumerate(layouts) if _same(layout, observation, action)]
         if len(same) == 1:
             return layouts[same[0]], same[0]
-        return self._new_layout(observation, action), -1
+        if family is None and identity is not None:
+            family = family_of(identity)
+        return self._new_layout(observation, action, family), -1
 
-    def _new_layout(self, observation: gym.Space, action: gym.Space) -> Layout:
-        first = next(iter(self.run.layouts.values()))
-        layout = Layout.from_spaces(
-            observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options
-        )
+    def _new_layout(self, observation: gym.Space, action: gym.Space, family: str | None) -> Layout:
+        """Options and statistics of the nearest trained tasks (`generalist.train.statistics.relatives`)."""
+        known = self.run.layouts
+        first = next(iter(known.values()))
+        spaces = {"vocabulary": first.vocabulary, "text": first.text}
+        plain = Layout.from_spaces(observation, action, options=first.options, **spaces)
+        nearest = known[relatives(plain, family, known)[0]]
+        plain = Layout.from_spaces(observation, action, options=nearest.options, **spaces)
+        layout = of_bounds(inherited(plain, None, family, known))
         layout.check_ranges()
         sizes, config = self.sizes, self.run.config.agent
         patch = (layout.options.patch_size, layout.options.channels)
@@ -205,15 +220,36 @@ class Agent:
         slots: int | None = None,
         prompts: Sequence[Episode] = (),
     ) -> "EnvironmentPolicy":
-        """A policy for an environment or task; for a vector environment it acts on whole batches of observations."""
+        """A policy for an environment or task; for a vector environment it acts on whole batches of observations.
+
+        A task that was not trained on is played with the mean embedding of the trained tasks of its family, of all
+        where there are none.
+        """
         layout, source = self.layout(what)
         vector = isinstance(what, gym.vector.VectorEnv)
         count = slots or (what.num_envs if vector else 1)
-        policy = EnvironmentPolicy(
-            AgentPolicy(self.player, layout, source, slots=count, prompts=prompts), vector=vector
-        )
+        player = self.player
+        if source < 0:
+            player, source = self._player_of_new(_name(what))
+        policy = EnvironmentPolicy(AgentPolicy(player, layout, source, slots=count, prompts=prompts), vector=vector)
         policy.reset()
         return policy
+
+    def _player_of_new(self, task: str | None) -> tuple[Player, int]:
+        """A player whose table of tasks has one row more, for a task that was not trained on, and that row's index."""
+        if not self.run.config.agent.source_embedding:
+            return self.player, -1
+        state = dict(nnx.to_flat_state(self.state))
+        rows = state["source", "rows"].get_value()
+        mean = rows[np.array(kin(task, self.run.config))].mean(axis=0, keepdims=True)
+        state["source", "rows"] = state["source", "rows"].replace(jnp.concatenate([rows, mean]))
+        return replace(self.player, state=nnx.from_flat_state(state)), len(rows)
+
+
+def _name(what: str | Task | gym.Env | gym.vector.VectorEnv) -> str | None:
+    if isinstance(what, Task):
+        return what.id
+    return what.spec.id if not isinstance(what, str) and what.spec else None
 
 
 def _same(layout: Layout, observation: gym.Space, action: gym.Space) -> bool:

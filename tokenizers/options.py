@@ -14,6 +14,9 @@ class LayoutOptions:
             has digits for these), or on the paper's fixed mu-law scale, which ends at +-256 (or has digits for all that
             its dtype holds); see `generalist.tokenizers.ranges`. For values shown as
             tokens, actions always among them.
+        statistics: by what mean and spread vectors are normalised: those of the task's own demonstrations, or one for
+            all tasks of its family that show arrays of the same shape at the same path ("space"). Shared, a place means
+            the same in every task, and a task that is new finds them there.
         images: images as patches, or whole for a convolutional encoder.
         channel_axis: what the channels of an image are. "auto": three are colour, any other number so many grey
             pictures (a stack of frames, bands); "grey": each is a grey picture; "colour": each three are a colour
@@ -33,6 +36,7 @@ class LayoutOptions:
 
     continuous: Literal["tokens", "vector"] = "tokens"
     ranges: Literal["data", "mu-law"] = "data"
+    statistics: Literal["task", "space"] = "task"
     images: Literal["patches", "conv"] = "patches"
     channel_axis: Literal["auto", "grey", "colour", "rgb"] = "auto"
     patch_size: int = 16
@@ -64,6 +68,7 @@ class LayoutOptions:
 _CHOICES = {
     "continuous": ("tokens", "vector"),
     "ranges": ("data", "mu-law"),
+    "statistics": ("task", "space"),
     "images": ("patches", "conv"),
     "channel_axis": ("auto", "grey", "colour", "rgb"),
     "past_actions": ("shown", "hidden"),

@@ -16,19 +16,29 @@ class SourceConfig:
 
     Args:
         task: task id, as `generalist tasks` lists it, or `gym:ID`.
-        weight: share of sequences in a batch relative to the other sources.
+        weight: share of sequences in a batch relative to the other sources. 0 is a task that the run this one starts
+            from knows: its layout and parameters are taken over, its demonstrations are not opened.
         loss_weight: weight of this source's targets in the loss.
         layout: how observations and actions become tokens.
+        episodes: so many of the task's episodes are all there is: for training, statistics, what is held out, and the
+            baselines that are fitted on the demonstrations. None is all of them.
+        episodes_seed: draws these `episodes` at random; None takes the first, in the order of their seeds.
+        successes: only episodes that reached the goal, where the task has one; chosen before they are counted.
     """
 
     task: str
     weight: float = 1.0
     loss_weight: float = 1.0
     layout: LayoutOptions = field(default_factory=LayoutOptions)
+    episodes: int | None = None
+    episodes_seed: int | None = None
+    successes: bool = False
 
     def __post_init__(self):
-        if self.weight <= 0:
-            raise ValueError(f"weight of source {self.task} must be positive, got {self.weight}; leave the source out")
+        if self.weight < 0:
+            raise ValueError(f"weight of source {self.task} must not be negative, got {self.weight}")
+        if self.episodes is not None and self.episodes < 1:
+            raise ValueError(f"episodes of source {self.task} must be at least 1, got {self.episodes}; None is all")
         if self.loss_weight < 0:
             raise ValueError(f"loss_weight of source {self.task} must not be negative, got {self.loss_weight}")
 
@@ -208,6 +218,8 @@ class TrainConfig:
     def __post_init__(self):
         if not self.names:
             raise ValueError("a training job needs at least one source")
+        if not any(self.weights):
+            raise ValueError("every source has weight 0: there is nothing to train on")
         if repeated := sorted({name for name in self.names if self.names.count(name) > 1}):
             raise ValueError(f"each task may be a source once; repeated: {', '.join(repeated)}")
         counts = ("sequence_length", "batch_size", "accumulation", "steps")

@@ -180,6 +180,8 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
     weights = [config.weights[source.index] for source in sources]
     recorded = sum(task.episodes is not None for task in tasks)
     rows = config.batch_size // config.streams
+    trained = [(source, weight) for source, weight in zip(sources, weights, strict=True) if weight]
+    sources, weights = ([pair[part] for pair in trained] for part in (0, 1))
     padding = padding_share(sources, weights, capacity, rows=rows)
     flops = update_flops(config.agent, sizes, capacity, config.batch_size)
     made = made_per_second(sources, weights, capacity, rows) if recorded == len(tasks) and not missing else None
@@ -244,7 +246,8 @@ def _look(config: TrainConfig, index: int, source: SourceConfig, data: Path) -> 
     check_known(source.task, data)
     recorded = None
     if is_recorded(data, source.task):
-        [alone] = open_mixture(replace(config, sources=(source,), documents=()), data).sources
+        only = replace(source, weight=source.weight or 1.0)  # what is only known has a size too
+        [alone] = open_mixture(replace(config, sources=(only,), documents=()), data).sources
         assert isinstance(alone, TaskSource)
         recorded = replace(alone, index=index)
     try:

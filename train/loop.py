@@ -10,6 +10,7 @@ from generalist.train.config import TrainConfig
 from generalist.train.display import TrainingDisplay
 from generalist.train.documents import keep_damaged
 from generalist.train.flops import update_flops
+from generalist.train.foundation import check_weights, known_layouts
 from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog, compared_loss, ends_in_checkpoint, ends_in_evaluation, ends_interval
 from generalist.train.memory import keep_freed_memory
@@ -67,14 +68,15 @@ def train(
 def _train(config, data, directory, start, quiet, profile, workers, on_start, on_checkpoint) -> Run:
     if not leads():
         wait_for_all("what is made of the data once is there")  # by the first process, where all see the same folder
-    mixture = open_mixture(config, data)
+    mixture = open_mixture(config, data, known_layouts(directory, start.weights, resume=start.resume))
     if leads():
         wait_for_all("what is made of the data once is there")
+    sizes = input_sizes(config, list(mixture.layouts.values()))
+    mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
+    check_weights(config, sizes, mesh, start.weights, directory if start.resume else None)
     run = open_run(config, mixture, data, directory, start)
     if on_start and leads():
         on_start(run)
-    sizes = input_sizes(config, list(mixture.layouts.values()))
-    mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
     with (
         open_stream(config, mixture, mesh, workers=workers) as stream,
         stop_request() as stop,
@@ -83,7 +85,7 @@ def _train(config, data, directory, start, quiet, profile, workers, on_start, on
         done = (checkpoints.latest or 0) if start.resume else 0
         run, said = go_on(run, config, done)
         check_profile(profile, config.steps - done)
-        graphdef, state = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
+        graphdef, state, taken = first_state(config, sizes, mesh, checkpoints, stream, done, start.weights)
         interval = Interval(checkpoints.note(done).get("interval") if done else None)
         step = make_step(config, graphdef, state, loss_config(config, mixture.capacity), mesh)
         evaluation = make_evaluation(config, mixture, graphdef, mesh)
@@ -94,8 +96,8 @@ def _train(config, data, directory, start, quiet, profile, workers, on_start, on
                 TrainingDisplay(config.steps, done, quiet=quiet or not leads()) as display,
                 Profile(run.directory / "profile", profile, done) as tracer,
             ):
-                log = MetricsLog(config, mixture.names, flops, writer, display, interval, made=stream.tokens_per_second)
-                for line in (*in_short(mixture.notices, run.directory / "config.json"), said):
+                log = MetricsLog(config, config.names, flops, writer, display, interval, made=stream.tokens_per_second)
+                for line in (*in_short(mixture.notices, run.directory / "config.json"), *taken, said):
                     display.say(line)
                 number = _updates(
                     config, state, stream, step, evaluation, checkpoints, log, tracer, stop, done, on_checkpoint

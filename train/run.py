@@ -39,6 +39,8 @@ class Run:
         layouts: by task, with the statistics of the demonstrations.
         data: where the demonstrations were.
         episodes: how many there were of each task, whatever was trained on; of runs of 0.1.0, none.
+        foundation: `run` and `step` (None is the newest) of the run whose parameters and statistics this one began
+            with; None where it began with none.
     """
 
     directory: Path
@@ -46,6 +48,7 @@ class Run:
     layouts: dict[str, Layout]
     data: str
     episodes: dict[str, int]
+    foundation: dict[str, Any] | None = None
 
     def __fspath__(self) -> str:
         """So that a run can be given wherever its directory can."""
@@ -81,7 +84,9 @@ def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
     return {"vocabulary": asdict(config.vocabulary)}
 
 
-def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path) -> Run:
+def write_run(
+    directory: Path, config: TrainConfig, mixture: Mixture, data: Path, foundation: dict[str, Any] | None = None
+) -> Run:
     """Make the directory and write its `config.json`; from then on it is a run."""
     directory.mkdir(parents=True, exist_ok=True)
     if config.text.model:
@@ -94,6 +99,7 @@ def write_run(directory: Path, config: TrainConfig, mixture: Mixture, data: Path
         "data": str(Path(data).absolute()),
         "episodes": mixture.episodes,
         "notices": [*mixture.notices],
+        "foundation": foundation,
         "versions": {name: version(name) for name in PACKAGES},
         "files": {name: file_entry(directory / name) for name in copied},
     }
@@ -146,7 +152,7 @@ def read_run(directory: Path) -> Run:
     }
     sources = tuple(replace(source, layout=layouts[source.task].options) for source in config.sources)
     own = replace(config, sources=sources)
-    return Run(Path(directory), own, layouts, stored["data"], stored.get("episodes", {}))
+    return Run(Path(directory), own, layouts, stored["data"], stored.get("episodes", {}), stored.get("foundation"))
 
 
 def config_from_json(stored: dict[str, Any]) -> TrainConfig:

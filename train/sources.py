@@ -1,7 +1,7 @@
 """From demonstrations on disk to the sources of a mixture: layouts with their statistics, filtered episodes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,9 @@ import numpy as np
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.corpora.open import open_corpus
 from generalist.demonstrations.columns import Columns
-from generalist.demonstrations.filter import lowest_return
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import space_from_json, space_to_json
-from generalist.envs.table import task_in_file
+from generalist.envs.table import family_of, task_in_file
 from generalist.tokenizers.continuous import Range
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions
@@ -22,10 +21,12 @@ from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, Te
 from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
-from generalist.train.held_out import split_corpus, split_indices
+from generalist.train.episodes import Selection, select_episodes
+from generalist.train.held_out import split_corpus
 from generalist.train.notices import corpus_notices, task_notices
 from generalist.train.ranges import with_ranges
 from generalist.train.shown import shown_steps
+from generalist.train.statistics import inherited, shared
 from generalist.train.step_tokens import column_tokens
 from generalist.train.windows import EpisodeTable
 
@@ -69,6 +70,8 @@ class Mixture:
         held_out: the same of what is never trained on, with the same capacity; sources of which nothing is held out are
             not in it. None where there is nothing at all.
         notices: what does not reach the network as it is, see `generalist.train.notices`.
+        inherited: layouts of tasks that are known and not trained on (of weight 0), by id.
+        order: ids of all tasks in the order of the configuration; empty where there are none but those of `sources`.
     """
 
     sources: tuple[Source, ...]
@@ -77,12 +80,16 @@ class Mixture:
     capacity: Capacity
     held_out: "Mixture | None" = None
     notices: tuple[str, ...] = ()
+    inherited: Mapping[str, Layout] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
 
     @property
     def layouts(self) -> dict[str, Layout]:
-        """Of the tasks, by id."""
+        """Of the tasks, by id, in the order of the configuration; those that are known and not trained on too."""
         named = zip(self.names, self.sources, strict=True)
-        return {name: source.layout for name, source in named if isinstance(source, TaskSource)}
+        trained = {name: source.layout for name, source in named if isinstance(source, TaskSource)}
+        order = self.order or tuple(trained)
+        return {task: trained[task] if task in trained else self.inherited[task] for task in order}
 
     @property
     def episodes(self) -> dict[str, int]:
@@ -92,44 +99,121 @@ class Mixture:
         return {name: len(steps.columns.lengths) for name, steps in found.items() if steps is not None}
 
 
-def open_mixture(config: TrainConfig, data: Path) -> Mixture:
+@dataclass(frozen=True)
+class _Opened:
+    """One task's data set, and what is taken of it."""
+
+    index: int
+    demonstrations: Demonstrations
+    columns: Columns
+    selection: Selection
+
+
+def open_mixture(config: TrainConfig, data: Path, known: Mapping[str, Layout] | None = None) -> Mixture:
     """Read the demonstrations of every source under `data`.
+
+    Args:
+        known: layouts of the run that this job starts from, by task: their statistics are taken over, as
+            `generalist.train.statistics.inherited` says.
 
     Raises:
         FileNotFoundError: naming the task without demonstrations and the command that collects them.
+        ValueError: too few episodes, a layout that does not fit the agent, a task of weight 0 that is not known.
     """
-    text = make_text_tokenizer(config.text)
+    text, known = make_text_tokenizer(config.text), known or {}
+    opened = [_open(config, index, data) for index, source in enumerate(config.sources) if source.weight]
+    layouts = _layouts(config, opened, text, known)
     sources: list[Source] = []
     held_out: list[Source | None] = []
     notices: list[str] = []
-    for index, source in enumerate(config.sources):
-        path = dataset_folder(data, source.task)
-        if not path.exists():
-            policy = "" if task_in_file(source.task).expert else " --policy random"
-            raise FileNotFoundError(
-                f"no demonstrations of {source.task} under {data}; run: "
-                f"generalist collect --task {source.task}{policy} --out {data}"
-            )
-        found, unseen, said = _sources(config, index, Demonstrations.open(path), text)
-        check_local_positions(source.task, found.layout, config.agent)
-        check_timesteps(source.task, found, config.sequence_length)
-        check_window(source.task, index, found.layout, config.agent)
+    for part in opened:
+        task = config.sources[part.index].task
+        found, unseen = _sources(config, part, layouts[task])
+        check_local_positions(task, found.layout, config.agent)
+        check_timesteps(task, found, config.sequence_length)
+        check_window(task, part.index, found.layout, config.agent)
         sources.append(found)
         held_out.append(unseen)
-        notices += said
+        notices += task_notices(task, found, part.columns, part.selection.training)
     for found, unseen in document_sources(config, text):
         sources.append(found)
         held_out.append(unseen)
         notices += corpus_notices(found)
-    capacity = row_capacity(sources)
-    mixture = Mixture(tuple(sources), config.weights, config.names, capacity, notices=tuple(notices))
+    names = tuple(source.name for source in sources)
+    weights = tuple(config.weights[source.index] for source in sources)
+    order = tuple(source.task for source in config.sources)
+    mixture = Mixture(
+        tuple(sources),
+        weights,
+        names,
+        row_capacity(sources),
+        notices=tuple(notices),
+        inherited=_inherited(config, known),
+        order=order,
+    )
     return replace(mixture, held_out=_held_out(mixture, held_out))
 
 
+def _open(config: TrainConfig, index: int, data: Path) -> _Opened:
+    source = config.sources[index]
+    path = dataset_folder(data, source.task)
+    if not path.exists():
+        policy = "" if task_in_file(source.task).expert else " --policy random"
+        raise FileNotFoundError(
+            f"no demonstrations of {source.task} under {data}; run: "
+            f"generalist collect --task {source.task}{policy} --out {data}"
+        )
+    demonstrations = Demonstrations.open(path)
+    selection = select_episodes(config, source, demonstrations)
+    return _Opened(index, demonstrations, demonstrations.columns(), selection)
+
+
+def _layouts(
+    config: TrainConfig, opened: Sequence[_Opened], text: TextTokenizer, known: Mapping[str, Layout]
+) -> dict[str, Layout]:
+    """Of every task that is trained on, with the statistics and ranges of what is trained on, or with those `known`."""
+    found = {}
+    for part in opened:
+        task, training = config.sources[part.index].task, part.selection.training
+        try:
+            plain = Layout.from_spaces(
+                part.demonstrations.observation_space,
+                part.demonstrations.action_space,
+                vocabulary=config.vocabulary,
+                text=text,
+                options=config.sources[part.index].layout,
+                statistics=part.columns.statistics(training),
+            )
+            found[task] = with_ranges(plain, part.columns, training)
+        except ValueError as cause:
+            raise ValueError(f"{task}: {cause}") from cause
+    found = shared(found)
+    if not known:
+        return found
+    return {task: inherited(layout, task, family_of(task), known) for task, layout in found.items()}
+
+
+def _inherited(config: TrainConfig, known: Mapping[str, Layout]) -> dict[str, Layout]:
+    idle = [source.task for source in config.sources if not source.weight]
+    if missing := [task for task in idle if task not in known]:
+        raise ValueError(
+            f"{', '.join(missing)}: a source of weight 0 takes its layout and parameters from a run that knows it "
+            "(--weights RUN), and there is none; give it a weight, or leave it out"
+        )
+    return {task: known[task] for task in idle}
+
+
 def open_layout(config: TrainConfig, task: str, data: Path) -> Layout:
-    """The layout of one of the job's tasks, with what it takes from the demonstrations; raises as `open_mixture`."""
-    [source] = [each for each in config.sources if each.task == task]
-    return open_mixture(replace(config, sources=(source,), documents=()), data).layouts[task]
+    """The layout of one of the job's tasks, with what it takes from the demonstrations; raises as `open_mixture`.
+
+    Statistics that it shares with others are those of all sources of its family.
+    """
+    [asked] = [each for each in config.sources if each.task == task]
+    family = family_of(task)
+    alone = asked.layout.statistics == "task"
+    sources = [each for each in config.sources if each.weight and (each is asked or not alone)]
+    kept = tuple(each for each in sources if family_of(each.task) == family)
+    return open_mixture(replace(config, sources=kept, documents=()), data).layouts[task]
 
 
 def _held_out(mixture: Mixture, sources: Sequence[Source | None]) -> Mixture | None:
@@ -162,51 +246,21 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[Doc
     return found
 
 
-def select_episodes(config: TrainConfig, returns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int64 (ascending): the episodes that are trained on, and those that are held out.
-
-    The return filter takes its threshold from the former; of the latter, which may then be none, those below it are
-    left out too.
-    """
-    training, held_out = split_indices(len(returns), config.held_out)
-    if config.return_filter:
-        lowest = lowest_return(returns[training], config.return_filter)
-        training, held_out = (chosen[returns[chosen] >= lowest] for chosen in (training, held_out))
-    return training, held_out
-
-
-def _sources(
-    config: TrainConfig, index: int, demonstrations: Demonstrations, text: TextTokenizer
-) -> tuple[TaskSource, TaskSource | None, list[str]]:
-    """Two selections of episodes over the same steps, trained on and held out, and what is to be said of them."""
-    training, held_out = select_episodes(config, demonstrations.returns)
-    columns = demonstrations.columns()
-    task = config.sources[index].task
-    try:
-        plain = Layout.from_spaces(
-            demonstrations.observation_space,
-            demonstrations.action_space,
-            vocabulary=config.vocabulary,
-            text=text,
-            options=config.sources[index].layout,
-            statistics=columns.statistics(training),
-        )
-        layout = with_ranges(plain, columns, training)
-    except ValueError as cause:
-        raise ValueError(f"{task}: {cause}") from cause
+def _sources(config: TrainConfig, part: _Opened, layout: Layout) -> tuple[TaskSource, TaskSource | None]:
+    """Two selections of episodes over the same steps: trained on and held out."""
     source = TaskSource(
-        index=index,
+        index=part.index,
         layout=layout,
-        steps=shown_steps(demonstrations, columns, layout),
-        table=episodes_of(columns, training),
-        step_tokens=column_tokens(layout, columns),
+        steps=shown_steps(part.demonstrations, part.columns, layout),
+        table=episodes_of(part.columns, part.selection.training),
+        step_tokens=column_tokens(layout, part.columns),
         sequence_length=config.sequence_length,
         prompt=config.prompt,
         seed=config.seed,
-        name=task,
+        name=config.sources[part.index].task,
     )
-    unseen = replace(source, table=episodes_of(columns, held_out)) if len(held_out) else None
-    return source, unseen, task_notices(task, source, columns, training)
+    held_out = part.selection.held_out
+    return source, replace(source, table=episodes_of(part.columns, held_out)) if len(held_out) else None
 
 
 def episodes_of(columns: Columns, episodes: np.ndarray) -> EpisodeTable:

@@ -15,8 +15,9 @@ from jax.sharding import Mesh
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import use_mesh
 from generalist.envs.lock import LOCK, locked
-from generalist.train.checkpoint import CheckpointError, Checkpoints
+from generalist.train.checkpoint import Checkpoints
 from generalist.train.config import TrainConfig
+from generalist.train.foundation import Weights, with_weights
 from generalist.train.optimizer import schedule
 from generalist.train.processes import leads, true_anywhere, wait_for_all
 from generalist.train.run import TEXT_MODEL, Run, read_run, rewrite_steps, write_run
@@ -32,12 +33,12 @@ class Start:
         resume: go on from the newest checkpoint in the directory, or begin if there is none. A run may go on to more
             `steps` than it was started with, also a finished one; see `go_on`.
         overwrite: remove the run that is there.
-        weights: run directory whose agent's parameters to start from.
+        weights: of another run, whose statistics of observations come along.
     """
 
     resume: bool = False
     overwrite: bool = False
-    weights: Path | None = None
+    weights: Weights | None = None
 
     def __post_init__(self):
         if self.resume and self.overwrite:
@@ -51,18 +52,21 @@ def first_state(
     checkpoints: Checkpoints,
     stream: Iterator,
     done: int,
-    weights: Path | None,
-) -> tuple[nnx.GraphDef, State]:
-    """The state after update `done`: from its checkpoint, which sets `stream` too; 0 is new, or other `weights`."""
+    weights: Weights | None,
+) -> tuple[nnx.GraphDef, State, list[str]]:
+    """The state after update `done`: from its checkpoint, which sets `stream` too; 0 is new, or other `weights`.
+
+    Also what is to be said of those. Raises CheckpointError where they do not fit.
+    """
     if done:
         graphdef, state = abstract_state(config, sizes, mesh)
         with use_mesh(mesh):
-            return graphdef, checkpoints.restore(done, state, stream)
+            return graphdef, checkpoints.restore(done, state, stream), []
     graphdef, state = create_state(config, sizes, mesh)
-    if weights:
-        with use_mesh(mesh):
-            state = _with_weights(state, weights)
-    return graphdef, state
+    if weights is None:
+        return graphdef, state, []
+    with use_mesh(mesh):
+        return graphdef, *with_weights(state, config, sizes, weights)
 
 
 @contextmanager
@@ -126,7 +130,7 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
     wait_for_all("run directory looked at")
     if leads():
         _remove_run(directory)
-        write_run(directory, config, mixture, data)
+        write_run(directory, config, mixture, data, start.weights and start.weights.to_json())
     wait_for_all("run directory written")
     return read_run(directory)
 
@@ -193,19 +197,3 @@ def _remove_run(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard", "evaluation", "profile"):
         shutil.rmtree(directory / name, ignore_errors=True)
-
-
-def _with_weights(state: Any, weights: Path) -> Any:
-    """The state with the agent's parameters of another run's newest checkpoint; the optimizer starts anew.
-
-    Raises:
-        CheckpointError: the other run's agent has other parameters; names them.
-    """
-    other = read_run(weights)
-    with other.open_checkpoints() as checkpoints:
-        newest = checkpoints.latest
-        if newest is None:
-            raise CheckpointError(f"{weights} has no checkpoint to start from")
-        loaded = checkpoints.restore_agent(newest, state[0])
-    state[0] = loaded
-    return state

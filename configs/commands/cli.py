@@ -61,7 +61,11 @@ class Train(Generic[Config]):
     overwrite: Flag = False
     """Delete what the run directory holds."""
     weights: Path | None = None
-    """Another run's directory, whose parameters to start from."""
+    """Another run's directory, whose parameters to start from: task embeddings by task, tables by what their rows mean;
+    its statistics of observations come along."""
+    allow: TaskIds = ()
+    """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image;
+    give it again for more."""
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
     workers: int | None = None
@@ -77,8 +81,12 @@ class Train(Generic[Config]):
     def __call__(self, preset: str) -> None:
         print_notice(f"training {preset} on {self.data}: loading")  # what follows takes seconds until it can say more
         from generalist.configs.fit import fit
+        from generalist.train.foundation import Weights
         from generalist.train.processes import Processes
 
+        if self.allow and self.weights is None:
+            raise ValueError("--allow says what of --weights RUN may differ: give that too")
+        weights = Weights(run=self.weights, allow=self.allow) if self.weights else None
         fit(
             self.config,  # pyright: ignore[reportArgumentType]
             data=self.data,
@@ -87,7 +95,7 @@ class Train(Generic[Config]):
             corpora=self.corpus,
             resume=self.resume,
             overwrite=self.overwrite,
-            weights=self.weights,
+            weights=weights,
             profile=self.profile,
             workers=self.workers,
             processes=Processes(coordinator=self.coordinator, count=self.processes, index=self.process),

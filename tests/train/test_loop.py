@@ -21,6 +21,7 @@ from generalist.play.agent import Agent
 from generalist.train import loop
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import MeshConfig, OptimizerConfig
+from generalist.train.foundation import Weights
 from generalist.train.interval import Interval
 from generalist.train.log import MetricsLog
 from generalist.train.loop import train
@@ -290,7 +291,7 @@ def test_overwriting_and_starting_from_other_weights(tmp_path):
     (run / "evaluation").mkdir()
     (run / "evaluation" / "cart_pole_v1.agent.json").write_text("{}")
     still = OptimizerConfig(learning_rate=1e-12, initial_rate=0.0, warmup_steps=0, weight_decay=0.0)
-    start = Start(overwrite=True, weights=trained())
+    start = Start(overwrite=True, weights=Weights(run=trained()))
     train_here(run, start=start, steps=2, log_every=1, optimizer=still)
     assert [line["step"] for line in metrics_of(run)] == [1, 2]
     assert not (run / "evaluation").exists()
@@ -300,8 +301,8 @@ def test_overwriting_and_starting_from_other_weights(tmp_path):
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     wider = replace(CONFIG.agent, feedforward=64)
-    with pytest.raises(CheckpointError, match=r"6 holds another agent .* in the checkpoint, .* here"):
-        train_here(tmp_path / "run", start=Start(weights=trained()), agent=wider)
+    with pytest.raises(CheckpointError, match=r"run holds another network .* there, .* here"):
+        train_here(tmp_path / "run", start=Start(weights=Weights(run=trained())), agent=wider)
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_is_not_kept(tmp_path):

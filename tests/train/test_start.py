@@ -9,6 +9,7 @@ from tiny import CONFIG, demonstrations, train_here, trained
 from generalist.envs.files import read_json
 from generalist.envs.lock import LOCK, locked
 from generalist.train.checkpoint import CheckpointError
+from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.optimizer import schedule
 from generalist.train.run import read_run
@@ -76,10 +77,10 @@ def test_a_refused_start_leaves_no_directory(tmp_path):
 
 def test_weights_that_do_not_fit_blame_no_file(tmp_path):
     """The other run's checkpoint is whole; nothing says to remove it."""
-    message = r"checkpoints/6 holds another agent .*: agent/.* is \(.*16.*\) in .*, \(.*24.*\) here; .* more"
+    message = r"run holds another network .*: local.rows is 512 x 16 there, 512 x 24 here, .* more; take its width"
     wider = replace(CONFIG, agent=replace(CONFIG.agent, width=24))
     with pytest.raises(CheckpointError, match=message) as raised:
-        train(wider, demonstrations(), tmp_path / "run", start=Start(weights=trained()), quiet=True)
+        train(wider, demonstrations(), tmp_path / "run", start=Start(weights=Weights(run=trained())), quiet=True)
     for word in ("remove", "delete", "move", "damaged", "free"):
         assert word not in str(raised.value)
 
@@ -90,4 +91,4 @@ def test_damaged_weights_are_refused_and_stay(tmp_path):
     content = file.read_bytes()
     file.write_bytes(content[:99] + bytes([content[99] ^ 16]) + content[100:])
     with pytest.raises(CheckpointError, match=rf"checkpoint .*/6 is refused: .*{file.name} is damaged.*Whole are 3"):
-        train_here(tmp_path / "run", start=Start(weights=other))
+        train_here(tmp_path / "run", start=Start(weights=Weights(run=other)))

@@ -1,0 +1,25 @@
+"""A foundation on ML45's forty-five training tasks, from which a new task is learnt with few demonstrations.
+
+    generalist collect --set metaworld/ml45-train --episodes 60
+    generalist train ml45
+
+The five tasks of `metaworld/ml45-test` are not among them (Yu et al. 2019, "Meta-World"). Means and spreads of the
+observation are shared by all tasks, so that a position means the same in a task that is new: `docs/adapting.md`.
+"""
+
+from dataclasses import replace
+
+from generalist.configs.experiment import Experiment
+from generalist.configs.mt50 import config as mt50
+from generalist.configs.quickstart import LAYOUT
+from generalist.envs.sets import task_set
+from generalist.train.config import SourceConfig
+
+STEPS = 6_000
+
+
+def config() -> Experiment:
+    base = mt50()
+    layout = replace(LAYOUT, actions="parallel", statistics="space")
+    sources = tuple(SourceConfig(task=task.id, layout=layout) for task in task_set("metaworld/ml45-train"))
+    return replace(base, train=replace(base.train, sources=sources, steps=STEPS))

@@ -1,0 +1,105 @@
+"""The run that a new one begins with: its parameters as they travel, and its statistics of observations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from flax import nnx
+from jax.sharding import Mesh
+
+from generalist.agent.config import InputSizes
+from generalist.agent.network import Network
+from generalist.agent.sharding import use_mesh
+from generalist.tokenizers.layout import Layout
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.config import TrainConfig
+from generalist.train.run import Run, read_run
+from generalist.train.sources import input_sizes, make_text_tokenizer
+from generalist.train.step import State, abstract_state
+from generalist.train.transfer import NewTasks, Plan, Side, check_allowed, plan, travel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Which parameters a run starts from, and what may not come over.
+
+    Args:
+        run: directory of the run that they are of.
+        step: which of its checkpoints, "best" as for `generalist.load`; the newest by default.
+        allow: parts in which parameters may be new or left over, see `generalist.train.transfer.PARTS`.
+        new_tasks: how the embedding of a task begins that the other run does not know.
+    """
+
+    run: Path
+    step: int | Literal["best"] | None = None
+    allow: tuple[str, ...] = ()
+    new_tasks: NewTasks = "mean"
+
+    def __post_init__(self):
+        check_allowed(self.allow)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run's config.json says of it."""
+        return {"run": str(Path(self.run).absolute()), "step": self.step}
+
+
+def known_layouts(directory: Path, weights: Weights | None, *, resume: bool) -> dict[str, Layout]:
+    """By task, the layouts whose statistics a job takes over: those of the run that it starts from.
+
+    A job that goes on has them already, and needs that run no more.
+    """
+    if resume and (directory / "config.json").exists():
+        run = read_run(directory)
+        return run.layouts if run.foundation else {}
+    return read_run(weights.run).layouts if weights else {}
+
+
+def check_weights(
+    config: TrainConfig, sizes: InputSizes, mesh: Mesh, weights: Weights | None, going_on: Path | None
+) -> None:
+    """Raises CheckpointError where the weights to start from do not fit, before anything is written.
+
+    Args:
+        going_on: a run directory that is gone on with; from its first checkpoint on it needs the other run no more.
+    """
+    if weights and not (going_on and any(going_on.glob("checkpoints/*"))):
+        _, state = abstract_state(config, sizes, mesh)
+        with use_mesh(mesh):
+            _planned(state[0], config, sizes, weights)
+
+
+def with_weights(state: State, config: TrainConfig, sizes: InputSizes, weights: Weights) -> tuple[State, list[str]]:
+    """A new state with the other run's parameters, and what is to be said of them; call it with the mesh in use.
+
+    Raises:
+        CheckpointError: as `generalist.train.transfer.plan`, or the other run has no such checkpoint.
+    """
+    found = _planned(state[0], config, sizes, weights)
+    with found.run.open_checkpoints() as checkpoints:
+        old = checkpoints.restore_agent(found.step, found.state)
+    state[0] = travel(state[0], old, found.plan)
+    return state, [f"parameters of update {found.step} of {weights.run}", *found.plan.travelled.lines]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """The other run, its checkpoint, the abstract state of its network, and how that comes over."""
+
+    run: Run
+    step: int
+    state: Any
+    plan: Plan
+
+
+def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights) -> _Planned:
+    other = read_run(weights.run)
+    there = input_sizes(other.config, list(other.layouts.values()))
+    old = nnx.state(nnx.as_abstract(nnx.eval_shape(lambda: Network(other.config.agent, there, rngs=nnx.Rngs(0)))))
+    with other.open_checkpoints() as checkpoints:
+        step = checkpoints.best if weights.step == "best" else weights.step or checkpoints.latest
+    if step is None:
+        raise CheckpointError(f"{weights.run} has no checkpoint to start from; train it first (--resume goes on)")
+    here = Side(config, sizes, make_text_tokenizer(config.text).version)
+    side = Side(other.config, there, other.text.version)
+    how = plan(born, here, old, side, allow=weights.allow, new_tasks=weights.new_tasks, name=str(weights.run))
+    return _Planned(other, step, old, how)
