@@ -14,6 +14,9 @@ from generalist.envs.table import family_of
 from generalist.tokenizers.continuous import VectorField
 from generalist.tokenizers.layout import Layout
 
+LARGEST = 1e6
+"""A bound beyond this says nothing of how large values are."""
+
 Moments = tuple[list[float], list[float]]
 """Mean and standard deviation of every value of an array."""
 
@@ -115,8 +118,8 @@ def of_bounds(layout: Layout) -> Layout:
     for path, part in vectors(layout).items():
         low, high = (np.ravel(end).astype(np.float64) for end in (part.leaf.space.low, part.leaf.space.high))
         if path not in found and part.count:
-            bounded = np.isfinite(low) & np.isfinite(high) & (high - low < 1e6)
-            mean = np.where(bounded, low / 2 + high / 2, 0.0)
-            std = np.where(bounded & (high > low), (high - low) / 12**0.5, 1.0)
+            bounded = (low > -LARGEST) & (high < LARGEST)
+            low, high = np.where(bounded, low, 0.0), np.where(bounded, high, 0.0)
+            mean, std = (low + high) / 2, np.where(high > low, (high - low) / 12**0.5, 1.0)
             found[path] = mean.tolist(), std.tolist()
     return replace(layout, statistics=found)

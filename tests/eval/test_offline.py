@@ -20,9 +20,9 @@ from generalist.eval.offline import POLICIES, agent_predictions, choose, constan
 from generalist.eval.offline import _errors as errors_of
 from generalist.eval.report.record import load_report, recompute
 from generalist.play.agent import Agent
+from generalist.train.episodes import select_episodes
 from generalist.train.loop import train
 from generalist.train.metrics import read_metrics
-from generalist.train.sources import select_episodes
 
 CONFIG = EvaluationConfig(episodes=50, slots=3, films=False, workers=1)
 
@@ -136,7 +136,8 @@ def _one(space: spaces.Space):
 def test_held_out_episodes_are_those_of_the_training():
     agent = Agent.load(trained_arm())
     opened = Demonstrations.open(dataset_folder(imported(), TASK))
-    training, held_out = select_episodes(ARM, opened.returns)
+    selection = select_episodes(ARM, ARM.sources[0], opened)
+    training, held_out = selection.training, selection.held_out
     shown = choose(agent, opened, 2)
     first = {int(rows[0]) for rows in shown.episodes}
     assert first == {int(shown.steps.starts[number]) for number in (held_out[0], held_out[-1])}

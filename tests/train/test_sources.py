@@ -20,6 +20,7 @@ from generalist.envs.task import Task
 from generalist.tokenizers.continuous import expand
 from generalist.train.config import TextConfig
 from generalist.train.data import packed_rows
+from generalist.train.episodes import select_episodes
 from generalist.train.held_out import held_out_indices
 from generalist.train.packing import to_batch
 from generalist.train.sources import (
@@ -29,7 +30,6 @@ from generalist.train.sources import (
     layout_to_json,
     make_text_tokenizer,
     open_mixture,
-    select_episodes,
 )
 from generalist.train.step_tokens import token_counts
 
@@ -98,13 +98,17 @@ def test_statistics_and_the_return_filter_do_not_know_what_is_held_out():
 
 
 def test_held_out_episodes_below_the_threshold_are_left_out_too():
+    def select(returns, **changes):
+        opened = replace(Demonstrations.open(dataset_folder(demonstrations(), TASKS[0])), returns=returns)
+        opened = replace(opened, lengths=np.ones(len(returns), np.int64), successes=(None,) * len(returns))
+        found = select_episodes(replace(CONFIG, held_out=0.2, **changes), CONFIG.sources[0], opened)
+        return found.training, found.held_out
+
     returns = np.arange(20.0)
-    training, held_out = select_episodes(replace(CONFIG, held_out=0.2, return_filter=0.5), returns)
+    training, held_out = select(returns, return_filter=0.5)
     assert set(training) | set(held_out) == set(np.flatnonzero(returns >= 0.5 * 18.5).tolist())
     assert set(held_out) == {number for number in POISONED if number >= 0.5 * 18.5}
-    none = select_episodes(
-        replace(CONFIG, held_out=0.2, return_filter=1.0), np.where(np.isin(range(20), POISONED), 0, 1)
-    )
+    none = select(np.where(np.isin(range(20), POISONED), 0.0, 1.0), return_filter=1.0)
     assert (len(none[0]), len(none[1])) == (16, 0)
 
 
