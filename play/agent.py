@@ -26,7 +26,7 @@ from generalist.tokenizers.viewer import SequenceView
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
-from generalist.train.statistics import inherited, of_bounds, relatives
+from generalist.train.statistics import inherited, of_bounds, plain_layout
 from generalist.train.transfer import kin
 
 
@@ -180,12 +180,7 @@ class Agent:
     def _new_layout(self, observation: gym.Space, action: gym.Space, family: str | None) -> Layout:
         """Options and statistics of the nearest trained tasks (`generalist.train.statistics.relatives`)."""
         known = self.run.layouts
-        first = next(iter(known.values()))
-        spaces = {"vocabulary": first.vocabulary, "text": first.text}
-        plain = Layout.from_spaces(observation, action, options=first.options, **spaces)
-        nearest = known[relatives(plain, family, known)[0]]
-        plain = Layout.from_spaces(observation, action, options=nearest.options, **spaces)
-        layout = of_bounds(inherited(plain, None, family, known))
+        layout = of_bounds(inherited(plain_layout(observation, action, family, known), None, family, known))
         layout.check_ranges()
         sizes, config = self.sizes, self.run.config.agent
         patch = (layout.options.patch_size, layout.options.channels)

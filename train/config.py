@@ -50,7 +50,7 @@ class DocumentsConfig:
     Args:
         corpus: its name, as `generalist.corpora.open` reads it: docstrings, digits, text:PATH, images:PATH, ...
         weight: share of examples relative to the other sources. An example of a task fills a row, one of a corpus is a
-            document, of which several share a row.
+            document, of which several share a row. 0 is a corpus that the run this one starts from knows, not opened.
         loss_weight: weight of this source's targets in the loss.
         pictures: how pictures become tokens; those of all corpora and tasks share sizes.
         pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs). 0 for
@@ -64,8 +64,8 @@ class DocumentsConfig:
     pictures_per_row: int = 5
 
     def __post_init__(self):
-        if self.weight <= 0:
-            raise ValueError(f"weight of corpus {self.corpus} must be positive, got {self.weight}; leave it out")
+        if self.weight < 0:
+            raise ValueError(f"weight of corpus {self.corpus} must not be negative, got {self.weight}")
         if self.loss_weight < 0:
             raise ValueError(f"loss_weight of corpus {self.corpus} must not be negative, got {self.loss_weight}")
         if self.pictures_per_row < 0:

@@ -48,8 +48,8 @@ def _there(source: SourceConfig, demonstrations: Demonstrations) -> np.ndarray:
     if len(every) < (asked or 1):
         which = f" that reached the goal, of {len(demonstrations):,}" if source.successes else ""
         raise ValueError(
-            f"{source.task}: too few episodes: {asked or 1:,} asked for, {demonstrations.folder} has {len(every):,}{which}; "
-            f"collect more (generalist collect --task {source.task} --episodes N), or ask for fewer"
+            f"{source.task}: too few episodes: {asked or 1:,} asked for, {demonstrations.folder} has {len(every):,}"
+            f"{which}; collect more (generalist collect --task {source.task} --episodes N), or ask for fewer"
         )
     if source.episodes_seed is None:
         return every[:asked]

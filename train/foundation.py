@@ -28,19 +28,21 @@ class Weights:
         step: which of its checkpoints, "best" as for `generalist.load`; the newest by default.
         allow: parts in which parameters may be new or left over, see `generalist.train.transfer.PARTS`.
         new_tasks: how the embedding of a task begins that the other run does not know.
+        parameters: False takes its statistics alone: what training from scratch is compared with.
     """
 
     run: Path
     step: int | Literal["best"] | None = None
     allow: tuple[str, ...] = ()
     new_tasks: NewTasks = "mean"
+    parameters: bool = True
 
     def __post_init__(self):
         check_allowed(self.allow)
 
     def to_json(self) -> dict[str, Any]:
         """What a run's config.json says of it."""
-        return {"run": str(Path(self.run).absolute()), "step": self.step}
+        return {"run": str(Path(self.run).absolute()), "step": self.step, "parameters": self.parameters}
 
 
 def known_layouts(directory: Path, weights: Weights | None, *, resume: bool) -> dict[str, Layout]:
@@ -62,7 +64,7 @@ def check_weights(
     Args:
         going_on: a run directory that is gone on with; from its first checkpoint on it needs the other run no more.
     """
-    if weights and not (going_on and any(going_on.glob("checkpoints/*"))):
+    if weights and weights.parameters and not (going_on and any(going_on.glob("checkpoints/*"))):
         _, state = abstract_state(config, sizes, mesh)
         with use_mesh(mesh):
             _planned(state[0], config, sizes, weights)

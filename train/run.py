@@ -39,8 +39,8 @@ class Run:
         layouts: by task, with the statistics of the demonstrations.
         data: where the demonstrations were.
         episodes: how many there were of each task, whatever was trained on; of runs of 0.1.0, none.
-        foundation: `run` and `step` (None is the newest) of the run whose parameters and statistics this one began
-            with; None where it began with none.
+        foundation: `run` and `step` (None is the newest) of the run whose statistics and, unless `parameters` is false,
+            parameters this one began with; None where it began with none.
     """
 
     directory: Path

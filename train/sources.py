@@ -232,6 +232,8 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[Doc
     """
     found = []
     for number, each in enumerate(config.documents):
+        if not each.weight:
+            continue
         corpus, held_out = split_corpus(open_corpus(each.corpus), config.held_out)
         source = DocumentSource(
             index=len(config.sources) + number,

@@ -63,7 +63,7 @@ def first_state(
         with use_mesh(mesh):
             return graphdef, checkpoints.restore(done, state, stream), []
     graphdef, state = create_state(config, sizes, mesh)
-    if weights is None:
+    if weights is None or not weights.parameters:
         return graphdef, state, []
     with use_mesh(mesh):
         return graphdef, *with_weights(state, config, sizes, weights)

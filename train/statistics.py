@@ -8,6 +8,7 @@ learned of it holds for a new task too.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
 
 from generalist.envs.table import family_of
@@ -67,6 +68,15 @@ def relatives(layout: Layout, family: str | None, known: Mapping[str, Layout]) -
 
 def _shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
     return {path: part.leaf.space.shape for path, part in vectors(layout).items()}
+
+
+def plain_layout(observation: gym.Space, action: gym.Space, family: str | None, known: Mapping[str, Layout]) -> Layout:
+    """A layout for a task that is new, with the options of the trained task that is nearest to it and no statistics."""
+    first = next(iter(known.values()))
+    plain = Layout.from_spaces(
+        observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options
+    )
+    return replace(plain, options=known[relatives(plain, family, known)[0]].options)
 
 
 def inherited(layout: Layout, task: str | None, family: str | None, known: Mapping[str, Layout]) -> Layout:

@@ -181,7 +181,7 @@ def test_a_run_begins_with_another_whose_tasks_stood_in_another_order(tmp_path):
     np.testing.assert_allclose(rows(two.state, "source", "rows")[::-1], rows(one.state, "source", "rows"), atol=1e-6)
     for task in one.tasks:
         assert two.run.layouts[task].statistics == one.run.layouts[task].statistics
-    assert two.run.foundation == {"run": str(first), "step": None}
+    assert two.run.foundation == {"run": str(first), "step": None, "parameters": True}
 
 
 def test_a_run_goes_on_when_the_one_it_began_with_is_gone(tmp_path):

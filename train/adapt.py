@@ -1,0 +1,219 @@
+"""An agent learns new tasks from few demonstrations: the training job that does it, and its defaults.
+
+The defaults are measured (`docs/adapting.md`): everything is trained, at half the rate of the foundation's training, in few
+updates of few timesteps; the statistics of observations are the foundation's.
+"""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from generalist.demonstrations.data_folder import check_known
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.table import family_of
+from generalist.tokenizers.layout import Layout
+from generalist.train.config import OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
+from generalist.train.foundation import Weights
+from generalist.train.loop import train
+from generalist.train.run import Run, read_run
+from generalist.train.start import Start
+from generalist.train.statistics import plain_layout
+from generalist.train.transfer import PARTS, NewTasks
+
+EVALUATION = "evaluation.json"
+"""How the foundation's experiment wants to be measured; the adapted run is measured the same way."""
+WARM_UP = 0.05
+RATES = {"full": 0.5, "lora": 1.5, "head": 0.5, "embedding": 5.0, "scratch": 1.5}
+"""Highest learning rate, as a part of the foundation's: what is trained less of can be moved faster."""
+ROWS_MULTIPLE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptConfig:
+    """How an agent is adapted.
+
+    Args:
+        episodes: demonstrations of each task; None is all there are.
+        episodes_seed: draws them at random; None takes the first, in the order of their seeds.
+        failures: take demonstrations that did not reach the goal, too.
+        trainable: what is trained.
+        keep: share of the examples that are of the foundation's own tasks, against forgetting; 0 trains on the new ones
+            alone. Needs the foundation's demonstrations.
+        steps: updates.
+        learning_rate: the highest; None is `RATES` of the foundation's.
+        timesteps: of one update, about; None chooses the batch size by `batch_size`.
+        batch_size: rows of one update; None is as many as hold `timesteps`.
+        new_tasks: how the embedding of a new task begins, see `generalist.train.transfer`.
+        from_scratch: begin with new parameters: the baseline that says what the foundation is worth. Statistics are the
+            foundation's all the same.
+        seed: of everything random in training.
+    """
+
+    episodes: int | None = None
+    episodes_seed: int | None = None
+    failures: bool = False
+    trainable: TrainableConfig = field(default_factory=TrainableConfig)
+    keep: float = 0.0
+    steps: int = 600
+    learning_rate: float | None = None
+    timesteps: int = 128
+    batch_size: int | None = None
+    new_tasks: NewTasks = "mean"
+    from_scratch: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.keep < 1:
+            raise ValueError(f"keep is a share of the examples in [0, 1), got {self.keep}")
+        if self.timesteps < 1 or self.steps < 1:
+            raise ValueError(f"timesteps and steps must be positive, got {self.timesteps} and {self.steps}")
+        if self.from_scratch and (self.keep or self.trainable.how != "full"):
+            raise ValueError("from scratch there is no foundation: nothing of it can be kept, and everything is trained")
+
+
+def adapt(
+    run: Run | Path,
+    tasks: Sequence[str],
+    config: AdaptConfig,
+    *,
+    data: Path | None = None,
+    out: Path,
+    step: int | Literal["best"] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    workers: int | None = None,
+) -> Run:
+    """Train a run's agent on other tasks, into a run directory of its own.
+
+    Args:
+        run: the foundation; it is only read.
+        tasks: ids; those that it knows are trained further.
+        data: folder of the demonstrations; the foundation's by default.
+        step: which of its checkpoints; the newest by default.
+
+    Raises:
+        ValueError: no task, an unknown one, too few demonstrations, something that does not go together.
+        CheckpointError: the foundation has no such checkpoint, or other parts than its configuration says.
+        FileNotFoundError: no run there, or no demonstrations of a task.
+        FileExistsError: as `generalist.train.loop.train`.
+    """
+    foundation = run if isinstance(run, Run) else read_run(run)
+    data = Path(data or foundation.data)
+    training = adapted(foundation, tasks, config, data)
+    weights = Weights(
+        run=foundation.directory,
+        step=step,
+        allow=PARTS,
+        new_tasks=config.new_tasks,
+        parameters=not config.from_scratch,
+    )
+    return train(
+        training,
+        data,
+        out,
+        start=Start(resume=resume, overwrite=overwrite, weights=weights),
+        quiet=quiet,
+        workers=workers,
+        on_start=lambda new: _as_measured(foundation, new),
+    )
+
+
+def _as_measured(foundation: Run, new: Run) -> None:
+    with suppress(FileNotFoundError):
+        shutil.copyfile(foundation.directory / EVALUATION, new.directory / EVALUATION)
+
+
+def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Path) -> TrainConfig:
+    """The training job: the foundation's network, its tasks as far as they are kept, and the new ones."""
+    if not tasks:
+        raise ValueError("no task to adapt to; name one (--task)")
+    before = foundation.config
+    layouts = {task: _layout(foundation, task, data) for task in tasks}
+    new = tuple(_source(foundation, task, layouts[task], config) for task in tasks)
+    weight = sum(source.weight for source in new)
+    old = () if config.from_scratch else tuple(each for each in before.sources if each.task not in tasks)
+    documents = () if config.from_scratch else before.documents
+    kept = _shares([*old, *documents], weight * config.keep / (1 - config.keep))
+    agent = replace(
+        before.agent,
+        local_positions=max(before.agent.local_positions, *(each.max_observation_tokens for each in layouts.values())),
+        window=max(before.agent.window, *(each.least_window for each in layouts.values())),
+    )
+    longest = max(each.max_tokens for each in layouts.values())
+    length = max(before.sequence_length, longest)
+    rate = config.learning_rate or before.optimizer.learning_rate * RATES[_way(config)]
+    return replace(
+        before,
+        sources=(*kept[: len(old)], *new),
+        documents=tuple(kept[len(old) :]),
+        agent=replace(agent, window=max(agent.window, length)),
+        trainable=config.trainable,
+        optimizer=_optimizer(before.optimizer, rate, config.steps),
+        sequence_length=length,
+        batch_size=config.batch_size or _rows(config.timesteps, length // longest),
+        data_streams=0,
+        steps=config.steps,
+        held_out=0.0,
+        return_filter=0.0,
+        log_every=max(1, config.steps // 20),
+        checkpoint_every=config.steps,
+        keep=1,
+        keep_best=0,
+        seed=config.seed,
+    )
+
+
+def _way(config: AdaptConfig) -> str:
+    return "scratch" if config.from_scratch else config.trainable.how
+
+
+def _layout(foundation: Run, task: str, data: Path) -> Layout:
+    """Of a task, for its sizes and options: the foundation's, or one of the spaces of its demonstrations."""
+    if task in foundation.layouts:
+        return foundation.layouts[task]
+    check_known(task, data)
+    folder = dataset_folder(data, task)
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"no demonstrations of {task} under {data}; run: generalist collect --task {task} --out {data}"
+        )
+    opened = Demonstrations.open(folder)
+    return plain_layout(opened.observation_space, opened.action_space, family_of(task), foundation.layouts)
+
+
+def _source(foundation: Run, task: str, layout: Layout, config: AdaptConfig) -> SourceConfig:
+    return SourceConfig(
+        task=task,
+        layout=layout.options,
+        episodes=config.episodes,
+        episodes_seed=config.episodes_seed,
+        successes=not config.failures,
+    )
+
+
+def _shares(sources: list, total: float) -> list:
+    """The same sources with weights that sum to `total`; of one that was not trained on, 0."""
+    before = sum(each.weight for each in sources)
+    return [replace(each, weight=each.weight * total / before if before else 0.0) for each in sources]
+
+
+def _optimizer(before: OptimizerConfig, rate: float, steps: int) -> OptimizerConfig:
+    """Linear warm-up from 0, then a cosine to 0 over the whole run."""
+    return replace(
+        before,
+        learning_rate=rate,
+        initial_rate=0.0,
+        final_fraction=0.0,
+        warmup_steps=round(WARM_UP * steps),
+        decay_steps=0,
+    )
+
+
+def _rows(timesteps: int, in_a_row: int) -> int:
+    """Rows that hold so many timesteps, a multiple of `ROWS_MULTIPLE`, over which devices and streams divide."""
+    rows = -(-timesteps // max(in_a_row, 1))
+    return -(-rows // ROWS_MULTIPLE) * ROWS_MULTIPLE
