@@ -20,6 +20,7 @@ from generalist.agent.network import table_rows
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.step import State
+from generalist.train.trainable import split_trained
 
 FLOAT = 4
 """Bytes of what is kept in float32 whatever the compute dtype: norms' inputs, softmax, logits."""
@@ -55,7 +56,7 @@ class Footprint:
 
     Args:
         parameters, optimizer: held between updates.
-        gradients: of one update; twice that with accumulation.
+        gradients: of what is trained, in one update; twice that with accumulation.
         batch: token arrays and features of the device's rows.
         embedders: activations of the patch, vector and image embedders that the backward pass keeps.
         blocks: activations of the trunk that the backward pass keeps.
@@ -110,7 +111,7 @@ def footprint(
         )
     rows, agent = part // shards, config.agent
     tokens, tensor = rows * capacity.tokens, mesh[2]
-    parameters = bytes_per_device(state[0])
+    trained, _ = split_trained(state[0], config.trainable)
     residual, one = tokens * agent.width * FLOAT, rows * block_activations(agent, capacity.tokens, tensor)
     gathered = block_parameters(agent, tensor) * FLOAT * (1 - 1 / mesh[1])
     kernel = sizes.patch_size**2 * agent.patch_channels * agent.width * FLOAT
@@ -124,9 +125,9 @@ def footprint(
     logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))
     carried = tokens * agent.width * jnp.dtype(agent.dtype).itemsize
     return Footprint(
-        parameters=parameters,
+        parameters=bytes_per_device(state[0]),
         optimizer=bytes_per_device(state[1]),
-        gradients=parameters * (2 if config.accumulation > 1 else 1),
+        gradients=bytes_per_device(trained) * (2 if config.accumulation > 1 else 1),
         batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
         embedders=rows * embedder_activations(agent, sizes, capacity),
         blocks=agent.layers * (carried if agent.remat else one),
