@@ -1,4 +1,4 @@
-"""Low-rank adaptation (LoRA, Hu et al. 2021): matrices of the trunk stay as they are, a product of two thin ones is added.
+"""Low-rank adaptation (LoRA, Hu et al. 2021): the trunk's matrices stay; a product of two thin ones is added to each.
 
 `generalist.agent.config.TRUNK` names the matrices; `generalist.train.trainable` says which parameters are then trained.
 """
@@ -79,8 +79,7 @@ def merged(network: Any) -> Any:
 
     It computes the same within float rounding, and as fast as before there was any LoRA.
     """
-    graphdef, state = nnx.split(network)
-    copied = nnx.merge(graphdef, state)
+    copied = nnx.clone(network)
     for found in projections(copied, (name for names in TRUNK.values() for name in names)):
         if found.lora is not None:
             found.kernel[...] = found.kernel[...] + found.lora.product()

@@ -23,7 +23,7 @@ WHOLE: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Trained:
-    """A filter of nnx: LoRA's parameters, and those whose paths begin so. Compared by value, as compiled code is kept."""
+    """A filter of nnx: LoRA's parameters, and those whose paths begin so. A value, as graphs are compared."""
 
     beginnings: tuple[tuple[str, ...], ...]
 

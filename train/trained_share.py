@@ -1,4 +1,4 @@
-"""What a job trains of its network, and what that saves: gradients and optimizer state beside those of training it all."""
+"""What a job trains of its network, and what that saves of gradients and optimizer state."""
 
 from dataclasses import dataclass, replace
 from math import prod
