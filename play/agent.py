@@ -14,16 +14,15 @@ from flax import nnx
 
 from generalist.agent.acting import make_act, make_prefill
 from generalist.agent.config import DecodeConfig, InputSizes
-from generalist.agent.network import Network, unstacked
-from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.agent.network import unstacked
 from generalist.demonstrations.episode import Episode
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
-from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
+from generalist.train.trained_network import trained_network
 
 
 @dataclass(frozen=True)
@@ -101,16 +100,8 @@ class Agent:
             20
         """
         found = read_run(Path(run))
+        graphdef, state, chosen = trained_network(found, step)
         sizes = input_sizes(found.config, list(found.layouts.values()))
-        with use_mesh(make_mesh(1)):
-            abstract = nnx.as_abstract(nnx.eval_shape(lambda: Network(found.config.agent, sizes, rngs=nnx.Rngs(0))))
-        graphdef, state = nnx.split(abstract)
-        with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
-            chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
-            if chosen is None:
-                what = "checkpoint with a loss" if step == "best" else "checkpoint"
-                raise CheckpointError(f"{run} has no {what} yet; wait for the first one, or train it with --resume")
-            state = checkpoints.restore_agent(chosen, state)
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
         return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())
 
