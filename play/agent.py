@@ -20,6 +20,7 @@ from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
+from generalist.train.adapter import apply_adapter
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
 from generalist.train.trained_network import trained_network
@@ -75,6 +76,7 @@ class Agent:
         *,
         step: int | Literal["best"] | None = None,
         decode: DecodeConfig | None = None,
+        adapter: str | os.PathLike[str] | None = None,
     ) -> "Agent":
         """The agent of a run; nothing but the run directory is needed.
 
@@ -84,9 +86,12 @@ class Agent:
                 (where a run holds nothing out, of lowest training loss); the newest by default.
             decode: how actions are chosen; by default the likeliest discrete value and the mean of continuous ones, see
                 `generalist.agent.config.DecodeConfig`.
+            adapter: a file of `generalist adapter export`: what was trained on top of this run. The agent then plays
+                the tasks of the adapter.
 
         Raises:
-            FileNotFoundError: no run there.
+            FileNotFoundError: no run there, or no adapter.
+            ValueError: the adapter was trained on another run, or is damaged.
             CheckpointError: a ValueError: no such checkpoint, a damaged one, or another vocabulary.
 
         Example:
@@ -100,7 +105,11 @@ class Agent:
             20
         """
         found = read_run(Path(run))
-        graphdef, state, chosen = trained_network(found, step)
+        if adapter is None:
+            graphdef, state, chosen = trained_network(found, step)
+        else:
+            whole = apply_adapter(found, Path(adapter), step=step)
+            found, graphdef, state, chosen = whole.run, whole.graphdef, whole.state, whole.step
         sizes = input_sizes(found.config, list(found.layouts.values()))
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
         return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())
