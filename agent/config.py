@@ -6,6 +6,9 @@ JAX is not imported here, so that commands can show these settings without waiti
 from dataclasses import dataclass
 from typing import Literal
 
+TRUNK = {"attention": ("query", "key", "value", "out"), "feedforward": ("gate", "up", "down")}
+"""Names of the matrices of a block of the trunk, by the module that has them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AgentConfig:

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from generalist.agent.attention import CachedKeyValue, KeyValue, attend, rotate
 from generalist.agent.config import AgentConfig
 from generalist.agent.embed import merge
+from generalist.agent.lora import Projection
 from generalist.agent.sharding import constrain
 
 Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
@@ -34,8 +35,8 @@ def layer_norm(config: AgentConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
 
 def projection(
     equation: str, shape: tuple[int, ...], axes: tuple, fan_in: int, config: AgentConfig, rngs: nnx.Rngs, scale=1.0
-) -> nnx.Einsum:
-    return nnx.Einsum(
+) -> Projection:
+    return Projection(
         equation,
         shape,
         kernel_init=nnx.initializers.normal(scale / fan_in**0.5),

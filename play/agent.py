@@ -15,18 +15,18 @@ from flax import nnx
 
 from generalist.agent.acting import make_act, make_prefill
 from generalist.agent.config import DecodeConfig, InputSizes
-from generalist.agent.network import Network, unstacked
-from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.agent.network import unstacked
 from generalist.demonstrations.episode import Episode
 from generalist.envs.table import family_of
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
-from generalist.train.checkpoint import CheckpointError
+from generalist.train.adapter import apply_adapter
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
 from generalist.train.statistics import inherited, of_bounds, plain_layout
+from generalist.train.trained_network import trained_network
 from generalist.train.transfer import kin
 
 
@@ -80,6 +80,7 @@ class Agent:
         *,
         step: int | Literal["best"] | None = None,
         decode: DecodeConfig | None = None,
+        adapter: str | os.PathLike[str] | None = None,
     ) -> "Agent":
         """The agent of a run; nothing but the run directory is needed.
 
@@ -89,9 +90,12 @@ class Agent:
                 (where a run holds nothing out, of lowest training loss); the newest by default.
             decode: how actions are chosen; by default the likeliest discrete value and the mean of continuous ones, see
                 `generalist.agent.config.DecodeConfig`.
+            adapter: a file of `generalist adapter export`: what was trained on top of this run. The agent then plays
+                the tasks of the adapter.
 
         Raises:
-            FileNotFoundError: no run there.
+            FileNotFoundError: no run there, or no adapter.
+            ValueError: the adapter was trained on another run, or is damaged.
             CheckpointError: a ValueError: no such checkpoint, a damaged one, or another vocabulary.
 
         Example:
@@ -105,16 +109,12 @@ class Agent:
             20
         """
         found = read_run(Path(run))
+        if adapter is None:
+            graphdef, state, chosen = trained_network(found, step)
+        else:
+            whole = apply_adapter(found, Path(adapter), step=step)
+            found, graphdef, state, chosen = whole.run, whole.graphdef, whole.state, whole.step
         sizes = input_sizes(found.config, list(found.layouts.values()))
-        with use_mesh(make_mesh(1)):
-            abstract = nnx.as_abstract(nnx.eval_shape(lambda: Network(found.config.agent, sizes, rngs=nnx.Rngs(0))))
-        graphdef, state = nnx.split(abstract)
-        with use_mesh(make_mesh(1)), found.open_checkpoints() as checkpoints:
-            chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
-            if chosen is None:
-                what = "checkpoint with a loss" if step == "best" else "checkpoint"
-                raise CheckpointError(f"{run} has no {what} yet; wait for the first one, or train it with --resume")
-            state = checkpoints.restore_agent(chosen, state)
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
         return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())
 

@@ -19,6 +19,7 @@ from generalist.train.config import OptimizerConfig, SourceConfig, TrainableConf
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.run import Run, read_run
+from generalist.train.sources import input_sizes
 from generalist.train.start import Start
 from generalist.train.statistics import plain_layout
 from generalist.train.transfer import PARTS, NewTasks
@@ -71,7 +72,9 @@ class AdaptConfig:
         if self.timesteps < 1 or self.steps < 1:
             raise ValueError(f"timesteps and steps must be positive, got {self.timesteps} and {self.steps}")
         if self.from_scratch and (self.keep or self.trainable.how != "full"):
-            raise ValueError("from scratch there is no foundation: nothing of it can be kept, and everything is trained")
+            raise ValueError(
+                "from scratch there is no foundation: nothing of it can be kept, and everything is trained"
+            )
 
 
 def adapt(
@@ -146,12 +149,13 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
     longest = max(each.max_tokens for each in layouts.values())
     length = max(before.sequence_length, longest)
     rate = config.learning_rate or before.optimizer.learning_rate * RATES[_way(config)]
+    trainable = replace(config.trainable, also=_also(foundation, list(layouts.values()), config.trainable))
     return replace(
         before,
         sources=(*kept[: len(old)], *new),
         documents=tuple(kept[len(old) :]),
         agent=replace(agent, window=max(agent.window, length)),
-        trainable=config.trainable,
+        trainable=trainable,
         optimizer=_optimizer(before.optimizer, rate, config.steps),
         sequence_length=length,
         batch_size=config.batch_size or _rows(config.timesteps, length // longest),
@@ -165,6 +169,21 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
         keep_best=0,
         seed=config.seed,
     )
+
+
+def _also(foundation: Run, new: list[Layout], asked: TrainableConfig) -> tuple[str, ...]:
+    """What is trained whole besides, where not everything is: embedders of which something is new."""
+    if asked.how == "full":
+        return asked.also
+    before = input_sizes(foundation.config, list(foundation.layouts.values()))
+    after = input_sizes(foundation.config, [*foundation.layouts.values(), *new])
+    grown = {
+        "vector": after.vector_values > before.vector_values,
+        "patch": after.patch_size != before.patch_size,
+        "image": after.image_shape != before.image_shape,
+        "local": max(each.max_observation_tokens for each in new) > foundation.config.agent.local_positions,
+    }
+    return tuple(dict.fromkeys([*asked.also, *(part for part, is_new in grown.items() if is_new)]))
 
 
 def _way(config: AdaptConfig) -> str:

@@ -133,7 +133,13 @@ class Checkpoints:
         Raises:
             CheckpointError: this one, or the one before it, could not be written; older ones are untouched.
         """
-        parts = {"agent": state[0], "optimizer": state[1], "data": data}
+        self._save(step, {"agent": state[0], "optimizer": state[1], "data": data}, loss, note)
+
+    def save_agent(self, step: int, agent_state: Any) -> None:
+        """Start saving the agent's parameters alone: nothing that training could go on from. Raises as `save`."""
+        self._save(step, {"agent": agent_state}, None, None)
+
+    def _save(self, step: int, parts: dict[str, Any], loss: float | None, note: dict[str, Any] | None) -> None:
         said = self.metadata | {"note": note or {}, "listed": MANIFEST}
         with self._writing():
             self._finish()
@@ -172,6 +178,12 @@ class Checkpoints:
 
         This and `restore_agent` must be called with the mesh of the state in use.
         """
+        manifest = self._manifest(step) if step in self._folders() else None
+        if manifest and not manifest.of(("optimizer",)):
+            raise CheckpointError(
+                f"{self.directory / str(step)} holds a network alone, which training cannot go on from; start another "
+                f"run from it: --weights {self.directory.parent} and another --out"
+            )
         found = self._restored(step, {"agent": state[0], "optimizer": state[1], "data": data})
         leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
         return jax.tree.unflatten(jax.tree.structure(state), leaves)

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from generalist.agent.config import AgentConfig
+from generalist.agent.config import TRUNK, AgentConfig
+from generalist.envs.names import nearest
 from generalist.tokenizers.document import PictureOptions
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
@@ -131,6 +132,46 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainableConfig:
+    """What of the network is trained. The rest stays as it is, to the bit, without gradient and optimizer state.
+
+    Args:
+        how: `full`: every parameter. `lora`: low-rank products added to matrices of the trunk (Hu et al. 2021), and the
+            task embedding where there is one. `head`: the final norm and the token table, whose rows are both what
+            tokens are read as and what the next one is scored by. `embedding`: the task embedding alone.
+        rank, alpha: of LoRA, whose products are scaled by alpha / rank.
+        parts: matrices with LoRA: query, key, value, out (together `attention`), gate, up, down (`feedforward`).
+        also: parts of the network that are trained whole besides, by the beginning of their parameters' paths: source,
+            vector, vector/out, transformer/norm, ...
+    """
+
+    how: Literal["full", "lora", "head", "embedding"] = "full"
+    rank: int = 8
+    alpha: float = 8.0
+    parts: tuple[str, ...] = tuple(TRUNK)
+    also: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise ValueError(f"trainable.rank must be positive, got {self.rank}")
+        if not (math.isfinite(self.alpha) and self.alpha > 0):
+            raise ValueError(f"trainable.alpha must be positive, got {self.alpha}")
+        if not self.parts:
+            raise ValueError("trainable.parts is empty: name matrices for LoRA, or choose another trainable.how")
+        known = [*TRUNK, *(name for names in TRUNK.values() for name in names)]
+        for name in self.parts:
+            if name not in known:
+                raise ValueError(f"trainable.parts: the trunk has no {name!r}: {nearest(name, known)}")
+
+    @property
+    def matrices(self) -> tuple[str, ...]:
+        """Names of the matrices that have LoRA."""
+        if self.how != "lora":
+            return ()
+        return tuple(name for part, names in TRUNK.items() for name in names if {part, name} & {*self.parts})
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeshConfig:
     """Devices along each axis of the mesh; one may be -1 and takes what is left.
 
@@ -164,6 +205,7 @@ class TrainConfig:
     Args:
         sources: the tasks of the mixture.
         documents: the corpora of the mixture.
+        trainable: what of the network is trained; by default everything.
         sequence_length: positions T of a row (1024 in the paper).
         batch_size: rows of one update, over all devices (512 in the paper).
         data_streams: parts of a batch whose examples are drawn and packed apart from each other; 0 chooses 4, 2 or 1,
@@ -197,6 +239,7 @@ class TrainConfig:
     text: TextConfig = field(default_factory=TextConfig)
     prompt: PromptConfig = field(default_factory=PromptConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainable: TrainableConfig = field(default_factory=TrainableConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
     sequence_length: int = 1024
     batch_size: int = 512

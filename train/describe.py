@@ -32,6 +32,7 @@ from generalist.train.placement import Placement, placements
 from generalist.train.sources import check_window, document_sources, input_sizes, make_text_tokenizer, open_mixture
 from generalist.train.step import State, abstract_state
 from generalist.train.step_tokens import token_counts
+from generalist.train.trained_share import TrainedShare, trained_share
 
 FIRST_OBSERVATIONS = 8
 """Resets of an environment with text, to see how long its text is."""
@@ -89,6 +90,7 @@ class Description:
         memory: by `remat` off and on; `remat` says which of the two is configured.
         compiled: the compiler's own figures for the configured one, where they were asked for.
         comparable: the prediction to set beside them, of the dtype that the compiler computes in.
+        trained: what is trained, and what that saves against training everything.
         placements: of the parameters; the optimizer's moments lie as they do.
         update_flops: model FLOPs of an update (see `generalist.train.flops`), over all devices.
         input: how fast batches are made, and needed; None where demonstrations are missing.
@@ -110,6 +112,7 @@ class Description:
     memory: dict[bool, Footprint]
     compiled: CompiledMemory | None
     comparable: Footprint | None
+    trained: TrainedShare
     placements: tuple[Placement, ...]
     update_flops: float
     input: InputRate | None
@@ -138,6 +141,7 @@ class Description:
             for remat, memory in self.memory.items()
         }
         stored["comparable"] = self.comparable and _footprint_to_json(self.comparable)
+        stored["trained"]["share_of_full_memory"] = self.trained.share
         derived = ("parameter_count", "tokens_per_update", "flops_per_token")
         return stored | {name: getattr(self, name) for name in derived}
 
@@ -202,6 +206,7 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         memory={remat: footprint(with_remat(config, remat), sizes, capacity, mesh, state) for remat in (False, True)},
         compiled=compiled_memory(compile_update(config, sizes, capacity, mesh)) if compiled else None,
         comparable=footprint(computed_in(config), sizes, capacity, mesh, state) if compiled else None,
+        trained=trained_share(config, sizes, mesh, state),
         placements=tuple(placements(state[0])),
         update_flops=flops,
         input=InputRate(made=made, needed=_needed(config, mesh, tokens, flops)) if made else None,
@@ -229,6 +234,7 @@ PARTS = {
     "image": "image embedder",
     "blocks": "blocks",
     "norm": "final norm",
+    "lora": "LoRA",
 }
 
 
@@ -236,7 +242,7 @@ def parameters_by_part(network: State) -> dict[str, int]:
     """Number of parameters of each part that the network has, in the order of `PARTS`."""
     counts: dict[str, int] = {}
     for path, leaf in nnx.to_flat_state(network):
-        part = str(path[1] if path[0] == "transformer" else path[0])
+        part = "lora" if isinstance(leaf, nnx.LoRAParam) else str(path[1] if path[0] == "transformer" else path[0])
         counts[part] = counts.get(part, 0) + int(np.prod(leaf.get_value().shape))
     return {name: counts[part] for part, name in PARTS.items() if part in counts}
 

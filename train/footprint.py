@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
@@ -20,6 +21,7 @@ from generalist.agent.network import table_rows
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.step import State
+from generalist.train.trainable import split_trained
 
 FLOAT = 4
 """Bytes of what is kept in float32 whatever the compute dtype: norms' inputs, softmax, logits."""
@@ -55,9 +57,9 @@ class Footprint:
 
     Args:
         parameters, optimizer: held between updates.
-        gradients: of one update; twice that with accumulation.
+        gradients: of what is trained, in one update; twice that with accumulation.
         batch: token arrays and features of the device's rows.
-        embedders: activations of the patch, vector and image embedders that the backward pass keeps.
+        embedders: activations that the backward pass keeps of the patch, vector and image embedders it goes through.
         blocks: activations of the trunk that the backward pass keeps.
         workspace: the largest of what one block, the logits and the patches need while their gradients are computed;
             gathered parameters included.
@@ -110,7 +112,8 @@ def footprint(
         )
     rows, agent = part // shards, config.agent
     tokens, tensor = rows * capacity.tokens, mesh[2]
-    parameters = bytes_per_device(state[0])
+    trained, _ = split_trained(state[0], config.trainable)
+    backward = _gone_through(sizes, trained)
     residual, one = tokens * agent.width * FLOAT, rows * block_activations(agent, capacity.tokens, tensor)
     gathered = block_parameters(agent, tensor) * FLOAT * (1 - 1 / mesh[1])
     kernel = sizes.patch_size**2 * agent.patch_channels * agent.width * FLOAT
@@ -124,16 +127,16 @@ def footprint(
     logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))
     carried = tokens * agent.width * jnp.dtype(agent.dtype).itemsize
     return Footprint(
-        parameters=parameters,
+        parameters=bytes_per_device(state[0]),
         optimizer=bytes_per_device(state[1]),
-        gradients=parameters * (2 if config.accumulation > 1 else 1),
+        gradients=bytes_per_device(trained) * (2 if config.accumulation > 1 else 1),
         batch=_bytes(abstract_batch(capacity, config.batch_size // shards)),
-        embedders=rows * embedder_activations(agent, sizes, capacity),
+        embedders=rows * embedder_activations(agent, backward, capacity),
         blocks=agent.layers * (carried if agent.remat else one),
         workspace=max(
             int(block),
             rows * head_activations(agent, sizes, logits),
-            rows * patch_activations(agent, sizes, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
+            rows * patch_activations(agent, backward, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
         ),
     )
 
@@ -142,6 +145,17 @@ def bytes_per_device(state: Any) -> int:
     """Bytes of the shards that one device holds of an abstract state."""
     leaves = jax.tree.leaves(state)
     return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _gone_through(sizes: InputSizes, trained: Any) -> InputSizes:
+    """Without the embedders that no backward pass goes through: nothing of them is trained, nor what they read."""
+    names = {str(path[0]) for path, _ in nnx.to_flat_state(trained)}
+    return replace(
+        sizes,
+        patch_size=sizes.patch_size if "patch" in names else 0,
+        vector_values=sizes.vector_values if names & {"vector", "source"} else 0,  # it reads the task embedding
+        image_shape=sizes.image_shape if "image" in names else (0, 0, 0),
+    )
 
 
 def block_parameters(config: AgentConfig, tensor: int = 1) -> int:

@@ -8,7 +8,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from generalist.agent.config import InputSizes
-from generalist.agent.network import Network
+from generalist.agent.lora import merged
 from generalist.agent.sharding import use_mesh
 from generalist.tokenizers.layout import Layout
 from generalist.train.checkpoint import CheckpointError
@@ -16,6 +16,7 @@ from generalist.train.config import TrainConfig
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes, make_text_tokenizer
 from generalist.train.step import State, abstract_state
+from generalist.train.trainable import make_network
 from generalist.train.transfer import NewTasks, Plan, Side, check_allowed, plan, travel
 
 
@@ -79,16 +80,18 @@ def with_weights(state: State, config: TrainConfig, sizes: InputSizes, weights: 
     found = _planned(state[0], config, sizes, weights)
     with found.run.open_checkpoints() as checkpoints:
         old = checkpoints.restore_agent(found.step, found.state)
+    old = nnx.state(merged(nnx.merge(found.graphdef, old)))  # a foundation with LoRA counts as it computes
     state[0] = travel(state[0], old, found.plan)
     return state, [f"parameters of update {found.step} of {weights.run}", *found.plan.travelled.lines]
 
 
 @dataclass(frozen=True)
 class _Planned:
-    """The other run, its checkpoint, the abstract state of its network, and how that comes over."""
+    """The other run, its checkpoint, structure and abstract state of its network, and how that comes over."""
 
     run: Run
     step: int
+    graphdef: nnx.GraphDef
     state: Any
     plan: Plan
 
@@ -96,7 +99,8 @@ class _Planned:
 def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights) -> _Planned:
     other = read_run(weights.run)
     there = input_sizes(other.config, list(other.layouts.values()))
-    old = nnx.state(nnx.as_abstract(nnx.eval_shape(lambda: Network(other.config.agent, there, rngs=nnx.Rngs(0)))))
+    made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
+    graphdef, old = nnx.split(nnx.as_abstract(made))
     with other.open_checkpoints() as checkpoints:
         step = checkpoints.best if weights.step == "best" else weights.step or checkpoints.latest
     if step is None:
@@ -104,4 +108,4 @@ def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights
     here = Side(config, sizes, make_text_tokenizer(config.text).version)
     side = Side(other.config, there, other.text.version)
     how = plan(born, here, old, side, allow=weights.allow, new_tasks=weights.new_tasks, name=str(weights.run))
-    return _Planned(other, step, old, how)
+    return _Planned(other, step, graphdef, old, how)

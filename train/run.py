@@ -4,6 +4,7 @@ Everything that is needed to load the agent is inside. `config.json` has a check
 whoever changes it by hand removes that field.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +61,12 @@ class Run:
     @property
     def text(self) -> TextTokenizer:
         """The text tokenizer, from the run's own copy of its model."""
-        return make_text_tokenizer(_own_text(self.directory, self.config).text)
+        return make_text_tokenizer(self.own_text.text)
+
+    @property
+    def own_text(self) -> TrainConfig:
+        """The configuration, with the run's own copy of the text model."""
+        return _own_text(self.directory, self.config)
 
     @property
     def checkpoints(self) -> Path:
@@ -88,6 +94,16 @@ def write_run(
     directory: Path, config: TrainConfig, mixture: Mixture, data: Path, foundation: dict[str, Any] | None = None
 ) -> Run:
     """Make the directory and write its `config.json`; from then on it is a run."""
+    made = Run(directory, config, mixture.layouts, str(Path(data).absolute()), mixture.episodes, foundation)
+    _write(made, mixture.notices)
+    if all(is_trusted(source.task) for source in config.sources):
+        remember(directory)
+    return read_run(directory)
+
+
+def _write(run: Run, notices: Sequence[str]) -> None:
+    """Make a run's directory, with its `config.json` and its copy of the text model."""
+    directory, config = run.directory, run.config
     directory.mkdir(parents=True, exist_ok=True)
     if config.text.model:
         write_atomically(directory / TEXT_MODEL, Path(config.text.model).read_bytes())
@@ -95,18 +111,26 @@ def write_run(
     stored = {
         "schema": SCHEMA,
         "config": cattrs.unstructure(config),
-        "layouts": {task: layout_to_json(layout) for task, layout in mixture.layouts.items()},
-        "data": str(Path(data).absolute()),
-        "episodes": mixture.episodes,
-        "notices": [*mixture.notices],
-        "foundation": foundation,
+        "layouts": {task: layout_to_json(layout) for task, layout in run.layouts.items()},
+        "data": run.data,
+        "episodes": run.episodes,
+        "notices": [*notices],
+        "foundation": run.foundation,
         "versions": {name: version(name) for name in PACKAGES},
         "files": {name: file_entry(directory / name) for name in copied},
     }
     write_json(directory / "config.json", stored)
-    if all(is_trusted(source.task) for source in config.sources):
-        remember(directory)
-    return read_run(directory)
+
+
+def write_merged(directory: Path, run: Run, network: Any, step: int) -> None:
+    """Write `run` to another directory, with one checkpoint, of a network alone.
+
+    Its tasks are what a file says, so that it is not noted as made here: see `generalist.train.made_here`.
+    """
+    made = replace(run, directory=directory)
+    _write(made, ())
+    with made.open_checkpoints(writes=True) as checkpoints:
+        checkpoints.save_agent(step, network)
 
 
 def rewrite_steps(directory: Path, steps: int) -> None:

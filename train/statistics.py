@@ -73,9 +73,7 @@ def _shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
 def plain_layout(observation: gym.Space, action: gym.Space, family: str | None, known: Mapping[str, Layout]) -> Layout:
     """A layout for a task that is new, with the options of the trained task that is nearest to it and no statistics."""
     first = next(iter(known.values()))
-    plain = Layout.from_spaces(
-        observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options
-    )
+    plain = Layout.from_spaces(observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options)
     return replace(plain, options=known[relatives(plain, family, known)[0]].options)
 
 

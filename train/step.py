@@ -19,6 +19,7 @@ from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.optimizer import optimizer as make_optimizer
 from generalist.train.streams import rows_here
+from generalist.train.trainable import make_network, trained
 
 State = Any
 """`nnx.State` of (network, optimizer): a pytree of arrays."""
@@ -28,11 +29,12 @@ MEMORY_FIRST: dict[str, Any] = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_ME
 
 
 def make_create(config: TrainConfig, sizes: InputSizes) -> Callable[[], tuple[Network, nnx.Optimizer]]:
-    """A function that initialises agent and optimizer from the run's seed."""
+    """A function that initialises agent and optimizer from the run's seed; only what is trained has optimizer state."""
 
     def create() -> tuple[Network, nnx.Optimizer]:
-        network = Network(config.agent, sizes, rngs=nnx.Rngs(config.seed))
-        return network, nnx.Optimizer(network, make_optimizer(config.optimizer, config.steps), wrt=nnx.Param)
+        network = make_network(config, sizes, rngs=nnx.Rngs(config.seed))
+        tx = make_optimizer(config.optimizer, config.steps)
+        return network, nnx.Optimizer(network, tx, wrt=trained(config.trainable))
 
     return create
 
@@ -102,7 +104,7 @@ def jit_update(config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: 
 
     def update(state: State, batch: TokenBatch) -> tuple[State, dict[str, jax.Array]]:
         network, optimizer = nnx.merge(graphdef, state)
-        network_graph, parameters, rest = nnx.split(network, nnx.Param, ...)
+        network_graph, parameters, rest = nnx.split(network, trained(config.trainable), ...)
         key = jax.random.fold_in(jax.random.key(config.seed), optimizer.step[...])
 
         def loss_function(parameters, part, key):

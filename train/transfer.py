@@ -122,7 +122,7 @@ def plan(
     """
     notes = _Notes()
     rows = _row_rules(here, there, new_tasks, notes)
-    ours, theirs = (dict(nnx.to_flat_state(state)) for state in (born, old))
+    ours, theirs = (_plain(state) for state in (born, old))
     unfit, rules = [], {}
     for path in ours:
         part, key = _part(path), _dotted(path)
@@ -142,6 +142,11 @@ def plan(
         notes.left(_part(path), _dotted(path))
     _refuse(unfit, notes.travelled, set(allow), name)
     return Plan(rules, notes.travelled)
+
+
+def _plain(state: Any) -> dict[tuple, nnx.Variable]:
+    """The parameters of a network by path; what LoRA adds is no part of it and begins as nothing."""
+    return {path: leaf for path, leaf in nnx.to_flat_state(state) if not isinstance(leaf, nnx.LoRAParam)}
 
 
 def travel(born: Any, old: Any, planned: Plan) -> Any:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
+from generalist.configs.commands.adapter_command import Adapter
 from generalist.configs.commands.arguments import parse
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
@@ -202,6 +203,7 @@ COMMANDS: dict[str, Any] = {
     "view": View,
     "train": Train,
     "eval": Eval,
+    "adapter": Adapter,
     "quickstart": Quickstart,
     "describe": Describe,
     "generate": Generate,

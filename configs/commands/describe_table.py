@@ -18,7 +18,7 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def print_description(description: Description, name: str, out: Console) -> None:
     """Print everything, section by section."""
-    sections = (_parameters, _tasks, _batch, _placements, _memory, _compiled)
+    sections = (_parameters, _trained, _tasks, _batch, _placements, _memory, _compiled)
     for section in sections:
         section(description, name, out)
         out.print()
@@ -39,6 +39,28 @@ def _parameters(description: Description, name: str, out: Console) -> None:
             f"the paper's size is {PAPER_SIZES[name]}: it does not state the widths of the patch embedder, and rotary\n"
             "positions need one D x D matrix per block less than the relative ones that fit its sizes"
         )
+
+
+def _trained(description: Description, name: str, out: Console) -> None:
+    """What is trained, and what that saves; of a job that trains everything there is nothing to say."""
+    found = description.trained
+    if found.how == "full":
+        return
+    values = {
+        "parameters trained": (found.parameters, found.full_parameters, "{:,}".format),
+        "gradients": (found.gradients, found.full_gradients, size_words),
+        "optimizer": (found.optimizer, found.full_optimizer, size_words),
+        "gradients + optimizer": (found.memory, found.full_memory, size_words),
+    }
+    rows = [
+        {"trained": words, found.how: form(mine), "full": form(whole), "share": f"{mine / whole:.2%}"}
+        for words, (mine, whole, form) in values.items()
+    ]
+    out.print(_table(rows, title=f"what is trained, on one device of {_mesh(description)}", right=tuple(rows[0])[1:]))
+    if found.matrices:
+        scaled = f"scaled by {found.alpha:g} / {found.rank}"
+        out.print(f"LoRA of rank {found.rank}, {scaled}, on {', '.join(found.matrices)}", markup=False)
+    out.print(f"trained whole: {', '.join(found.whole) or 'nothing'}; the rest is frozen", markup=False)
 
 
 def _tasks(description: Description, name: str, out: Console) -> None:

@@ -9,7 +9,7 @@ from generalist.agent.sharding import make_mesh
 from generalist.configs import quickstart, smoke
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.compiled import compile_update, compiled_memory, computed_in
-from generalist.train.config import TrainConfig
+from generalist.train.config import TrainableConfig, TrainConfig
 from generalist.train.footprint import Footprint, block_activations, footprint, with_remat
 from generalist.train.step import abstract_state
 
@@ -60,12 +60,27 @@ def test_the_prediction_is_that_of_the_compiler_with_and_without_rematerialisati
     agent = AgentConfig(width=256, layers=4, heads=4, head_size=64, feedforward=1024, window=256)
     config = replace(SMOKE, agent=agent, batch_size=8, sequence_length=256)
     sizes = sizes_of(config, capacity)
-    for dtype, remat in (("float32", False), ("bfloat16", True)):
-        changed = replace(config, agent=replace(agent, dtype=dtype, remat=remat))
+    for dtype, remat, how in (("float32", False, "full"), ("bfloat16", True, "full"), ("float32", True, "lora")):
+        trainable = TrainableConfig(how=how)
+        changed = replace(config, agent=replace(agent, dtype=dtype, remat=remat), trainable=trainable)
         _, state = abstract_state(changed, sizes, make_mesh(1))
         found = footprint(computed_in(changed), sizes, capacity, (1, 1, 1), state)
         compiled = compiled_memory(compile_update(changed, sizes, capacity, (1, 1, 1)))
-        assert found.total == pytest.approx(compiled.total, rel=0.15), (dtype, remat)
+        assert found.total == pytest.approx(compiled.total, rel=0.15), (dtype, remat, how)
+
+
+def test_what_no_backward_pass_goes_through_keeps_nothing():
+    capacity = CAPACITIES["quickstart"]
+    sizes, config = sizes_of(QUICKSTART, capacity), QUICKSTART
+    kept = {}
+    for also in ((), ("vector",), ("vector", "image")):
+        changed = replace(config, trainable=TrainableConfig(how="lora", also=also))
+        changed = replace(changed, agent=replace(changed.agent, source_embedding=False))
+        _, state = abstract_state(changed, sizes, make_mesh(1))
+        kept[also] = footprint(changed, sizes, capacity, (1, 1, 1), state).embedders
+    assert kept[()] == 0 < kept["vector",] < kept["vector", "image"]
+    _, state = abstract_state(config, sizes, make_mesh(1))
+    assert kept["vector", "image"] == footprint(config, sizes, capacity, (1, 1, 1), state).embedders
 
 
 def test_rematerialisation_keeps_one_width_per_token_and_layer():

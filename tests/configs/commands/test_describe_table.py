@@ -34,6 +34,37 @@ def test_the_papers_size_stands_beside_ours(capsys):
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 110
 
 
+LORA = ("--train.trainable.how", "lora", "--train.trainable.rank", "4", "--train.trainable.also", "vector")
+
+
+def test_what_is_trained_and_what_that_saves(capsys):
+    assert cli.main(["describe", "smoke", *LORA]) == 0
+    out = capsys.readouterr().out
+    for words in ("LoRA of rank 4, scaled by 8 / 4, on query, key, value, out, gate, up, down", "the rest is frozen"):
+        assert words in out
+    assert "trained whole: vector/hidden, vector/out" in out
+    [row] = [line.split() for line in out.splitlines() if line.startswith("gradients + optimizer")]
+    assert cli.main(["describe", "smoke", *LORA, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    trained = found["trained"]
+    assert f"{trained['share_of_full_memory']:.2%}" == row[-1]
+    assert trained["gradients"] == 4 * trained["parameters"]
+    assert 0 <= trained["optimizer"] - 8 * trained["parameters"] <= 16
+    assert found["memory"]["without_remat"]["gradients"] == trained["gradients"]
+    assert trained["parameters"] == found["parameters"]["LoRA"] + found["parameters"]["vector embedder"]
+    assert trained["full_parameters"] == found["parameter_count"] - found["parameters"]["LoRA"]
+    assert cli.main(["describe", "smoke"]) == 0
+    assert "what is trained" not in capsys.readouterr().out
+
+
+def test_lora_on_gato_364m_keeps_a_tenth_of_the_memory_at_most(capsys):
+    """Of gradients and optimizer; two of its tasks suffice to know the network's size."""
+    some = ("--task", "CartPole-v1", "--task", "FrozenLake8x8-v1")
+    assert cli.main(["describe", "gato_364m", *some, "--train.trainable.how", "lora", "--json"]) == 0
+    trained = json.loads(capsys.readouterr().out)["trained"]
+    assert 0.001 < trained["share_of_full_memory"] < 0.1
+
+
 @pytest.mark.slow
 def test_the_compiler_is_asked_and_the_layout_explained(capsys):
     assert cli.main(["describe", "smoke", "--mesh", "2", "2", "2", "--compile"]) == 0
