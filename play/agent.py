@@ -1,7 +1,7 @@
 """A trained agent for notebooks and evaluation: load it from a run directory, play it in any environment."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from generalist.agent.acting import make_act, make_prefill
+from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import unstacked
 from generalist.demonstrations.episode import Episode
@@ -22,6 +23,7 @@ from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
+from generalist.train.adapt import AdaptConfig, adapt
 from generalist.train.adapter import apply_adapter
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
@@ -207,6 +209,58 @@ class Agent:
         """
         layout, source = self.layout(episode.metadata.task_id)
         return SequenceView(first_steps(layout, source, episode, steps), layout.vocabulary, layout)
+
+    def adapt(
+        self,
+        tasks: str | Iterable[str],
+        *,
+        out: str | os.PathLike[str],
+        data: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        quiet: bool = False,
+        **how: Any,
+    ) -> "Agent":
+        """An agent that has learnt other tasks from few demonstrations, in a run directory of its own.
+
+        Args:
+            tasks: one or several, by id.
+            out: the run directory.
+            data: folder of the demonstrations; that of this agent's training by default.
+            resume: go on from the newest checkpoint of `out`, or begin if there is none.
+            overwrite: remove the run that is there.
+            quiet: show no progress.
+            **how: fields of `generalist.train.adapt.AdaptConfig` and of its `TrainableConfig`: episodes, how ("full",
+                "head", "lora", "embedding"), rank, keep, steps, learning_rate and others.
+
+        Raises:
+            ValueError: no task, an unknown one, too few demonstrations, settings that do not go together.
+            TypeError: a setting that there is not, with the nearest ones.
+            FileNotFoundError: no demonstrations of a task, with the command that collects them.
+            FileExistsError: `out` holds a run, and neither resume nor overwrite was asked for.
+
+        Example:
+            >>> import generalist
+            >>> _ = generalist.collect("Acrobot-v1", out="data", episodes=2)
+            >>> agent = generalist.load("runs/smoke")
+            >>> adapted = agent.adapt("Acrobot-v1", episodes=2, steps=4, out="runs/acrobot", quiet=True)
+            >>> adapted.tasks
+            ('CartPole-v1', 'FrozenLake8x8-v1', 'Acrobot-v1')
+        """
+        keep_compilations()
+        several = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+        run = adapt(
+            self.run,
+            several,
+            AdaptConfig.of(**how),
+            data=None if data is None else Path(data),
+            out=Path(out),
+            step=self.step,
+            resume=resume,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+        return Agent.load(run, decode=self.decode)
 
     def policy(
         self,

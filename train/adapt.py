@@ -1,6 +1,6 @@
 """An agent learns new tasks from few demonstrations: the training job that does it, and its defaults.
 
-The defaults are measured (`docs/adapting.md`): everything is trained, at half the rate of the foundation's training, in few
+The defaults are measured (`docs/adapting.md`): everything is trained, at half the rate of the foundation, in few
 updates of few timesteps; the statistics of observations are the foundation's.
 """
 
@@ -8,21 +8,24 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from generalist.demonstrations.data_folder import check_known
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.names import nearest
 from generalist.envs.table import family_of
 from generalist.tokenizers.layout import Layout
 from generalist.train.config import OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
+from generalist.train.nearest import nearest_tasks
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes
 from generalist.train.start import Start
 from generalist.train.statistics import plain_layout
-from generalist.train.transfer import PARTS, NewTasks
+from generalist.train.transfer import PARTS
 
 EVALUATION = "evaluation.json"
 """How the foundation's experiment wants to be measured; the adapted run is measured the same way."""
@@ -47,7 +50,8 @@ class AdaptConfig:
         learning_rate: the highest; None is `RATES` of the foundation's.
         timesteps: of one update, about; None chooses the batch size by `batch_size`.
         batch_size: rows of one update; None is as many as hold `timesteps`.
-        new_tasks: how the embedding of a new task begins, see `generalist.train.transfer`.
+        new_tasks: how the embedding of a new task begins: as the mean of those of its family, as that of the trained
+            task that is nearest (`generalist.train.nearest`), or at random.
         from_scratch: begin with new parameters: the baseline that says what the foundation is worth. Statistics are the
             foundation's all the same.
         seed: of everything random in training.
@@ -62,9 +66,24 @@ class AdaptConfig:
     learning_rate: float | None = None
     timesteps: int = 128
     batch_size: int | None = None
-    new_tasks: NewTasks = "mean"
+    new_tasks: Literal["mean", "nearest", "random"] = "mean"
     from_scratch: bool = False
     seed: int = 0
+
+    @classmethod
+    def of(cls, **fields: Any) -> "AdaptConfig":
+        """From fields of this class and, beside them, of `TrainableConfig` (how, rank, alpha, parts, also).
+
+        Raises:
+            TypeError: a field that there is not, with the nearest ones.
+        """
+        own, inner = ({each.name for each in dataclass_fields(kind)} for kind in (cls, TrainableConfig))
+        for name in fields:
+            if name not in own | inner:
+                raise TypeError(f"adapting has no setting {name!r}: {nearest(name, sorted(own | inner))}")
+        trainable = {name: value for name, value in fields.items() if name in inner}
+        rest = {name: value for name, value in fields.items() if name in own}
+        return cls(**({"trainable": TrainableConfig(**trainable)} if trainable else {}) | rest)
 
     def __post_init__(self):
         if not 0 <= self.keep < 1:
@@ -107,13 +126,11 @@ def adapt(
     foundation = run if isinstance(run, Run) else read_run(run)
     data = Path(data or foundation.data)
     training = adapted(foundation, tasks, config, data)
-    weights = Weights(
-        run=foundation.directory,
-        step=step,
-        allow=PARTS,
-        new_tasks=config.new_tasks,
-        parameters=not config.from_scratch,
-    )
+    weights = Weights(run=foundation.directory, step=step, allow=PARTS, parameters=not config.from_scratch)
+    if config.new_tasks == "random":
+        weights = replace(weights, new_tasks="random")
+    elif config.new_tasks == "nearest" and not config.from_scratch and not (resume and out.exists()):
+        weights = replace(weights, new_tasks=nearest_tasks(training, data, weights))
     return train(
         training,
         data,

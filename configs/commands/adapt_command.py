@@ -1,0 +1,104 @@
+"""The command `generalist adapt`: a trained agent learns new tasks from few demonstrations."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_sets
+from generalist.configs.commands.terminal import print_notice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapt:
+    """Train a run's agent on new tasks from few demonstrations; the result is a run like any other.
+
+    `generalist collect --task T --episodes N` records demonstrations, `generalist eval` measures the adapted run, and
+    `generalist study adapt` says what the foundation was worth.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The foundation's run directory; it is only read."""
+    task: TaskIds = ()
+    """A task to learn; give it again for more, which are learnt together."""
+    sets: Sets = ()
+    """All tasks of this named set; give it again for more."""
+    episodes: int | None = None
+    """Demonstrations of each task; default: all."""
+    episodes_seed: int | None = None
+    """Draws them at random; default: the first ones."""
+    failures: Flag = False
+    """Take demonstrations that did not reach the goal, too."""
+    how: Literal["full", "head", "lora", "embedding"] = "full"
+    """What is trained: everything; the final norm and the token table; low-rank matrices and the task embedding; the
+    task embedding alone."""
+    rank: int = 8
+    """Of LoRA."""
+    alpha: float = 8.0
+    """LoRA's products are scaled by alpha / rank."""
+    parts: tuple[str, ...] = ("attention", "feedforward")
+    """Matrices with LoRA: query key value out (together attention), gate up down (feedforward)."""
+    keep: float = 0.0
+    """Share of the examples that are of the foundation's own tasks, against forgetting; needs their demonstrations."""
+    steps: int = 600
+    """Updates."""
+    learning_rate: float | None = None
+    """The highest; default: a part of the foundation's, by what is trained (see docs/adapting.md)."""
+    timesteps: int = 128
+    """Of one update, about."""
+    batch_size: int | None = None
+    """Rows of one update; default: as many as hold --timesteps."""
+    new_tasks: Literal["mean", "nearest", "random"] = "mean"
+    """How the embedding of a new task begins: as the mean of its family's, as that of the trained task that explains
+    its demonstrations best, or at random."""
+    from_scratch: Flag = False
+    """Begin with new parameters: what the foundation is compared with. Statistics are the foundation's all the same."""
+    step: int | Literal["best"] | None = None
+    """The foundation's checkpoint of this update, or the best; default: the newest."""
+    seed: int = 0
+    """Of everything random in training."""
+    out: Path | None = None
+    """Run directory to write; default: beside the foundation, NAME-adapted."""
+    data: Path | None = None
+    """Folder of the demonstrations; default: where the foundation's were."""
+    workers: int | None = None
+    """Processes that make batches; see `generalist train`."""
+    resume: Flag = False
+    """Go on from the newest checkpoint of the run directory."""
+    overwrite: Flag = False
+    """Delete what the run directory holds."""
+
+    def __call__(self) -> None:
+        print_notice(f"adapting {self.run}: loading")
+        from generalist.agent.compilation import keep_compilations
+        from generalist.train.adapt import AdaptConfig, adapt
+        from generalist.train.config import TrainableConfig
+
+        keep_compilations()
+        config = AdaptConfig(
+            episodes=self.episodes,
+            episodes_seed=self.episodes_seed,
+            failures=self.failures,
+            trainable=TrainableConfig(how=self.how, rank=self.rank, alpha=self.alpha, parts=self.parts),
+            keep=self.keep,
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            timesteps=self.timesteps,
+            batch_size=self.batch_size,
+            new_tasks=self.new_tasks,
+            from_scratch=self.from_scratch,
+            seed=self.seed,
+        )
+        run = adapt(
+            self.run,
+            with_sets(self.task, self.sets),
+            config,
+            data=self.data,
+            out=self.out or self.run.with_name(f"{self.run.name}-adapted"),
+            step=self.step,
+            resume=self.resume,
+            overwrite=self.overwrite,
+            workers=self.workers,
+        )
+        print_notice(f"{run.directory}: a run like any other; `generalist eval {run.directory}` measures it")
