@@ -142,15 +142,10 @@ def open_mixture(config: TrainConfig, data: Path, known: Mapping[str, Layout] | 
     names = tuple(source.name for source in sources)
     weights = tuple(config.weights[source.index] for source in sources)
     order = tuple(source.task for source in config.sources)
-    mixture = Mixture(
-        tuple(sources),
-        weights,
-        names,
-        row_capacity(sources),
-        notices=tuple(notices),
-        inherited=_inherited(config, known),
-        order=order,
-    )
+    idle, capacity = _inherited(config, known), row_capacity(sources)
+    longest = max(capacity.vector_values, *(layout.vector_values for layout in idle.values()), 0)
+    capacity = replace(capacity, vector_values=longest)
+    mixture = Mixture(tuple(sources), weights, names, capacity, notices=tuple(notices), inherited=idle, order=order)
     return replace(mixture, held_out=_held_out(mixture, held_out))
 
 

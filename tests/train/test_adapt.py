@@ -1,0 +1,170 @@
+"""Adapting an agent to new tasks: the job that is made of the foundation's, and what comes out of it."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from tiny import CONFIG, _folder, demonstrations, train_here
+
+from generalist.demonstrations.collect import collect
+from generalist.envs.files import read_json
+from generalist.play.agent import Agent
+from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapted
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.config import TrainableConfig
+from generalist.train.run import read_run
+
+NEW = "MountainCarContinuous-v0"
+FEW = AdaptConfig(episodes=3, steps=2, failures=True)
+
+
+@cache
+def foundation() -> Path:
+    """A run with task embeddings, whose data folder has demonstrations of another task too."""
+    collect((NEW,), demonstrations(), seed=0, episodes=4, policy="random", workers=0, quiet=True)
+    run = _folder() / "foundation"
+    train_here(run, agent=replace(CONFIG.agent, source_embedding=True), steps=3)
+    (run / EVALUATION).write_text('{"episodes": 7}')
+    return run
+
+
+def job(config=FEW, tasks=(NEW,)):
+    return adapted(read_run(foundation()), tasks, config, demonstrations())
+
+
+def rows(run) -> np.ndarray:
+    return np.asarray(dict(nnx.to_flat_state(Agent.load(run).state))["source", "rows"].get_value())
+
+
+def test_the_job_knows_the_old_tasks_and_trains_on_the_new_one():
+    config = job()
+    assert config.names == ("CartPole-v1", "FrozenLake8x8-v1", NEW)
+    assert config.weights == (0.0, 0.0, 1.0)
+    assert (config.sources[2].episodes, config.sources[2].successes) == (3, False)
+    assert (config.held_out, config.return_filter, config.steps) == (0.0, 0.0, 2)
+    assert config.sources[2].layout == CONFIG.sources[0].layout  # the nearest of the trained ones
+    optimizer = config.optimizer
+    assert (optimizer.learning_rate, optimizer.final_fraction) == (CONFIG.optimizer.learning_rate / 2, 0.0)
+    assert config.batch_size == 8  # rows of 32 positions, timesteps of two: 128 timesteps
+
+
+@pytest.mark.parametrize("keep", [0.25, 0.5])
+def test_what_is_kept_is_a_share_of_the_examples_as_the_foundation_had_them(keep):
+    weights = np.array(job(replace(FEW, keep=keep)).weights)
+    shares = weights / weights.sum()
+    np.testing.assert_allclose(shares, [keep / 3, 2 * keep / 3, 1 - keep])
+
+
+def test_a_task_that_is_known_is_trained_further():
+    config = job(tasks=("CartPole-v1",))
+    assert config.names == ("FrozenLake8x8-v1", "CartPole-v1")
+    assert config.weights == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("how", ["lora", "head", "embedding"])
+def test_less_is_trained_at_another_rate(how):
+    trainable = TrainableConfig(how=how, rank=2)
+    config = job(replace(FEW, trainable=trainable))
+    assert config.optimizer.learning_rate == pytest.approx(CONFIG.optimizer.learning_rate * RATES[how])
+    assert config.trainable == trainable
+
+
+def test_where_little_is_trained_embedders_that_are_new_are_trained_whole(tmp_path):
+    only_places = train_here(
+        tmp_path / "places", sources=(CONFIG.sources[1],), agent=replace(CONFIG.agent, source_embedding=True), steps=1
+    )
+    seeing = replace(CONFIG.sources[0].layout, past_actions="shown")
+    wide = read_run(only_places)
+    wide = replace(wide, config=replace(wide.config, sources=(replace(wide.config.sources[0], layout=seeing),)))
+    known = {"FrozenLake8x8-v1": replace(wide.layouts["FrozenLake8x8-v1"], options=seeing)}
+    config = adapted(
+        replace(wide, layouts=known),
+        (NEW,),
+        replace(FEW, trainable=TrainableConfig(how="lora", rank=2)),
+        demonstrations(),
+    )
+    assert config.trainable.also == ("vector",)
+
+
+def test_an_adapted_run_plays_old_and_new_tasks_and_begins_with_the_foundation(tmp_path):
+    """With a rate of almost nothing it is the foundation, and the new task's embedding is the mean of its family's."""
+    still = replace(FEW, learning_rate=1e-12)
+    run = adapt(foundation(), (NEW,), still, out=tmp_path / "run", quiet=True)
+    before, after = rows(foundation()), rows(run)
+    np.testing.assert_allclose(after[:2], before, atol=1e-6)
+    np.testing.assert_allclose(after[2], before[0], atol=1e-6)  # the one of classic control
+    agent = Agent.load(run)
+    assert agent.tasks == ("CartPole-v1", "FrozenLake8x8-v1", NEW)
+    assert agent.layout("CartPole-v1")[0] == Agent.load(foundation()).layout("CartPole-v1")[0]
+    assert read_json(run.directory / EVALUATION, "") == {"episodes": 7}
+    assert run.foundation == {"run": str(foundation()), "step": None, "parameters": True}
+
+
+def test_from_scratch_nothing_but_the_statistics_is_taken(tmp_path):
+    scratch = replace(FEW, from_scratch=True, learning_rate=1e-12, seed=7)
+    known = adapt(foundation(), ("CartPole-v1",), scratch, out=tmp_path / "run", quiet=True)
+    agent = Agent.load(known)
+    assert agent.tasks == ("CartPole-v1",)
+    assert known.layouts["CartPole-v1"].statistics == read_run(foundation()).layouts["CartPole-v1"].statistics
+    tokens = [dict(nnx.to_flat_state(Agent.load(run).state))["tokens", "rows"] for run in (known, foundation())]
+    assert np.abs(np.asarray(tokens[0].get_value()) - np.asarray(tokens[1].get_value())).max() > 0.1
+
+
+def test_the_nearest_task_is_the_one_that_explains_the_demonstrations_best(tmp_path):
+    """Its own, under another name that the foundation does not know."""
+    data = tmp_path / "data"
+    collect(("gym:CartPole-v1",), data, seed=5, episodes=4, policy="random", workers=0, quiet=True)
+    longer = train_here(tmp_path / "run", agent=replace(CONFIG.agent, source_embedding=True), steps=60, keep=1)
+    near = replace(FEW, new_tasks="nearest", learning_rate=1e-12)
+    run = adapt(longer, ("gym:CartPole-v1",), near, data=data, out=tmp_path / "near", quiet=True)
+    np.testing.assert_allclose(rows(run)[2], rows(longer)[0], atol=1e-6)
+
+
+def test_it_goes_on_to_the_bit_with_lora(tmp_path):
+    few = replace(FEW, trainable=TrainableConfig(how="lora", rank=2), steps=4)
+    whole = adapt(foundation(), (NEW,), few, out=tmp_path / "whole", quiet=True)
+    assert rows(whole).tolist() != rows(foundation()).tolist()
+    again = adapt(foundation(), (NEW,), few, out=tmp_path / "whole", resume=True, quiet=True)
+    assert rows(again).tolist() == rows(whole).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "tasks", "error", "message"),
+    [
+        ({}, (), ValueError, r"no task to adapt to"),
+        ({}, ("CartPol-v1",), ValueError, r"unknown task 'CartPol-v1': the nearest are CartPole-v1"),
+        ({}, ("Acrobot-v1",), FileNotFoundError, r"no demonstrations of Acrobot-v1 .* generalist collect --task Acro"),
+        ({"episodes": 9}, (NEW,), ValueError, r"too few episodes: 9 asked for, .* has 4; collect more"),
+        ({"failures": False, "episodes": 4}, (NEW,), ValueError, r"4 asked for, .* has 0 that reached the goal, of 4"),
+    ],
+    ids=["no task", "unknown", "no demonstrations", "too few", "too few that succeeded"],
+)
+def test_bad_input_is_one_clear_error_and_nothing_is_written(tmp_path, change, tasks, error, message):
+    with pytest.raises(error, match=message):
+        adapt(foundation(), tasks, replace(FEW, **change), out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_foundation_without_a_checkpoint_is_named(tmp_path):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_bytes((foundation() / "config.json").read_bytes())
+    with pytest.raises(CheckpointError, match=r"bare has no checkpoint to start from; train it first"):
+        adapt(tmp_path / "bare", (NEW,), FEW, data=demonstrations(), out=tmp_path / "run", quiet=True)
+    with pytest.raises(FileNotFoundError, match="nowhere is not a run directory"):
+        adapt(tmp_path / "nowhere", (NEW,), FEW, out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"keep": 1.0}, r"share .* in \[0, 1\)"), ({"from_scratch": True, "keep": 0.5}, "there is no foundation")],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=message):
+        replace(FEW, **settings)
+    with pytest.raises(TypeError, match=r"no setting 'epsodes': .*episodes"):
+        AdaptConfig.of(epsodes=4)
+    assert AdaptConfig.of(how="lora", rank=2, keep=0.5).trainable == TrainableConfig(how="lora", rank=2)
