@@ -17,7 +17,7 @@ from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.names import nearest
 from generalist.envs.table import family_of
 from generalist.tokenizers.layout import Layout
-from generalist.train.config import OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
+from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.nearest import nearest_tasks
@@ -54,6 +54,7 @@ class AdaptConfig:
             task that is nearest (`generalist.train.nearest`), or at random.
         from_scratch: begin with new parameters: the baseline that says what the foundation is worth. Statistics are the
             foundation's all the same.
+        mesh: of devices; None is the foundation's.
         seed: of everything random in training.
     """
 
@@ -68,6 +69,7 @@ class AdaptConfig:
     batch_size: int | None = None
     new_tasks: Literal["mean", "nearest", "random"] = "mean"
     from_scratch: bool = False
+    mesh: MeshConfig | None = None
     seed: int = 0
 
     @classmethod
@@ -177,6 +179,7 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
         sequence_length=length,
         batch_size=config.batch_size or _rows(config.timesteps, length // longest),
         data_streams=0,
+        mesh=config.mesh or before.mesh,
         steps=config.steps,
         held_out=0.0,
         return_filter=0.0,

@@ -1,0 +1,311 @@
+"""A study of adaptation: what pretraining is worth for new tasks, at several numbers of demonstrations.
+
+    OUT/runs/NAME/      adapted runs
+    OUT/parts/          what is finished
+    OUT/adapt.json, adapt.html
+
+Called again it goes on where it was stopped; a part that was made with other settings is made again.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import cattrs
+import numpy as np
+
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.checksums import file_entry
+from generalist.envs.files import write_json
+from generalist.envs.lock import locked
+from generalist.envs.seeds import evaluation_seed, selection_seed
+from generalist.envs.table import find_task
+from generalist.envs.task import UnknownTask
+from generalist.eval.config import EvaluationConfig, evaluation_of
+from generalist.eval.report.record import plain
+from generalist.eval.workers import Pool, local_pool, ray_pool
+from generalist.studies.adapt.display import AdaptDisplay
+from generalist.studies.adapt.findings import scaled
+from generalist.studies.adapt.measure import Place, Records, in_worker, play_cell, play_ends, play_plain
+from generalist.studies.adapt.page import write_page
+from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
+from generalist.studies.adapt.summary import summarise
+from generalist.studies.kept import Kept
+from generalist.train.adapt import adapted
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.episodes import select_episodes
+from generalist.train.preemption import Stopped, stopping_at_once
+from generalist.train.run import Run, read_run
+
+PACKAGES = ("generalist", "jax", "flax", "optax", "scipy", "numpy", "gymnasium", "mujoco", "metaworld", "minigrid")
+
+
+def adapt_study(
+    run: str | os.PathLike[str],
+    tasks: Sequence[str],
+    settings: Settings | None = None,
+    *,
+    data: str | os.PathLike[str] | None = None,
+    out: str | os.PathLike[str],
+    step: int | Literal["best"] | None = None,
+    workers: int = 0,
+    ray: str = "",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Adapt a run's agent in several ways and from scratch, play all beside plain policies; writes adapt.json and .html.
+
+    Args:
+        run: the foundation.
+        tasks: ids of tasks that it does not know.
+        data: demonstrations of them, as many as the largest number; the foundation's folder by default.
+        out: folder of the study.
+        step: the foundation's checkpoint; the newest by default.
+        workers: processes that train and play, each on one thread; 0 is one for each core.
+        ray: address of a Ray cluster that does it instead; see `generalist.eval.workers.ray_pool`.
+        quiet: show no progress.
+
+    Returns:
+        The contents of adapt.json, see `generalist.studies.adapt.summary`.
+
+    Raises:
+        ValueError: no task, one that the foundation knows, too few demonstrations (with both numbers).
+        FileNotFoundError: no run there, or no demonstrations of a task.
+        CheckpointError: the foundation has no such checkpoint.
+        JobFailed: a part failed; the same call goes on.
+        Stopped: SIGTERM came; the same call goes on.
+    """
+    settings, out = settings or Settings(), Path(out)
+    foundation = read_run(Path(run))
+    place = Place(
+        run=foundation.directory.absolute(),
+        step=_step(foundation, step),
+        tasks=tuple(tasks),
+        data=Path(data or foundation.data).absolute(),
+        runs=(out / "runs").absolute(),
+    )
+    _check(foundation, place, settings)
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with (
+            locked(out, "studying adaptation"),
+            stopping_at_once("stopped on SIGTERM", "the same command goes on"),
+            AdaptDisplay(quiet=quiet) as display,
+            ray_pool(ray) if ray else local_pool(workers) as pool,
+        ):
+            study = _Study(foundation, place, settings, evaluation_of(foundation.directory), pool, display, out)
+            record = study.run()
+    except Stopped as stopped:
+        raise Stopped(stopped.where, "the same command goes on") from None
+    write_json(out / "adapt.json", record)
+    write_page(out / "adapt.html", record)
+    return record
+
+
+def _step(foundation: Run, step: int | Literal["best"] | None) -> int:
+    with foundation.open_checkpoints() as checkpoints:
+        found = checkpoints.best if step == "best" else step or checkpoints.latest
+    if found is None:
+        raise CheckpointError(f"{foundation.directory} has no checkpoint to start from; train it first")
+    return found
+
+
+def _check(foundation: Run, place: Place, settings: Settings) -> None:
+    """Raises before anything is done where a task is known, cannot be played or has too few demonstrations."""
+    if not place.tasks:
+        raise ValueError("no task to adapt to; name some (--task, --set)")
+    if known := [task for task in place.tasks if task in foundation.layouts]:
+        raise ValueError(f"{foundation.directory} was trained on {', '.join(known)}: name tasks that are new to it")
+    most = max(*settings.numbers, settings.old_number)
+    cell = Cell(way=settings.ways[0], number=most, seed=0, steps=1)
+    config = adapted(foundation, place.tasks, settings.of(cell), place.data)
+    for source in config.sources:
+        if source.task in place.tasks:
+            find_task(source.task)
+            select_episodes(config, source, Demonstrations.open(dataset_folder(place.data, source.task)))
+
+
+Job = tuple[str, Any, Callable[..., Any], tuple]
+"""Name of a part, what it is made with, and the call that makes it."""
+
+
+class _Study:
+    """The work, part by part; what is kept of an earlier call is not done again."""
+
+    def __init__(
+        self,
+        foundation: Run,
+        place: Place,
+        settings: Settings,
+        evaluation: EvaluationConfig,
+        pool: Pool,
+        display: AdaptDisplay,
+        out: Path,
+    ):
+        self.foundation, self.place, self.settings = foundation, place, settings
+        self.evaluation, self.pool, self.display = evaluation, pool, display
+        self.kept = Kept(out / "parts")
+        self.kinds = {task: find_task(task).score for task in (*place.tasks, *_playable(foundation))}
+        self.old = _playable(foundation)
+        self.selection = tuple(selection_seed(each) for each in range(settings.selection_episodes))
+        self.seeds = tuple(evaluation_seed(each) for each in range(settings.episodes))
+        self.old_seeds = self.seeds[: settings.old_episodes]
+        self.made_with = {
+            "foundation": {"config": file_entry(place.run / "config.json"), "step": place.step},
+            "demonstrations": {task: _digest(place.data, task) for task in place.tasks},
+            "adaptation": plain(cattrs.unstructure(settings.adaptation)),
+            "decode": plain(asdict(evaluation.decode)),
+        }
+
+    def run(self) -> dict[str, Any]:
+        settings = self.settings
+        ends = self._each("random policy and expert", [self._ends(task) for task in self.place.tasks])
+        self.ends = {task: found for task, found in zip(self.place.tasks, ends, strict=True)}
+        sweep = list(settings.sweep())
+        tried = self._each("choosing updates", [self._play(cell, "selection") for cell in sweep])
+        budgets, table = self._budgets(sweep, tried)
+        cells = [
+            Cell(way=way, number=number, seed=draw, steps=budgets[way, number])
+            for number in settings.numbers
+            for way in settings.trained
+            for draw in range(settings.demonstration_seeds)
+        ]
+        played = self._each("adapted and from scratch", [self._play(cell, "evaluation") for cell in cells])
+        plain_cells = [
+            (name, number, draw)
+            for number in settings.numbers
+            for name in settings.plain
+            for draw in range(settings.demonstration_seeds)
+        ]
+        fitted = self._each("plain policies and specialists", [self._plain(*each) for each in plain_cells])
+        rows = [_row(cell.way, cell.number, cell.seed, cell.steps, found) for cell, found in zip(cells, played)]
+        rows += [_row(*each, None, found) for each, found in zip(plain_cells, fitted, strict=True)]
+        lost = self._lost(budgets)
+        return summarise(self._described(), settings, self.kinds, self.ends, rows, table, lost)
+
+    def _each(self, what: str, jobs: Sequence[Job]) -> list[Any]:
+        """What every part gives, in order; those that are missing are made by the pool and kept as they end."""
+        found = [self.kept.load(name, made_with) for name, made_with, _, _ in jobs]
+        with self.display.working(what, len(jobs), sum(each is not None for each in found)) as done:
+            waiting: list[tuple[int, Future]] = []
+            for at, (_, _, function, args) in enumerate(jobs):
+                if found[at] is None:
+                    waiting.append((at, self.pool.submit(in_worker, function, *args)))
+            failed = None
+            for at, future in waiting:
+                name, made_with, _, _ = jobs[at]
+                try:
+                    found[at] = self.kept.save(name, made_with, future.result())
+                except Exception as error:
+                    failed = failed or error
+                done(name)
+            if failed is not None:
+                raise failed
+        return found
+
+    def _ends(self, task: str) -> Job:
+        made_with = {"seeds": len(self.seeds), "task": task}
+        return f"ends-{task}", made_with, play_ends, (task, self.seeds)
+
+    def _play(self, cell: Cell, block: str) -> Job:
+        seeds = self.selection if block == "selection" else self.seeds
+        made_with = self.made_with | {"cell": asdict(cell), "seeds": len(seeds), "keep": self.settings.keep}
+        arguments = (self.place, self.settings, cell, self.place.tasks, seeds, self.evaluation)
+        return f"{cell.name}-{block}", made_with, play_cell, arguments
+
+    def _plain(self, name: str, number: int, draw: int) -> Job:
+        made_with = {"demonstrations": self.made_with["demonstrations"], "seeds": len(self.seeds)}
+        arguments = (self.place, self.settings, name, number, draw, self.seeds)
+        return f"{name}-{number}-draw{draw}", made_with, play_plain, arguments
+
+    def _old(self, cell: Cell | None) -> Job:
+        made_with = self.made_with | {"seeds": len(self.old_seeds), "tasks": list(self.old)}
+        made_with |= {"cell": asdict(cell) if cell else None, "keep": self.settings.keep}
+        arguments = (self.place, self.settings, cell, self.old, self.old_seeds, self.evaluation)
+        return f"{cell.name if cell else 'foundation'}-old", made_with, play_cell, arguments
+
+    def _budgets(self, cells: Sequence[Cell], tried: Sequence[Records]) -> tuple[dict, list[dict[str, Any]]]:
+        """The best number of updates by way and number (fewer of equals), and what every one came to."""
+        table = []
+        for cell, records in zip(cells, tried, strict=True):
+            values = scaled(records, self.ends, self.kinds)
+            table.append(asdict(cell) | {"score": float(np.mean([each.mean() for each in values.values()]))})
+        best: dict[tuple[str, int], dict[str, Any]] = {}
+        for row in table:
+            key = row["way"], row["number"]
+            if key not in best or row["score"] > best[key]["score"]:
+                best[key] = row
+        chosen = {key: row["steps"] for key, row in best.items()}
+        return chosen, [row | {"chosen": row["steps"] == chosen[row["way"], row["number"]]} for row in table]
+
+    def _lost(self, budgets: Mapping[tuple[str, int], int]) -> dict[str, Any]:
+        """The foundation's own tasks before and after adaptation, and what keeping its data does to the new ones."""
+        settings, number = self.settings, self.settings.old_number
+        if not self.old:
+            return {}
+        nearest = min(settings.numbers, key=lambda each: abs(each - number))
+        cells = [Cell(way=way, number=number, seed=0, steps=budgets[way, nearest]) for way in settings.ways]
+        if settings.keep:
+            steps = round(budgets[settings.ways[0], nearest] / (1 - settings.keep))
+            cells.append(Cell(way=KEPT, number=number, seed=0, steps=steps))
+        jobs = [self._old(None), *(self._old(cell) for cell in cells)]
+        before, *after = self._each("the foundation's own tasks", jobs)
+        new = self._each("new tasks beside them", [self._play(cell, "evaluation") for cell in cells])
+        return {
+            "number": number,
+            "before": before,
+            "after": [_row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, after)],
+            "new": [_row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, new)],
+        }
+
+    def _described(self) -> dict[str, Any]:
+        config = self.foundation.config
+        return {
+            "name": self.place.run.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "foundation": {
+                "run": str(self.place.run),
+                "step": self.place.step,
+                "tasks": list(self.foundation.layouts),
+                "corpora": [each.corpus for each in config.documents],
+                "width": config.agent.width,
+                "layers": config.agent.layers,
+            },
+            "settings": plain(cattrs.unstructure(self.settings)),
+            "scratch": SCRATCH,
+            "versions": _versions(),
+        }
+
+
+def _row(way: str, number: int, draw: int, steps: int | None, records: Records) -> dict[str, Any]:
+    return {"way": way, "number": number, "draw": draw, "steps": steps, "tasks": records}
+
+
+def _playable(foundation: Run) -> tuple[str, ...]:
+    """The foundation's own tasks that an environment plays."""
+    found = []
+    for task in foundation.layouts:
+        try:
+            find_task(task)
+        except UnknownTask:
+            continue
+        found.append(task)
+    return tuple(found)
+
+
+def _digest(data: Path, task: str) -> dict[str, Any]:
+    return file_entry(dataset_folder(data, task) / "index.json")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except ImportError:
+            continue
+    return found

@@ -1,0 +1,143 @@
+"""adapt.json: every episode of a study of adaptation, and the numbers that follow from them.
+
+    foundation, settings, versions  of what and how; `scratch` is the name of that way
+    tasks[i]                        id, score ("success" or "return"), means of the random policy and the expert
+    ways[i]                         way, kind ("adapted", "scratch", "plain"), and by number of demonstrations:
+                                    points[j]: number, steps (chosen), score and success, each value, ci95 and of each
+                                    task; above_scratch, paired, the same way; cost in seconds and parameters of a
+                                    plain policy (means over draws and tasks)
+                                    needed[k]: level, value, ci95 (null: not reached) in normalised score
+    sweep[i]                        way, number, seed, steps, score on the selection seeds, chosen
+    lost                            number, and ways[i]: way, steps; old and new: before, after, and their paired
+                                    difference with ci95, old of each task too
+    episodes[i]                     way, number, draw, steps and the episodes by task
+
+Scores are normalised: 0 is the random policy, 1 the expert, each by its own episodes on the same seeds. `success` is null
+where a task has none.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from generalist.studies.adapt.findings import Draws, difference, interval, needed_interval, scaled, scores, summary
+from generalist.studies.adapt.settings import SCRATCH, WAYS, Settings
+
+LEVELS = (0.5, 0.8)
+
+Row = Mapping[str, Any]
+
+
+def summarise(
+    described: Mapping[str, Any],
+    settings: Settings,
+    kinds: Mapping[str, str],
+    ends: Mapping[str, Any],
+    rows: Sequence[Row],
+    sweep: Sequence[Row],
+    lost: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The payload of adapt.json.
+
+    Args:
+        described: what the study is of.
+        kinds: of every task, "success" or "return".
+        ends: by new task, episodes of the random policy and the expert.
+        rows: way, number, draw, steps and `tasks`: by id, the episodes.
+        sweep: what was tried to choose budgets.
+        lost: `number`, `before`, `after` and `new`, or nothing.
+    """
+    tasks = list(ends)
+    draws = Draws(settings.demonstration_seeds, len(tasks), settings.episodes)
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    values = {
+        (way, number): _stacked(rows, way, number, lambda row: scaled(row["tasks"], ends, kinds), tasks)
+        for way in ways
+        for number in settings.numbers
+    }
+    return {
+        **described,
+        "tasks": [_task(task, kinds[task], ends[task]) for task in tasks],
+        "ways": [_way(way, rows, values, settings, draws, tasks) for way in ways],
+        "sweep": list(sweep),
+        "lost": _lost(lost, kinds, ends, settings) if lost else None,
+        "episodes": list(rows),
+    }
+
+
+def _task(task: str, kind: str, ends: Mapping[str, Any]) -> dict[str, Any]:
+    means = {name: float(np.mean(scores(record, kind))) for name, record in ends.items()}
+    return {"id": task, "score": kind, "random": means["random"], "expert": means.get("expert")}
+
+
+def _stacked(rows: Sequence[Row], way: str, number: int, read: Any, tasks: Sequence[str]) -> np.ndarray:
+    """Float[draws, tasks, episodes] of one way at one number."""
+    mine = sorted((row for row in rows if (row["way"], row["number"]) == (way, number)), key=lambda row: row["draw"])
+    return np.stack([np.stack([found[task] for task in tasks]) for found in map(read, mine)])
+
+
+def _way(
+    way: str,
+    rows: Sequence[Row],
+    values: Mapping[tuple[str, int], np.ndarray],
+    settings: Settings,
+    draws: Draws,
+    tasks: Sequence[str],
+) -> dict[str, Any]:
+    points, curves = [], []
+    for number in settings.numbers:
+        mine = [row for row in rows if (row["way"], row["number"]) == (way, number)]
+        found = values[way, number]
+        curves.append(draws.means(found).mean(axis=1))
+        point = {"number": number, "steps": mine[0]["steps"], "score": summary(found, draws)}
+        point["success"] = _success(mine, tasks, draws)
+        point["above_scratch"] = None if way == SCRATCH else difference(found, values[SCRATCH, number], draws)
+        points.append(point | _cost(mine))
+    means = np.array([point["score"]["value"] for point in points])
+    kind = "adapted" if way in WAYS else "scratch" if way == SCRATCH else "plain"
+    needed = [needed_interval(settings.numbers, means, np.stack(curves, axis=1), level) for level in LEVELS]
+    return {"way": way, "kind": kind, "points": points, "needed": needed}
+
+
+def _success(rows: Sequence[Row], tasks: Sequence[str], draws: Draws) -> dict[str, Any] | None:
+    """Share of successful episodes; None where a task has no success."""
+    told = [[row["tasks"][task]["successes"] for task in tasks] for row in sorted(rows, key=lambda row: row["draw"])]
+    if any(each is None for row in told for each in row):
+        return None
+    return summary(np.asarray(told, np.float64), draws)
+
+
+def _cost(rows: Sequence[Row]) -> dict[str, Any]:
+    """Of a plain policy, its fit: means over draws and tasks."""
+    records = [record for row in rows for record in row["tasks"].values() if "fit_seconds" in record]
+    if not records:
+        return {}
+    names = {"seconds": "fit_seconds", "parameters": "parameters"}
+    return {"cost": {name: float(np.mean([each[of] for each in records])) for name, of in names.items()}}
+
+
+def _lost(
+    lost: Mapping[str, Any], kinds: Mapping[str, str], ends: Mapping[str, Any], settings: Settings
+) -> dict[str, Any]:
+    """Old tasks are scored by success or return as they are: there is no expert beside them."""
+    old = list(lost["before"])
+    before = np.stack([scores(lost["before"][task], kinds[task]) for task in old])[None]
+    draws = Draws(1, len(old), settings.old_episodes)
+    fresh = Draws(1, len(ends), settings.episodes)
+    ways = []
+    for row, new in zip(lost["after"], lost["new"], strict=True):
+        after = np.stack([scores(row["tasks"][task], kinds[task]) for task in old])[None]
+        played = scaled(new["tasks"], ends, kinds)
+        values = np.stack([played[task] for task in ends])[None]
+        samples = fresh.means(values).mean(axis=1)
+        ways.append(
+            {
+                "way": row["way"],
+                "steps": row["steps"],
+                "after": summary(after, draws),
+                "difference": difference(after, before, draws),
+                "new": interval(samples, float(values.mean())),
+            }
+        )
+    return {"number": lost["number"], "tasks": old, "before": summary(before, draws), "ways": ways}
