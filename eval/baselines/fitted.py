@@ -113,6 +113,16 @@ def drawn(seed: int) -> Callable[[int, int], np.ndarray]:
     return lambda total, most: np.sort(np.random.default_rng(seed).choice(total, min(total, most), replace=False))
 
 
+def whole_episodes(lengths: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Numbers int64 (ascending) of episodes, drawn without replacement until they would have more than `most` steps.
+
+    One at least, of which the first steps are then what counts.
+    """
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    count = max(1, int(np.searchsorted(np.cumsum(lengths[order]), most, side="right")))
+    return np.sort(order[:count])
+
+
 def _distinct_features(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first of each set of equal columns of `x`, and how many there are of it.
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from scipy.special import expit
 
 WIDTH = 256
 """Of every hidden layer of the MLP."""
@@ -155,22 +156,26 @@ def train_gru(key: jax.Array, table: Table, rows: jax.Array, first: jax.Array, *
     return _trained(network, len(rows), loss, jnp.zeros((rows.shape[2], STATE)), (rows, first))
 
 
-@partial(jax.jit, static_argnames=("features", "outputs"))
-def said_by_mlp(parameters: Any, x: jax.Array, *, features: int, outputs: int) -> jax.Array:
-    """Outputs [N, O]."""
-    return _filled(Mlp, parameters, features, outputs)(x)
+def said_by_mlp(parameters: Any, x: np.ndarray) -> np.ndarray:
+    """`Mlp` in NumPy, with parameters as nested dicts: outputs [N, O].
+
+    A compiled program runs in another thread, for which this one waits its turn at every step of the environment where
+    all cores are busy.
+    """
+    inside = np.maximum(_linear(parameters["first"], x), 0)
+    return _linear(parameters["last"], np.maximum(_linear(parameters["second"], inside), 0))
 
 
-@partial(jax.jit, static_argnames=("features", "outputs"))
-def said_by_gru(
-    parameters: Any, state: jax.Array, x: jax.Array, *, features: int, outputs: int
-) -> tuple[jax.Array, jax.Array]:
-    """The next state [B, STATE] and outputs [B, O] of one step of each."""
-    return _filled(Gru, parameters, features, outputs)(state, x)
+def said_by_gru(parameters: Any, state: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One step of `Gru` in NumPy: the next state [B, STATE] and outputs [B, O]."""
+    inside = np.maximum(_linear(parameters["first"], x), 0)
+    cell = parameters["cell"]
+    given, past = _linear(cell["dense_i"], inside), state @ cell["dense_h"]["kernel"]
+    reset, keep = expit(given[:, : 2 * STATE] + past[:, : 2 * STATE]).reshape(len(x), 2, STATE).swapaxes(0, 1)
+    new = np.tanh(given[:, 2 * STATE :] + reset * past[:, 2 * STATE :])
+    state = (1 - keep) * new + keep * state
+    return state, _linear(parameters["last"], np.concatenate([inside, state], axis=1))
 
 
-def _filled(kind: Callable[..., Any], parameters: Any, features: int, outputs: int) -> Any:
-    """A network with these parameters, which `train_mlp` and `train_gru` give as nested dicts."""
-    network = nnx.eval_shape(lambda: kind(features, outputs, rngs=nnx.Rngs(0)))
-    nnx.update(network, parameters)
-    return network
+def _linear(parameters: Any, x: np.ndarray) -> np.ndarray:
+    return x @ parameters["kernel"] + parameters["bias"]

@@ -7,7 +7,6 @@ that were demonstrated, and draw nothing. This file imports JAX.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +16,7 @@ from sklearn.decomposition import PCA
 
 from generalist.eval.baselines.actions import ActionColumns, Columns
 from generalist.eval.baselines.features import Features
-from generalist.eval.baselines.fitted import FittedPolicy, drawn, prepare
+from generalist.eval.baselines.fitted import FittedPolicy, drawn, prepare, whole_episodes
 from generalist.eval.baselines.networks import (
     STATE,
     Heads,
@@ -107,18 +106,8 @@ def fit_mlp(
     inputs, outputs = Inputs.of(given.x, seed), Outputs.of(given.shown)
     table = outputs.table(inputs(given.x), given.shown)
     rows = np.random.default_rng(seed).integers(len(table.x), size=(UPDATES, BATCH), dtype=np.int32)
-    parameters, _ = train_mlp(jax.random.key(seed), table.filled(), rows, heads=outputs.heads)
-    said = partial(said_by_mlp, parameters, features=table.x.shape[1], outputs=outputs.heads.outputs)
-
-    def predict(x: np.ndarray) -> Columns:
-        return outputs.columns(np.asarray(said(_padded(inputs(x))))[: len(x)])
-
-    return given.policy(predict, _size(parameters))
-
-
-def _padded(rows: np.ndarray) -> np.ndarray:
-    """Up to a power of two, because every other number of rows is another program."""
-    return np.pad(rows, ((0, (1 << (len(rows) - 1).bit_length()) - len(rows)), (0, 0)))
+    parameters, _ = jax.device_get(train_mlp(jax.random.key(seed), table.filled(), rows, heads=outputs.heads))
+    return given.policy(lambda x: outputs.columns(said_by_mlp(parameters, inputs(x))), _size(parameters))
 
 
 def _size(parameters: Any) -> int:
@@ -127,7 +116,7 @@ def _size(parameters: Any) -> int:
 
 @dataclass(frozen=True)
 class RecurrentPolicy:
-    """A fitted GRU as a policy: a state for each slot, from `reset` on. The other fields are those of `FittedPolicy`."""
+    """A fitted GRU as a policy: a state for each slot, from `reset` on. Other fields are those of `FittedPolicy`."""
 
     encode: Features
     columns: ActionColumns
@@ -182,24 +171,13 @@ def fit_gru(
     inputs, outputs = Inputs.of(given.x, seed), Outputs.of(given.shown)
     table = outputs.table(inputs(given.x), given.shown)
     rows, first = streams(chosen, seed)
-    parameters, _ = train_gru(jax.random.key(seed), table.filled(), rows, first, heads=outputs.heads)
-    said = partial(said_by_gru, parameters, features=table.x.shape[1], outputs=outputs.heads.outputs)
+    parameters, _ = jax.device_get(train_gru(jax.random.key(seed), table.filled(), rows, first, heads=outputs.heads))
 
     def predict(states: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, Columns]:
-        states, found = map(np.asarray, said(_padded(states), _padded(inputs(x[:, given.distinct]))))
-        return states[: len(x)], outputs.columns(found[: len(x)])
+        states, said = said_by_gru(parameters, states, inputs(x[:, given.distinct]))
+        return states, outputs.columns(said)
 
     return RecurrentPolicy(given.encode, given.columns, predict, len(given.rows), given.features, _size(parameters))
-
-
-def whole_episodes(lengths: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Numbers int64 (ascending) of episodes, drawn without replacement until they would have more than `most` steps.
-
-    One at least, of which the first steps are then what counts.
-    """
-    order = np.random.default_rng(seed).permutation(len(lengths))
-    count = max(1, int(np.searchsorted(np.cumsum(lengths[order]), most, side="right")))
-    return np.sort(order[:count])
 
 
 def streams(lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
