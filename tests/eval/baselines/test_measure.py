@@ -11,6 +11,7 @@ from tiny import demonstrations
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.eval.baselines import measure as module
+from generalist.eval.baselines.fit import PLAIN
 from generalist.eval.baselines.measure import measure_baselines
 
 SEEDS = [evaluation_seed(episode) for episode in range(3)]
@@ -29,6 +30,9 @@ def test_every_baseline_is_there_with_its_details():
     assert all(len(record.returns) == 3 for record in records.values())
     assert records["constant"].details["choice"] == "each action"
     assert records["linear"].details["fitted_on"] > 20
+    assert all(records[name].details["fitted_on_episodes"] == 10 for name in ("constant", *PLAIN))
+    assert records["linear"].details["parameters"] == 65 * 4
+    assert records["linear"].details["fit_seconds"] > 0
 
 
 def test_constants_are_chosen_on_selection_seeds_and_all_is_measured_on_the_given_ones(monkeypatch):

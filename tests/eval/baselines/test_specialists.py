@@ -15,6 +15,7 @@ from generalist.play.rollout import rollout
 
 SQUARE = spaces.Box(-1, 1, (2,), np.float32)
 CUE = spaces.Box(-1, 1, (1,), np.float32)
+NUMBERS = spaces.Box(-9, 9, (1,), np.float32)
 LENGTH = 4
 
 
@@ -107,18 +108,13 @@ def test_slots_do_not_disturb_each_other_and_forget_at_reset():
 
 def test_equal_seeds_give_equal_policies():
     x, y = corners(300)
-    numbers = spaces.Box(-9, 9, (1,), np.float32)
-    fits = {
-        "mlp": lambda seed: fit_mlp(SQUARE, numbers, x, y[:, None], seed=seed),
-        "gru": lambda seed: fit_gru(SQUARE, numbers, x, y[:, None], lengths=[100, 200], seed=seed),
-    }
-    for name, fit in fits.items():
-        first, again, other = (fit(seed) for seed in (0, 0, 1))
-        for policy in (first, again, other):
-            policy.reset(0)
-        one, same, different = (policy.act([x[0]], [0])[0] for policy in (first, again, other))
-        assert one.tobytes() == same.tobytes(), name
-        assert one != different, name
+    numbers = [fit_mlp(SQUARE, NUMBERS, x, y[:, None], seed=seed).predict(x).numbers for seed in (0, 0, 1)]
+    *steps, lengths = recalled(200)
+    grus = [fit_gru(CUE, spaces.Discrete(2), *steps, lengths=lengths, seed=seed) for seed in (0, 0, 1)]
+    states = [gru.predict(np.zeros((5, networks.STATE), np.float32), steps[0][:5])[0] for gru in grus]
+    for first, again, other in (numbers, states):
+        assert first.tobytes() == again.tobytes()
+        assert not np.allclose(first, other)
 
 
 def test_of_wide_observations_principal_components_are_read(monkeypatch):
@@ -135,13 +131,14 @@ def test_of_wide_observations_principal_components_are_read(monkeypatch):
 
 
 def test_one_step_and_one_class_suffice():
-    box = spaces.Box(-1, 1, (1,), np.float32)
-    seen, acted = np.zeros((1, 2), np.float32), np.array([[0.5]], np.float32)
-    for policy in (fit_mlp(SQUARE, box, seen, acted), fit_gru(SQUARE, box, seen, acted, lengths=[1])):
-        policy.reset(0)
-        np.testing.assert_allclose(policy.act([np.zeros(2, np.float32)], [0]), [[0.5]], atol=0.05)
-    policy = fit_mlp(SQUARE, spaces.Discrete(4), seen, np.array([2]))
-    assert policy.act([np.ones(2, np.float32)], [0]) == [2]
+    acted = spaces.Dict(push=NUMBERS, gear=spaces.Discrete(4))
+    one = fit_mlp(SQUARE, acted, np.zeros((1, 2), np.float32), {"push": np.array([[0.5]]), "gear": np.array([2])})
+    [action] = one.act([np.ones(2, np.float32)], [0])
+    np.testing.assert_allclose(action["push"], [0.5], atol=0.05)
+    assert action["gear"] == 2
+    rows, first = streams(np.array([1]), seed=0)
+    assert not rows.any()
+    assert first.all()
 
 
 def test_lengths_that_are_not_those_of_the_steps_are_refused():
