@@ -18,36 +18,31 @@ Waiting = dict[str, Callable[[], TaskRecord]]
 """By task id, a function that waits for the record of one part."""
 
 
-def start_baselines(
+def start_fitted(
     pool: Pool, tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
-) -> Waiting:
-    """Start every missing baseline; they learn from the episodes that `parts` names."""
+) -> dict[str, Waiting]:
+    """Start what is missing of the baselines, and of the specialists where they are asked for, by part.
+
+    They learn from the episodes that `parts` names.
+    """
     seeds = seeds_of(config)
 
-    def submit(task: Task) -> Future:
-        folder = dataset_folder(data, task.id).absolute()
-        episodes = parts.episodes.get(task.id)
-        return pool.submit(measure_baselines, task, folder, seeds, config.selection_episodes, episodes)
+    def given(task: Task) -> tuple[Task, Path, list[int], Any]:
+        return task, dataset_folder(data, task.id).absolute(), seeds, parts.episodes.get(task.id)
 
-    return elsewhere("baselines", tasks, submit, _recorded(seeds), parts, display.baseline_done)
+    def plain(task: Task) -> Future:
+        return pool.submit(measure_baselines, *given(task), selection_episodes=config.selection_episodes)
 
+    def special(task: Task) -> Future:
+        return pool.submit(measure_specialists, *given(task))
 
-def start_specialists(
-    pool: Pool, tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
-) -> Waiting:
-    """The same for the specialists; nothing where they are not asked for."""
-    seeds = seeds_of(config)
+    def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
+        return TaskRecord.of(task, seeds, policies)
 
-    def submit(task: Task) -> Future:
-        folder = dataset_folder(data, task.id).absolute()
-        return pool.submit(measure_specialists, task, folder, seeds, parts.episodes.get(task.id))
-
-    wanted = tasks if config.specialists else ()
-    return elsewhere("specialists", wanted, submit, _recorded(seeds), parts, display.specialists_done)
-
-
-def _recorded(seeds: Sequence[int]) -> Callable[[Task, dict[str, PolicyRecord]], TaskRecord]:
-    return lambda task, policies: TaskRecord.of(task, seeds, policies)
+    waiting = {"baselines": elsewhere("baselines", tasks, plain, record, parts, display.baseline_done)}
+    if config.specialists:
+        waiting["specialists"] = elsewhere("specialists", tasks, special, record, parts, display.specialists_done)
+    return waiting
 
 
 def elsewhere(

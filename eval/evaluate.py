@@ -6,7 +6,7 @@ Baselines run in worker processes while the agent plays here, or both on a Ray c
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -26,7 +26,7 @@ from generalist.envs.trust import trust as trust_modules
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
 from generalist.eval.config import EvaluationConfig, evaluation_of, seeds_of, with_changes
-from generalist.eval.elsewhere import Waiting, elsewhere, start_baselines, start_specialists
+from generalist.eval.elsewhere import Waiting, elsewhere, start_fitted
 from generalist.eval.failures import EvaluationError, Failures
 from generalist.eval.language.corpora import measure_corpora
 from generalist.eval.offline import offline_entry
@@ -149,8 +149,7 @@ def evaluate(
         parts = Parts(folder, config, agent.step, data, learned)
         by_id = {id: by_id[id] for id in learned}
         slowest_first = sorted(by_id.values(), key=lambda task: -slowness(task))
-        waiting = start_baselines(pool, slowest_first, data, config, parts, display)
-        specialists = start_specialists(pool, slowest_first, data, config, parts, display)
+        waiting = start_fitted(pool, slowest_first, data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
         here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
         agents = failures.of_each("agent", by_id, lambda task: played[task.id]() if ray else here(task))
@@ -164,11 +163,8 @@ def evaluate(
         offline_found = failures.of_each("offline", ids, lambda id: measure(id, why=unplayed[id]))
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
-        beside_it = [failures.of_each("baselines", by_id, lambda task: waiting[task.id]())]
-        if config.specialists:
-            beside_it.append(failures.of_each("specialists", by_id, lambda task: specialists[task.id]()))
-    played_all = [id for id in agents if all(id in found for found in beside_it)]
-    finished = [_merge(by_id[id], agents[id], [found[id] for found in beside_it], data) for id in played_all]
+        fitted = [failures.of_each(part, by_id, lambda task, at=at: at[task.id]()) for part, at in waiting.items()]
+    finished = _merged(by_id, agents, fitted, data)
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
     report = replace(made, alone=control_alone(others), offline=tuple(offline_found.values()), failed=failures.told)
@@ -300,6 +296,14 @@ def _demonstrated(task: Task, data: Path) -> float | None:
         return None
     found = Demonstrations.open(folder)
     return None if found.settings.get("policy", "random") == "random" else float(found.returns.mean())
+
+
+def _merged(
+    tasks: Mapping[str, Task], agents: Mapping[str, TaskRecord], others: Sequence[Mapping[str, TaskRecord]], data: Path
+) -> list[TaskRecord]:
+    """The records of the tasks of which every part is there, with the policies of all parts."""
+    whole = [id for id in agents if all(id in found for found in others)]
+    return [_merge(tasks[id], agents[id], [found[id] for found in others], data) for id in whole]
 
 
 def _merge(task: Task, agent: TaskRecord, others: Sequence[TaskRecord], data: Path) -> TaskRecord:

@@ -39,8 +39,9 @@ def measure_baselines(
     task: str | Task,
     demonstrations: Path,
     seeds: Sequence[int],
-    selection_episodes: int,
     episodes: Sequence[int] | None = None,
+    *,
+    selection_episodes: int,
 ) -> dict[str, PolicyRecord]:
     """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
 
@@ -49,8 +50,8 @@ def measure_baselines(
 
     Args:
         demonstrations: folder of the task's data set.
-        selection_episodes: episodes per candidate on which the constant is chosen.
         episodes: numbers of the episodes that may be learned from; all by default.
+        selection_episodes: episodes per candidate on which the constant is chosen.
     """
     [task] = find_tasks(task)
     records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}

@@ -19,9 +19,9 @@ from scipy.special import expit
 
 WIDTH = 256
 """Of every hidden layer of the MLP."""
-STATE = 128
+STATE = 64
 """Of the GRU: its state, and the layer before it."""
-RATE, WARMUP, DECAY, CLIP = 1e-3, 50, 1e-2, 1.0
+RATE, WARMUP, DECAY, CLIP = 3e-3, 50, 1e-2, 1.0
 """Of AdamW: highest learning rate (a cosine to 0), updates up to it, weight decay, largest norm of the gradient."""
 
 

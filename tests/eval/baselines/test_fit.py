@@ -45,8 +45,8 @@ def test_of_a_subset_it_is_the_one_of_a_data_set_of_that_subset(name, ten, first
 
 
 def test_all_baselines_of_a_task_are(first_four, ten):
-    some = measure_baselines(TASK, ten.folder, [1, 2], 1, np.arange(4))
-    alone = measure_baselines(TASK, first_four.folder, [1, 2], 1)
+    some = measure_baselines(TASK, ten.folder, [1, 2], np.arange(4), selection_episodes=1)
+    alone = measure_baselines(TASK, first_four.folder, [1, 2], selection_episodes=1)
     for name in ("constant", "linear", "nearest_neighbour"):
         assert some[name].returns == alone[name].returns
         assert some[name].details["fitted_on"] == alone[name].details["fitted_on"] == first_four.columns().starts[-1]

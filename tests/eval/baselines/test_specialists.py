@@ -133,7 +133,7 @@ def test_of_wide_observations_principal_components_are_read(monkeypatch):
 def test_one_step_and_one_class_suffice():
     acted = spaces.Dict(push=NUMBERS, gear=spaces.Discrete(4))
     one = fit_mlp(SQUARE, acted, np.zeros((1, 2), np.float32), {"push": np.array([[0.5]]), "gear": np.array([2])})
-    [action] = one.act([np.ones(2, np.float32)], [0])
+    [action] = one.act([np.zeros(2, np.float32)], [0])
     np.testing.assert_allclose(action["push"], [0.5], atol=0.05)
     assert action["gear"] == 2
     rows, first = streams(np.array([1]), seed=0)
