@@ -8,6 +8,7 @@ from typing import Any, Literal
 from generalist.agent.config import DecodeConfig
 from generalist.envs.files import read_json, write_json
 from generalist.envs.names import nearest
+from generalist.envs.seeds import evaluation_seed, selection_seed
 
 STORED = "evaluation.json"
 """Beside `config.json` in a run directory: how its experiment wants to be measured."""
@@ -27,6 +28,7 @@ class EvaluationConfig:
         prompts: demonstrations shown before an episode, taken in turn from this many; 0 plays without a prompt.
         documents: test documents of each split of each corpus that the run was trained on; 0 measures none.
         selection_episodes: episodes per candidate on which the best constant action is chosen.
+        specialists: play an MLP and a GRU of each task alone beside it, see `generalist.eval.baselines.specialists`.
         films: record a short film per task.
         workers: processes for baselines and films; 0 uses all cores.
         seeds: evaluation seeds, or those on which settings are chosen.
@@ -40,6 +42,7 @@ class EvaluationConfig:
     prompts: int = 0
     documents: int = 300
     selection_episodes: int = 4
+    specialists: bool = False
     films: bool = True
     workers: int = 0
     seeds: Literal["evaluation", "selection"] = "evaluation"
@@ -51,6 +54,14 @@ class EvaluationConfig:
         for name in ("prompts", "workers", "documents"):
             if getattr(self, name) < 0:
                 raise ValueError(f"evaluation.{name} must not be negative, got {getattr(self, name)}")
+
+
+def seeds_of(config: EvaluationConfig) -> list[int]:
+    """The seeds on which everything of an evaluation is measured."""
+    pick = evaluation_seed if config.seeds == "evaluation" else selection_seed
+    # Constants are chosen on the first selection seeds, so settings are compared on those after them.
+    first = config.selection_episodes if config.seeds == "selection" else 0
+    return [pick(first + episode) for episode in range(config.episodes)]
 
 
 def evaluation_of(run: Path) -> EvaluationConfig:

@@ -6,8 +6,7 @@ Baselines run in worker processes while the agent plays here, or both on a Ray c
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -16,18 +15,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cattrs
+import numpy as np
 
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.gym_task import distributions
-from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.envs.trust import trust as trust_modules
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
-from generalist.eval.baselines.measure import measure_baselines
-from generalist.eval.config import EvaluationConfig, evaluation_of, with_changes
+from generalist.eval.config import EvaluationConfig, evaluation_of, seeds_of, with_changes
+from generalist.eval.elsewhere import Waiting, elsewhere, start_fitted
 from generalist.eval.failures import EvaluationError, Failures
 from generalist.eval.language.corpora import measure_corpora
 from generalist.eval.offline import offline_entry
@@ -39,6 +38,7 @@ from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
 from generalist.eval.slowness import slowness
+from generalist.eval.trained_on import trained_on
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
 from generalist.play.films import Film, film
@@ -101,7 +101,7 @@ def evaluate(
         trust: modules that ids of the run's tasks may have imported, see `generalist.envs.trust`; those of `tasks` are
             trusted.
         **changes: fields of `EvaluationConfig` in place of what `config` says: episodes (of each task and policy),
-            slots (environments that the agent plays at once), prompts, films, workers and others.
+            slots (environments that the agent plays at once), prompts, specialists, films, workers and others.
 
     Returns:
         The contents of report.json. Scores are normalised: 0 is the random policy, 1 the expert.
@@ -136,32 +136,35 @@ def evaluate(
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
     _check_prompts(chosen, data, config)
     out = Path(out or run)
-    parts = Parts(parts_folder(run, out), config, agent.step, data)
+    folder = parts_folder(run, out)
     films: list[Film] = []
     timings: dict[str, float] = {}
     with (
-        EvaluationDisplay([task.id for task in chosen], offline=len(unplayed), quiet=quiet) as display,
+        _display(chosen, config, offline=len(unplayed), quiet=quiet) as display,
         ray_pool(ray) if ray else local_pool(config.workers) as pool,
     ):
         begun = time.perf_counter()
         failures, by_id = Failures(display), {task.id: task for task in chosen}
-        slowest_first = sorted(chosen, key=lambda task: -slowness(task))
-        waiting = _baselines(pool, slowest_first, data, config, parts, display)
+        learned = failures.of_each("baselines", by_id, lambda task: _learned(agent, task, data))
+        parts = Parts(folder, config, agent.step, data, learned)
+        by_id = {id: by_id[id] for id in learned}
+        slowest_first = sorted(by_id.values(), key=lambda task: -slowness(task))
+        waiting = start_fitted(pool, slowest_first, data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
         here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
         agents = failures.of_each("agent", by_id, lambda task: played[task.id]() if ray else here(task))
         timings["agent"] = time.perf_counter() - begun
         if config.films:
             begun = time.perf_counter()
-            films = [_film(agent, task, data, config) for task in chosen if task.id in agents]
+            films = [_film(agent, task, data, config) for id, task in by_id.items() if id in agents]
             timings["films"] = time.perf_counter() - begun
         ids = {id: id for id in unplayed}
         measure = partial(offline_entry, agent, data=data, config=config, done=display.offline_done)
         offline_found = failures.of_each("offline", ids, lambda id: measure(id, why=unplayed[id]))
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
-        baselines = failures.of_each("baselines", by_id, lambda task: waiting[task.id]())
-    finished = [_merge(by_id[id], agents[id], baselines[id], data) for id in agents if id in baselines]
+        fitted = [failures.of_each(part, by_id, lambda task, at=at: at[task.id]()) for part, at in waiting.items()]
+    finished = _merged(by_id, agents, fitted, data)
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
     report = replace(made, alone=control_alone(others), offline=tuple(offline_found.values()), failed=failures.told)
@@ -169,6 +172,17 @@ def evaluate(
     if failures.told:
         raise EvaluationError(payload) from failures.first
     return payload
+
+
+def _display(tasks: Sequence[Task], config: EvaluationConfig, *, offline: int, quiet: bool) -> EvaluationDisplay:
+    ids = [task.id for task in tasks]
+    return EvaluationDisplay(ids, specialists=config.specialists, offline=offline, quiet=quiet)
+
+
+def _learned(agent: Agent, task: Task, data: Path) -> np.ndarray | None:
+    """The episodes that the agent has learned the task from, and baselines may; None without demonstrations."""
+    folder = dataset_folder(data, task.id)
+    return trained_on(agent, task.id, Demonstrations.open(folder))[0] if folder.exists() else None
 
 
 def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any]:
@@ -179,40 +193,12 @@ def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any
     return payload
 
 
-def seeds_of(config: EvaluationConfig) -> list[int]:
-    """The seeds on which everything of an evaluation is measured."""
-    pick = evaluation_seed if config.seeds == "evaluation" else selection_seed
-    # Constants are chosen on the first selection seeds, so settings are compared on those after them.
-    first = config.selection_episodes if config.seeds == "selection" else 0
-    return [pick(first + episode) for episode in range(config.episodes)]
-
-
 def _check_prompts(tasks: Sequence[Task], data: Path, config: EvaluationConfig) -> None:
     for task in tasks if config.prompts else ():
         if not dataset_folder(data, task.id).exists():
             raise FileNotFoundError(
                 f"prompts need demonstrations of {task.id} under {data}; collect them or use --prompts 0"
             )
-
-
-Waiting = dict[str, Callable[[], TaskRecord]]
-"""By task id, a function that waits for the record of one part."""
-
-
-def _baselines(
-    pool: Pool, tasks: Sequence[Task], data: Path, config: EvaluationConfig, parts: Parts, display: EvaluationDisplay
-) -> Waiting:
-    """Start every missing baseline elsewhere."""
-    seeds = seeds_of(config)
-
-    def submit(task: Task) -> Future:
-        folder = dataset_folder(data, task.id).absolute()
-        return pool.submit(measure_baselines, task, folder, seeds, config.selection_episodes)
-
-    def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
-        return TaskRecord.of(task, seeds, policies)
-
-    return _elsewhere("baselines", tasks, submit, record, parts, display.baseline_done)
 
 
 def _agents(
@@ -226,7 +212,7 @@ def _agents(
 ) -> Waiting:
     """Start the agent's missing parts elsewhere, where each worker has its own copy of the agent."""
     where = (agent.run.directory.absolute(), agent.step, data.absolute(), config)
-    return _elsewhere(
+    return elsewhere(
         "agent",
         tasks,
         lambda task: pool.submit(play_there, task, *where),
@@ -234,44 +220,6 @@ def _agents(
         parts,
         display.agent_done,
     )
-
-
-def _elsewhere(
-    part: str,
-    tasks: Sequence[Task],
-    submit: Callable[[Task], Future],
-    record: Callable[[Task, Any], TaskRecord],
-    parts: Parts,
-    done: Callable[[str], None],
-) -> Waiting:
-    """Start one missing part of every task; each is saved as it ends, in whatever order they end."""
-
-    def start(task: Task) -> Callable[[], TaskRecord]:
-        known = parts.load(task, part)
-        if known is not None:
-            done(task.id)
-            return lambda: known
-        future = submit(task)
-        unsaved: list[OSError] = []
-
-        def finish(ended: Future) -> None:
-            if not ended.cancelled() and ended.exception() is None:
-                try:
-                    parts.save(task, part, record(task, ended.result()))
-                except OSError as error:  # nobody would see it here
-                    unsaved.append(error)
-                done(task.id)
-
-        def wait() -> TaskRecord:
-            found = record(task, future.result())
-            if unsaved:
-                raise unsaved[0]
-            return found
-
-        future.add_done_callback(finish)
-        return wait
-
-    return {task.id: start(task) for task in tasks}
 
 
 def play_there(task: Task, run: Path, step: int, data: Path, config: EvaluationConfig) -> TaskRecord:
@@ -350,8 +298,16 @@ def _demonstrated(task: Task, data: Path) -> float | None:
     return None if found.settings.get("policy", "random") == "random" else float(found.returns.mean())
 
 
-def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord, data: Path) -> TaskRecord:
-    policies = {**baselines.policies, **agent.policies}
+def _merged(
+    tasks: Mapping[str, Task], agents: Mapping[str, TaskRecord], others: Sequence[Mapping[str, TaskRecord]], data: Path
+) -> list[TaskRecord]:
+    """The records of the tasks of which every part is there, with the policies of all parts."""
+    whole = [id for id in agents if all(id in found for found in others)]
+    return [_merge(tasks[id], agents[id], [found[id] for found in others], data) for id in whole]
+
+
+def _merge(task: Task, agent: TaskRecord, others: Sequence[TaskRecord], data: Path) -> TaskRecord:
+    policies = {name: record for each in (*others, agent) for name, record in each.policies.items()}
     record = TaskRecord.of(task, agent.seeds, policies, agreement=agent.agreement)
     return replace(record, demonstrated=_demonstrated(task, data))
 

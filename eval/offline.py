@@ -20,13 +20,13 @@ from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.spaces import is_text, space_leaves, take
 from generalist.eval.baselines.actions import ActionColumns, Columns, action_columns
 from generalist.eval.baselines.features import leaves
-from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour, most_steps
+from generalist.eval.baselines.fit import PLAIN, drawn_steps, fit_baseline, steps_of
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.statistics import bootstrap_mean_ci
+from generalist.eval.trained_on import trained_on
 from generalist.play.agent import Agent
 from generalist.play.policy import AgentPolicy
 from generalist.tokenizers.space import leaves as named_leaves
-from generalist.train.episodes import select_episodes
 from generalist.train.metrics import read_metrics
 
 MOST_STEPS = 1000
@@ -35,7 +35,7 @@ MOST_ACTIONS = 200_000
 """The constant prediction is that of the actions of at most so many steps."""
 TOGETHER = 256
 """Steps that a fitted prediction reads at a time."""
-POLICIES = ("agent", "constant", "linear", "nearest_neighbour")
+POLICIES = ("agent", "constant", *PLAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def measure_offline(
     """
     layout, _ = agent.layout(task_id)
     _check_same_data(agent, task_id, demonstrations)
-    shown = choose(agent, demonstrations, config.episodes)
+    shown = choose(agent, task_id, demonstrations, config.episodes)
     entry = {
         "id": task_id,
         "why": why,
@@ -117,12 +117,9 @@ def _check_same_data(agent: Agent, task_id: str, demonstrations: Demonstrations)
         )
 
 
-def choose(agent: Agent, demonstrations: Demonstrations, most: int) -> Shown:
+def choose(agent: Agent, task_id: str, demonstrations: Demonstrations, most: int) -> Shown:
     """At most so many of the episodes that training held out, evenly; of those it trained on where it held out none."""
-    config = agent.run.config
-    [source] = [each for each in config.sources if each.task == demonstrations.task_id]
-    selection = select_episodes(config, source, demonstrations)
-    training, held_out = selection.training, selection.held_out
+    training, held_out = trained_on(agent, task_id, demonstrations)
     steps = demonstrations.columns()
     there = held_out if len(held_out) else training
     chosen = there[np.unique(np.linspace(0, len(there) - 1, min(most, len(there))).astype(int))]
@@ -167,14 +164,11 @@ def _encoded(columns: ActionColumns, actions: Sequence[Any]) -> Columns:
 
 def _plain(demonstrations: Demonstrations, shown: Shown, columns: ActionColumns) -> dict[str, list[Columns]]:
     """The predictions of models that were fitted on the episodes of the training."""
-    trained = np.concatenate([np.arange(shown.steps.starts[n], shown.steps.starts[n + 1]) for n in shown.training])
-    order = np.random.default_rng(0).permutation(len(trained))
-    actions = columns.encode(shown.steps.actions(np.sort(trained[order[:MOST_ACTIONS]])))
+    steps = drawn_steps(steps_of(shown.steps, shown.training), MOST_ACTIONS)
+    actions = columns.encode(shown.steps.actions(steps))
     found = {"constant": [constant_prediction(actions, len(rows)) for rows in shown.episodes]}
-    rows = np.sort(trained[order[: most_steps(demonstrations.observation_space)]])
-    given = demonstrations.observation_space, demonstrations.action_space, *shown.steps.take(rows)
-    for name, fit in (("linear", fit_linear), ("nearest_neighbour", fit_nearest_neighbour)):
-        policy = fit(*given)
+    for name in PLAIN:
+        policy = fit_baseline(name, demonstrations, shown.training).policy
         found[name] = [
             _joined([policy.predict(policy.encode.stacked(shown.steps.observations(part))) for part in _parts(rows)])
             for rows in shown.episodes

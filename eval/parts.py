@@ -1,10 +1,13 @@
 """Finished parts of an evaluation, kept on disk so that an interrupted one goes on where it stopped."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cattrs
+import numpy as np
 
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import WritingError, check_writable, read_json, write_json
@@ -13,6 +16,8 @@ from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
 
 FOLDER = "evaluation"
+FITTED = ("baselines", "specialists")
+"""Parts that learn from demonstrations."""
 MEASURE = "restore it from a copy, or delete this file, and it alone is measured again"
 """What to do about a damaged part."""
 
@@ -35,22 +40,34 @@ def parts_folder(run: Path, out: Path) -> Path:
 class Parts:
     """Finished parts of an evaluation on disk.
 
-    Parts of other settings, another checkpoint or other demonstrations do not count.
+    Parts of other settings, another checkpoint or other demonstrations do not count, nor what was fitted on other
+    episodes of them.
+
+    Args:
+        episodes: by task id, the numbers of those that the parts in `FITTED` learn from; None where there are none.
     """
 
-    def __init__(self, folder: Path, config: EvaluationConfig, step: int, data: Path):
-        self.folder, self.step, self.data = folder, step, data
+    def __init__(
+        self,
+        folder: Path,
+        config: EvaluationConfig,
+        step: int,
+        data: Path,
+        episodes: Mapping[str, np.ndarray | None] | None = None,
+    ):
+        self.folder, self.step, self.data, self.episodes = folder, step, data, episodes or {}
         settings = cattrs.unstructure(config)
-        # These change what is shown, how fast, or what is measured on corpora.
-        self.settings = {
-            name: value for name, value in settings.items() if name not in ("films", "workers", "documents")
-        }
+        # These change what is shown, how fast, which parts there are, or what is measured on corpora.
+        others = ("films", "workers", "specialists", "documents")
+        self.settings = {name: value for name, value in settings.items() if name not in others}
         folder.mkdir(parents=True, exist_ok=True)
 
-    def _fingerprint(self, task: Task) -> dict[str, Any]:
+    def _fingerprint(self, task: Task, part: str) -> dict[str, Any]:
         index = dataset_folder(self.data, task.id) / "index.json"
         demonstrations = [str(index), index.stat().st_mtime_ns] if index.exists() else None
         content = {"config": self.settings, "step": self.step, "demonstrations": demonstrations}
+        if part in FITTED and (learned := self.episodes.get(task.id)) is not None:
+            content["episodes"] = [len(learned), hashlib.sha256(learned.astype("<i8").tobytes()).hexdigest()]
         return json.loads(json.dumps(content))
 
     def _path(self, task: Task, part: str) -> Path:
@@ -62,9 +79,9 @@ class Parts:
         if not path.exists():
             return None
         stored = read_json(path, "", MEASURE)
-        return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task) else None
+        return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task, part) else None
 
     def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
-        content = {"fingerprint": self._fingerprint(task), "task": task_to_json(record)}
+        content = {"fingerprint": self._fingerprint(task, part), "task": task_to_json(record)}
         write_json(self._path(task, part), content)
         return record

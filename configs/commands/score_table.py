@@ -13,6 +13,9 @@ from generalist.eval.report.offline_page import PLAIN, significant
 BASELINES = {"linear": "linear", "nearest_neighbour": "1-NN", "constant": "constant"}
 """Policies beside the agent, with the heads of their columns."""
 
+SPECIALISTS = {"mlp": "MLP", "gru": "GRU"}
+"""The same of those that are measured when they are asked for."""
+
 SHOWN = 16
 """Dimensions of an action that the terminal shows of a task."""
 
@@ -51,8 +54,14 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
         )
 
 
+def _beside_it(tasks: list[Mapping[str, Any]]) -> dict[str, str]:
+    """The policies that these tasks were played by beside the agent."""
+    return BASELINES | {name: head for name, head in SPECIALISTS.items() if any(task.get(name) for task in tasks)}
+
+
 def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]]) -> Table:
-    heads = ("task", "score", "95% interval", "success", *BASELINES.values(), "episodes")
+    others = _beside_it(tasks)
+    heads = ("task", "score", "95% interval", "success", *others.values(), "episodes")
     rows = _table("expert-normalised scores (0 random, 1 expert)", heads)
     for task in tasks:
         rows.add_row(
@@ -60,7 +69,7 @@ def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]])
             _number(task["normalized"]),
             _interval(task["normalized_ci95"]),
             _number(task["success"]),
-            *(_number((task[name] or {}).get("normalized")) for name in BASELINES),
+            *(_number((task.get(name) or {}).get("normalized")) for name in others),
             str(task["episodes"]),
         )
     rows.add_section()
@@ -70,7 +79,7 @@ def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]])
         if group["mean"] is None:
             continue
         beside = [
-            baselines[key]["overall"] if name == "overall" else baselines[key]["families"][name] for key in BASELINES
+            baselines[key]["overall"] if name == "overall" else baselines[key]["families"][name] for key in others
         ]
         rows.add_row(
             name,
@@ -83,9 +92,10 @@ def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]])
 
 
 def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:
+    others = _beside_it(tasks)
     rows = _table(
         "mean scores, not normalised: that needs an expert better than the random policy",
-        ("task", "unit", "agent", "95% interval", "random", *BASELINES.values(), "episodes"),
+        ("task", "unit", "agent", "95% interval", "random", *others.values(), "episodes"),
     )
     for task in tasks:
         agent = task["agent"] or {}
@@ -94,7 +104,7 @@ def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:
             task["score"],
             _number(agent.get("mean")),
             _interval(agent.get("ci95")),
-            *(_number((task[name] or {}).get("mean")) for name in ("random", *BASELINES)),
+            *(_number((task.get(name) or {}).get("mean")) for name in ("random", *others)),
             str(task["episodes"]),
         )
     return rows

@@ -32,15 +32,20 @@ TREE_FEATURES = 40
 """Up to so many features neighbours are looked up in a k-d tree, above by one matrix product; both are exact."""
 
 
+Predict = Callable[[np.ndarray], Columns]
+"""Rows of features -> columns of actions."""
+
+
 @dataclass(frozen=True)
 class FittedPolicy:
-    """A fitted predictor as a policy. `steps` and `features` say what it was fitted on."""
+    """A fitted predictor as a policy. `steps`, `features` and `parameters` say what it was fitted on and became."""
 
     encode: Features
     columns: ActionColumns
-    predict: Callable[[np.ndarray], Columns]
+    predict: Predict
     steps: int
     features: int
+    parameters: int
 
     def reset(self, index: int) -> None: ...
 
@@ -54,25 +59,68 @@ def most_steps(observation_space: gym.Space) -> int:
     return min(FIT_STEPS, max(1, FIT_VALUES // max(values, 1)))
 
 
-def _fit(
+@dataclass(frozen=True)
+class Prepared:
+    """The steps that a fit uses, as tables.
+
+    Args:
+        rows: which of the given steps, int64[N] ascending.
+        x: their features without repeated columns, float32[N, F]. distinct: these columns among all `features`.
+        repeats: how many there are of each, int64[F].
+        shown: their actions.
+    """
+
+    encode: Features
+    columns: ActionColumns
+    rows: np.ndarray
+    x: np.ndarray
+    distinct: np.ndarray
+    repeats: np.ndarray
+    shown: Columns
+    features: int
+
+    def policy(self, predict: Predict, parameters: int) -> FittedPolicy:
+        """`predict` takes features as `x` has them."""
+        distinct = self.distinct
+        inside = lambda given: predict(given[:, distinct])  # noqa: E731
+        return FittedPolicy(self.encode, self.columns, inside, len(self.rows), self.features, parameters)
+
+
+def prepare(
     observation_space: gym.Space,
     action_space: gym.Space,
     observations: Any,
     actions: Any,
-    seed: int,
-    fit: Callable[[np.ndarray, np.ndarray, Columns, ActionColumns], Callable[[np.ndarray], Columns]],
-) -> FittedPolicy:
+    choose: Callable[[int, int], np.ndarray],
+) -> Prepared:
+    """What a fit uses of the steps that it is given.
+
+    Args:
+        choose: from how many steps there are and how many may be used, which are.
+    """
     columns = action_columns(action_space)
     shown = columns.encode(actions)
     encode = fit_features(observation_space, observations)
-    total = len(shown.numbers)
     width = encode.listed([take(observations, 0)]).shape[1]
-    steps = min(total, FIT_STEPS, max(1, FIT_VALUES // width))
-    rows = np.sort(np.random.default_rng(seed).choice(total, steps, replace=False))
+    rows = choose(len(shown.numbers), min(FIT_STEPS, max(1, FIT_VALUES // max(width, 1))))
     x = encode.stacked(take(observations, rows))
     distinct, repeats = _distinct_features(x)
-    inside = fit(x[:, distinct], repeats, shown[rows], columns)
-    return FittedPolicy(encode, columns, lambda given: inside(given[:, distinct]), steps, width)
+    return Prepared(encode, columns, rows, x[:, distinct], distinct, repeats, shown[rows], width)
+
+
+def drawn(seed: int) -> Callable[[int, int], np.ndarray]:
+    """Steps drawn uniformly without replacement, for `prepare`."""
+    return lambda total, most: np.sort(np.random.default_rng(seed).choice(total, min(total, most), replace=False))
+
+
+def whole_episodes(lengths: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """Numbers int64 (ascending) of episodes, drawn without replacement until they would have more than `most` steps.
+
+    One at least, of which the first steps are then what counts.
+    """
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    count = max(1, int(np.searchsorted(np.cumsum(lengths[order]), most, side="right")))
+    return np.sort(order[:count])
 
 
 def _distinct_features(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -96,12 +144,12 @@ def fit_linear(
         observations, actions: trees of arrays with a leading axis N: steps of the demonstrations, see `most_steps`.
         seed: draws the steps that are used (`FIT_STEPS`, `FIT_VALUES`).
     """
-    return _fit(observation_space, action_space, observations, actions, seed, _linear)
+    given = prepare(observation_space, action_space, observations, actions, drawn(seed))
+    return given.policy(*_linear(given.x, given.shown, given.columns))
 
 
-def _linear(
-    x: np.ndarray, repeats: np.ndarray, shown: Columns, columns: ActionColumns
-) -> Callable[[np.ndarray], Columns]:
+def _linear(x: np.ndarray, shown: Columns, columns: ActionColumns) -> tuple[Predict, int]:
+    """The predictor, and how many parameters it has."""
     mean, std = x.mean(axis=0), x.std(axis=0)
     std[std < 1e-6] = 1
     x = (x - mean) / std  # without this L-BFGS is far from done after ITERATIONS on pixels
@@ -118,7 +166,7 @@ def _linear(
         classes = [known[(rows @ weights + bias).argmax(axis=1)] for known, weights, bias in heads]
         return Columns(rows @ slope + offset, np.stack(classes, 1) if classes else np.zeros((len(rows), 0), np.int64))
 
-    return predict
+    return predict, slope.size + offset.size + sum(weights.size + bias.size for _, weights, bias in heads)
 
 
 def _logistic(x: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -139,12 +187,11 @@ def fit_nearest_neighbour(
     observation_space: gym.Space, action_space: gym.Space, observations: Any, actions: Any, *, seed: int = 0
 ) -> FittedPolicy:
     """The action of the demonstrated step whose features are nearest (Euclidean); arguments as for `fit_linear`."""
-    return _fit(observation_space, action_space, observations, actions, seed, _nearest)
+    given = prepare(observation_space, action_space, observations, actions, drawn(seed))
+    return given.policy(_nearest(given.x, given.repeats, given.shown), 0)
 
 
-def _nearest(
-    x: np.ndarray, repeats: np.ndarray, shown: Columns, columns: ActionColumns
-) -> Callable[[np.ndarray], Columns]:
+def _nearest(x: np.ndarray, repeats: np.ndarray, shown: Columns) -> Predict:
     weight = np.sqrt(repeats).astype(np.float32)  # a repeated feature counts as often as it was there
     x = x * weight
     if x.shape[1] <= TREE_FEATURES:

@@ -1,19 +1,23 @@
-"""Every baseline of one task, measured in a worker process that imports no JAX."""
+"""Every baseline of one task, measured in a worker process; without specialists it imports no JAX."""
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.seeds import selection_seed
 from generalist.envs.spaces import is_text, space_leaves
 from generalist.envs.table import find_tasks
 from generalist.envs.task import Task
-from generalist.eval.baselines.constant import ExpertPolicy, RandomPolicy, best_constant, constant_candidates
-from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour, most_steps
+from generalist.eval.baselines.constant import (
+    ConstantPolicy,
+    ExpertPolicy,
+    RandomPolicy,
+    best_constant,
+    constant_candidates,
+)
+from generalist.eval.baselines.fit import PLAIN, SPECIALISTS, drawn_steps, fit_baseline, steps_of
 from generalist.eval.report.record import PolicyRecord
 from generalist.play.rollout import rollout
 
@@ -31,41 +35,89 @@ def begin_worker() -> None:
     threadpool_limits(1)
 
 
-def drawn_steps(columns: Columns, most: int) -> np.ndarray:
-    """At most so many steps of a data set, int64 and ascending, drawn uniformly without replacement."""
-    return np.sort(np.random.default_rng(0).permutation(len(columns))[:most])
-
-
 def measure_baselines(
-    task: str | Task, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
+    task: str | Task,
+    demonstrations: Path,
+    seeds: Sequence[int],
+    episodes: Sequence[int] | None = None,
+    *,
+    selection_episodes: int,
 ) -> dict[str, PolicyRecord]:
     """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
 
     The expert is left out where the task has none; what needs demonstrations, where there are none, or where an action
     is text, for which there is no linear policy.
+
+    Args:
+        demonstrations: folder of the task's data set.
+        episodes: numbers of the episodes that may be learned from; all by default.
+        selection_episodes: episodes per candidate on which the constant is chosen.
     """
     [task] = find_tasks(task)
     records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
     if task.expert is not None:
         records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
-    if not demonstrations.exists():
+    if (opened := _learnable(demonstrations)) is None:
         return records
-    opened = Demonstrations.open(demonstrations)
-    if any(is_text(leaf) for _, leaf in space_leaves(opened.action_space)):
-        return records
-    columns = opened.columns(quiet=True)
-    spaces = opened.observation_space, opened.action_space
+    chosen, details = _constant(task, opened, selection_episodes, episodes)
+    records["constant"] = PolicyRecord.of(rollout(task, chosen, seeds, slots=SLOTS), **details)
+    return records | _played(PLAIN, task, opened, seeds, episodes)
+
+
+def measure_specialists(
+    task: str | Task, demonstrations: Path, seeds: Sequence[int], episodes: Sequence[int] | None = None
+) -> dict[str, PolicyRecord]:
+    """An MLP and a GRU of this task alone; none where `measure_baselines` has no linear policy. Arguments as there."""
+    [task] = find_tasks(task)
+    if (opened := _learnable(demonstrations)) is None:
+        return {}
+    keep_jax_small()
+    return _played(SPECIALISTS, task, opened, seeds, episodes)
+
+
+def keep_jax_small() -> None:
+    """In a worker: one thread, and no accelerator, which is the agent's. JAX that is there already stays as it is."""
+    if "jax" not in sys.modules:
+        os.environ["PJRT_NPROC"] = "1"
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    from generalist.agent.compilation import keep_compilations
+
+    keep_compilations()
+
+
+def _learnable(folder: Path) -> Demonstrations | None:
+    """The demonstrations, None where there are none or an action is text."""
+    if not folder.exists():
+        return None
+    opened = Demonstrations.open(folder)
+    return None if any(is_text(leaf) for _, leaf in space_leaves(opened.action_space)) else opened
+
+
+def _constant(
+    task: Task, demonstrations: Demonstrations, selection_episodes: int, episodes: Sequence[int] | None
+) -> tuple[ConstantPolicy, dict]:
+    columns = demonstrations.columns(quiet=True)
+    steps = drawn_steps(steps_of(columns, episodes), MOST_ACTIONS)
     chosen = best_constant(
         task,
-        constant_candidates(opened.action_space, columns.actions(drawn_steps(columns, MOST_ACTIONS))),
+        constant_candidates(demonstrations.action_space, columns.actions(steps)),
         [selection_seed(episode) for episode in range(selection_episodes)],
         slots=SLOTS,
     )
-    records["constant"] = PolicyRecord.of(
-        rollout(task, chosen, seeds, slots=SLOTS), action=chosen.action, choice=chosen.name
-    )
-    shown, actions = columns.take(drawn_steps(columns, most_steps(opened.observation_space)))
-    for name, fit in (("linear", fit_linear), ("nearest_neighbour", fit_nearest_neighbour)):
-        policy = fit(*spaces, shown, actions)
-        records[name] = PolicyRecord.of(rollout(task, policy, seeds, slots=SLOTS), fitted_on=policy.steps)
+    count = len(columns.lengths if episodes is None else episodes)
+    details = {"action": chosen.action, "choice": chosen.name, "fitted_on": len(steps), "fitted_on_episodes": count}
+    return chosen, details
+
+
+def _played(
+    names: Sequence[str],
+    task: Task,
+    demonstrations: Demonstrations,
+    seeds: Sequence[int],
+    episodes: Sequence[int] | None,
+) -> dict[str, PolicyRecord]:
+    records = {}
+    for name in names:
+        fitted = fit_baseline(name, demonstrations, episodes)
+        records[name] = PolicyRecord.of(rollout(task, fitted.policy, seeds, slots=SLOTS), **fitted.details)
     return records

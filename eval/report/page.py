@@ -16,6 +16,7 @@ import markupsafe
 from generalist.envs.files import write_atomically
 from generalist.eval.report.language_page import language_section
 from generalist.eval.report.offline_page import offline_section, significant, significant_interval
+from generalist.eval.report.record import SPECIALISTS
 from generalist.eval.report.templates import page_from
 from generalist.play.films import Film
 from generalist.tokenizers.printable import printable
@@ -24,12 +25,24 @@ NAMES = {
     "agent": "agent",
     "linear": "linear policy",
     "nearest_neighbour": "1-nearest neighbour",
+    "mlp": "MLP of one task",
+    "gru": "GRU of one task",
     "constant": "best constant action",
     "random": "random policy",
     "expert": "expert",
 }
 BASELINES = ("linear", "nearest_neighbour", "constant")
-COLUMNS = ("random", "constant", "linear", "nearest_neighbour", "agent", "expert")
+COLUMNS = {
+    "random": "Random",
+    "constant": "Constant",
+    "linear": "Linear",
+    "nearest_neighbour": "1-NN",
+    "mlp": "MLP",
+    "gru": "GRU",
+    "agent": "Agent",
+    "expert": "Expert",
+}
+"""Policies in the table of scores, with the heads of their columns; specialists only where they were measured."""
 FAMILY_NAMES = {
     "classic_control": "Classic control",
     "toy_text": "Toy text",
@@ -59,14 +72,18 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
     filters = {"number": number, "seconds": duration, "interval": interval, "percent": percent}
     filters |= {"short": _short, "breakable": breakable}
     filters |= {"significant": significant, "significant_interval": significant_interval}
+    there = [name for name in SPECIALISTS if name in payload["baselines"]]
     page = page_from(
         "report.html.jinja",
         filters,
         report=payload,
         names=NAMES,
-        columns=COLUMNS,
+        columns={name: head for name, head in COLUMNS.items() if name not in SPECIALISTS or name in there},
+        marked=("agent", *there, *BASELINES),
         axis=(axis := Axis.around(payload)),
-        verdict=verdict(payload),
+        verdict=verdict(payload, BASELINES),
+        specialists=verdict(payload, there) if there else None,
+        fitted=fitted_rows(payload),
         bars=[_track(axis, None, _policies(payload, None))],
         families=[_family(axis, payload, name) for name in payload["families"]],
         curves=loss_charts(payload["training"]),
@@ -112,7 +129,7 @@ def _policies(payload: Mapping[str, Any], family: str | None) -> dict[str, Mappi
 def _track(axis: Axis, label: str | None, policies: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:
     """A row of the chart from each policy's `mean` and `mean_ci95` (normalised)."""
     marks = []
-    for name in ("random", *reversed(BASELINES), "agent"):
+    for name in ("random", *reversed(BASELINES), *reversed(SPECIALISTS), "agent"):
         found = policies.get(name) or {}
         if (value := found.get("mean")) is None:
             continue
@@ -147,8 +164,8 @@ def _family(axis: Axis, payload: Mapping[str, Any], name: str) -> dict[str, Any]
 def _normalized(task: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         name: {"mean": task[name]["normalized"], "mean_ci95": task[name]["normalized_ci95"]}
-        for name in ("agent", "random", *BASELINES)
-        if task[name] is not None
+        for name in ("agent", "random", *BASELINES, *SPECIALISTS)
+        if task.get(name) is not None
     }
 
 
@@ -161,10 +178,10 @@ def family_name(name: str) -> str:
     return FAMILY_NAMES.get(name, name.replace("_", " "))
 
 
-def verdict(payload: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The agent's overall mean against the best plain baseline's; None where either is undefined."""
+def verdict(payload: Mapping[str, Any], policies: Sequence[str]) -> dict[str, Any] | None:
+    """The agent's overall mean against the best of these policies'; None where either is undefined."""
     agent = payload["overall"]["mean"]
-    means = {name: payload["baselines"][name]["overall"]["mean"] for name in BASELINES}
+    means = {name: payload["baselines"][name]["overall"]["mean"] for name in policies}
     known = {name: mean for name, mean in means.items() if mean is not None}
     if agent is None or not known:
         return None
@@ -172,13 +189,13 @@ def verdict(payload: Mapping[str, Any]) -> dict[str, Any] | None:
     ahead = [
         task["id"]
         for task in payload["tasks"]
-        if task["agent"] and all(task[name] is None or task["agent"]["mean"] > task[name]["mean"] for name in BASELINES)
+        if task["agent"] and all(task["agent"]["mean"] > task[name]["mean"] for name in policies if task.get(name))
     ]
     level = [
         task["id"]
         for task in payload["tasks"]
         if task["agent"]
-        and max((task[name]["mean"] for name in BASELINES if task[name]), default=-math.inf) == task["agent"]["mean"]
+        and max((task[name]["mean"] for name in policies if task.get(name)), default=-math.inf) == task["agent"]["mean"]
     ]
     return {
         "policy": best,
@@ -190,6 +207,21 @@ def verdict(payload: Mapping[str, Any]) -> dict[str, Any] | None:
         "level": len(level),
         "behind": len(payload["tasks"]) - len(ahead) - len(level),
     }
+
+
+def fitted_rows(payload: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each fitted baseline learned from and cost, over all tasks; none of reports that do not say it."""
+    rows = []
+    for name in ("constant", "linear", "nearest_neighbour", *SPECIALISTS):
+        found = [task[name] for task in payload["tasks"] if task.get(name) and "fitted_on_episodes" in task[name]]
+        if not found:
+            continue
+        row = {"name": NAMES[name], "tasks": len(found)}
+        for key in ("fitted_on_episodes", "fitted_on", "parameters", "fit_seconds"):
+            values = [each[key] for each in found if key in each]
+            row[key] = sum(values) if values else None
+        rows.append(row)
+    return rows
 
 
 def loss_charts(training: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -10,9 +10,11 @@ Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings`, `tra
     above_constant              overall and families of the agent where zero is max(random, best constant)
     tasks[i]                    id, family, score, horizon, episodes, seeds, agreement; normalized, normalized_ci95,
                                 normalized_above_constant, success (of the agent); undefined (reason or null); and one
-                                object per policy of `POLICIES`, null where it was not run:
+                                object per policy of `POLICIES`, null where it was not run (no key for
+                                `SPECIALISTS`):
                                 mean, ci95, normalized, normalized_ci95, normalized_above_constant, success,
-                                return_mean, returns, successes, lengths, seconds, and its own details
+                                return_mean, returns, successes, lengths, seconds, and its own details (of what was
+                                fitted: fitted_on steps of fitted_on_episodes, parameters, fit_seconds)
                                 demonstrated (where the task has no expert): mean return of a given policy's
                                 demonstrations, which is 1 in its normalised scores
     failed[i]                   (where there are any) a task that could not be played: task, part, error
@@ -33,7 +35,9 @@ from generalist.play.rollout import EpisodeResult
 
 SCHEMA = 1
 
-POLICIES = ("random", "expert", "constant", "linear", "nearest_neighbour", "agent")
+SPECIALISTS = ("mlp", "gru")
+"""Policies that are measured when they are asked for; a report without them has no word of them."""
+POLICIES = ("random", "expert", "constant", "linear", "nearest_neighbour", *SPECIALISTS, "agent")
 
 DERIVED = ("mean", "ci95", "normalized", "normalized_ci95", "normalized_above_constant", "success", "return_mean")
 MEASURED = ("returns", "successes", "lengths", "seconds")
@@ -158,7 +162,10 @@ class Report:
 
 def to_json(report: Report) -> dict[str, Any]:
     """The payload of report.json, derived numbers included."""
-    others = [name for name in POLICIES if name not in ("agent", "expert")]
+    measured = [
+        name for name in POLICIES if name not in SPECIALISTS or any(name in one.policies for one in report.tasks)
+    ]
+    others = [name for name in measured if name not in ("agent", "expert")]
     return {
         "schema": SCHEMA,
         "name": report.name,
@@ -200,7 +207,8 @@ def recompute(payload: Mapping[str, Any]) -> dict[str, Any]:
 def task_to_json(task: TaskRecord) -> dict[str, Any]:
     """One entry of `tasks`; alone it serves to keep finished tasks of an interrupted evaluation."""
     scale, above = task.scale(), task.scale(above_constant=True)
-    policies = {name: _policy_to_json(task, task.policies.get(name), scale, above) for name in POLICIES}
+    there = [name for name in POLICIES if name not in SPECIALISTS or name in task.policies]
+    policies = {name: _policy_to_json(task, task.policies.get(name), scale, above) for name in there}
     agent = policies["agent"] or {}
     return {
         "id": task.id,

@@ -9,13 +9,15 @@ import pytest
 from tiny import TASKS, demonstrations, trained
 
 from generalist.agent.config import DecodeConfig
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.table import find_task
 from generalist.eval import evaluate as module
 from generalist.eval.config import EvaluationConfig, keep_evaluation
 from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
 from generalist.eval.parts import Parts
-from generalist.eval.report.record import POLICIES, load_report, recompute
+from generalist.eval.report.record import POLICIES, SPECIALISTS, load_report, recompute
+from generalist.eval.trained_on import trained_on
 from generalist.play.agent import Agent
 from generalist.train.metrics import read_metrics
 from generalist.train.run import read_run
@@ -44,7 +46,8 @@ def test_the_report_has_the_fields_that_readers_rely_on(run):
         assert task["seeds"] == [evaluation_seed(0), evaluation_seed(1)]
         low, high = task["agent"]["ci95"]
         assert low <= task["agent"]["mean"] <= high
-        assert all(len(task[name]["returns"]) == 2 for name in POLICIES)
+        assert all(len(task[name]["returns"]) == 2 for name in POLICIES if name not in SPECIALISTS)
+        assert not {*SPECIALISTS} & {*task}
         assert 0 <= task["agreement"] <= 1
     assert report["configuration"]["checkpoint"] == 6
     assert report["configuration"]["evaluation"]["prompts"] == 1
@@ -54,6 +57,38 @@ def test_the_report_has_the_fields_that_readers_rely_on(run):
         sum(one["seconds"] for one in read_metrics(run / "metrics.jsonl"))
     )
     assert report["training"]["steps"][-1] == 6
+
+
+def test_baselines_learn_from_what_the_agent_was_trained_on(run):
+    """One of the ten episodes of each task is held out."""
+    for task in load_report(run / "report.json")["tasks"]:
+        opened = Demonstrations.open(dataset_folder(demonstrations(), task["id"]))
+        chosen, held_out = trained_on(Agent.load(run), task["id"], opened)
+        assert (len(chosen), len(held_out)) == (9, 1)
+        steps = int(opened.columns().lengths[chosen].sum())
+        for name in ("constant", "linear", "nearest_neighbour"):
+            assert (task[name]["fitted_on"], task[name]["fitted_on_episodes"]) == (steps, 9), name
+
+
+def test_of_a_task_that_was_not_trained_on_all_episodes_may_be_learned_from(run):
+    opened = Demonstrations.open(dataset_folder(demonstrations(), TASKS[0]))
+    assert [len(part) for part in trained_on(Agent.load(run), "Acrobot-v1", opened)] == [10, 0]
+
+
+def test_specialists_stand_beside_when_they_are_asked_for(run, tmp_path):
+    played = {path: path.stat().st_mtime_ns for path in (run / "evaluation").glob("*.json")}
+    report = evaluate(run, CONFIG, tasks=TASKS[1], specialists=True, out=tmp_path, quiet=True)
+    [task] = report["tasks"]
+    for name in SPECIALISTS:
+        assert len(task[name]["returns"]) == 2
+        assert task[name]["fitted_on_episodes"] == 9
+        assert task[name]["parameters"] > 10_000
+        assert task[name]["fit_seconds"] > 0
+        assert report["baselines"][name]["overall"]["tasks"] == 1
+    assert recompute(report) == report
+    assert "MLP of one task" in (tmp_path / "report.html").read_text()
+    assert all(path.stat().st_mtime_ns == time for path, time in played.items()), "nothing else is measured again"
+    assert (run / "evaluation" / "frozen_lake8x8_v1.specialists.json").exists()
 
 
 def test_the_report_can_be_computed_again_from_itself(run):

@@ -68,7 +68,7 @@ def test_every_prediction_stands_beside_with_its_interval(report):
 
 def test_the_predictions_are_those_of_the_policy_at_each_step():
     agent = Agent.load(trained_arm())
-    shown = choose(agent, Demonstrations.open(dataset_folder(imported(), TASK)), 50)
+    shown = choose(agent, TASK, Demonstrations.open(dataset_folder(imported(), TASK)), 50)
     columns = action_columns(shown.steps.action_space)
     three, one = (agent_predictions(agent.policy(TASK, slots=slots).policy, shown, columns) for slots in (3, 1))
     for together, alone, rows in zip(three, one, shown.episodes, strict=True):
@@ -84,7 +84,7 @@ def test_the_predictions_are_those_of_the_policy_at_each_step():
 
 def test_what_comes_before_a_step_is_what_the_demonstrator_did():
     agent = Agent.load(trained())
-    shown = choose(agent, Demonstrations.open(dataset_folder(demonstrations(), TASKS[1])), 1)
+    shown = choose(agent, TASKS[1], Demonstrations.open(dataset_folder(demonstrations(), TASKS[1])), 1)
     policy = agent.policy(TASKS[1]).policy
     told: list[int] = []
     correct = policy.correct
@@ -138,7 +138,7 @@ def test_held_out_episodes_are_those_of_the_training():
     opened = Demonstrations.open(dataset_folder(imported(), TASK))
     selection = select_episodes(ARM, ARM.sources[0], opened)
     training, held_out = selection.training, selection.held_out
-    shown = choose(agent, opened, 2)
+    shown = choose(agent, TASK, opened, 2)
     first = {int(rows[0]) for rows in shown.episodes}
     assert first == {int(shown.steps.starts[number]) for number in (held_out[0], held_out[-1])}
     assert shown.training.tolist() == training.tolist()

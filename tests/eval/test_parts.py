@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from generalist.envs.table import find_task
@@ -26,6 +27,27 @@ def test_a_part_is_found_again_unless_it_is_of_something_else(tmp_path):
     parts(tmp_path).save(TASK, "agent", RECORD)
     assert parts(tmp_path).load(TASK, "agent") == RECORD
     assert parts(tmp_path, step=41).load(TASK, "agent") is None
+
+
+def test_what_was_fitted_on_other_episodes_does_not_count(tmp_path):
+    """The agent's own part is of its checkpoint, whatever others learn from."""
+
+    def learning(*episodes: int) -> Parts:
+        return Parts(tmp_path, EvaluationConfig(episodes=2), 40, tmp_path / "data", {TASK.id: np.array(episodes)})
+
+    for part in ("agent", "baselines", "specialists"):
+        learning(0, 1, 3).save(TASK, part, RECORD)
+        assert learning(0, 1, 3).load(TASK, part) == RECORD
+    for other in (learning(0, 1, 2), learning(0, 1), parts(tmp_path)):
+        assert other.load(TASK, "agent") == RECORD
+        assert other.load(TASK, "baselines") is None
+        assert other.load(TASK, "specialists") is None
+
+
+def test_asking_for_specialists_measures_nothing_else_again(tmp_path):
+    parts(tmp_path).save(TASK, "agent", RECORD)
+    asked = EvaluationConfig(episodes=2, specialists=True)
+    assert Parts(tmp_path, asked, 40, tmp_path / "data").load(TASK, "agent") == RECORD
 
 
 def test_a_damaged_part_is_named_and_told_how_to_be_measured_again(tmp_path):

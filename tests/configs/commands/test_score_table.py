@@ -50,6 +50,14 @@ def test_a_task_without_an_expert_shows_mean_scores_and_no_empty_table(capsys):
     assert cells(lines, "gym:Some-v0") == [*expected, "-50.00", "-30.00", "-20.00", "-40.00", "2"]
 
 
+def test_specialists_have_a_column_where_they_were_measured(capsys):
+    special = task("Pendulum-v1", "classic_control", random=0, expert=10, linear=8, mlp=9, agent=5)
+    lines = printed(special, KNOWN, capsys=capsys)
+    assert cells(lines, "Pendulum-v1") == ["Pendulum-v1", "0.50", "0.50 to 0.50", "", "0.80", "", "", "0.90", "2"]
+    assert cells(lines, "CartPole-v1")[-2:] == ["", "2"]
+    assert not any("GRU" in line for line in lines)
+
+
 def test_both_kinds_stand_in_a_table_each(capsys):
     lines = printed(KNOWN, FOREIGN, capsys=capsys)
     [first], [second] = ([i for i, line in enumerate(lines) if said in line] for said in (NORMALIZED, OWN))

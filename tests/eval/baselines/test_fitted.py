@@ -121,3 +121,14 @@ def test_numbers_of_nearly_equal_images_are_fitted_exactly():
     gram = x @ x.T
     exact = gram @ np.linalg.solve(gram + np.eye(1200), actions - actions.mean()) + actions.mean()
     assert np.abs(found - exact).max() < 0.01
+
+
+def test_whole_episodes_are_drawn_up_to_a_number_of_steps():
+    lengths = np.array([4, 3, 9, 2, 5])
+    for most in (1, 6, 10, 23):
+        chosen = fitted.whole_episodes(lengths, most, seed=0)
+        assert (np.diff(chosen) > 0).all()
+        assert lengths[chosen].sum() <= most or len(chosen) == 1
+        left = np.setdiff1d(np.arange(5), chosen)
+        assert not len(left) or lengths[chosen].sum() + lengths[left].max() > most
+    assert len({tuple(fitted.whole_episodes(lengths, 6, seed=seed)) for seed in range(9)}) > 1

@@ -72,11 +72,34 @@ def test_every_task_and_number_is_on_the_page(payload):
 
 
 def test_the_verdict_is_the_comparison_with_the_best_plain_baseline(payload):
-    found = verdict(payload)
+    found = verdict(payload, page.BASELINES)
     means = {name: payload["baselines"][name]["overall"]["mean"] for name in page.BASELINES}
     assert found["mean"] == max(means.values()) == means[found["policy"]]
     assert found["difference"] == pytest.approx(payload["overall"]["mean"] - found["mean"])
     assert found["ahead"] + found["level"] + found["behind"] == 18
+
+
+def test_specialists_and_their_cost_are_shown_where_they_were_measured(report, payload):
+    plain = render_page(payload)
+    assert "GRU" not in plain
+    assert 'id="fitted"' not in plain
+    cost = {"fitted_on": 900, "fitted_on_episodes": 57, "parameters": 67_586, "fit_seconds": 4.0}
+    tasks = tuple(
+        replace(task, policies={**task.policies, "gru": replace(task.policies["linear"], details=cost)})
+        for task in report.tasks
+    )
+    html = render_page(shown := to_json(replace(report, tasks=tasks)))
+    text = " ".join("".join(checked(html).text).split())
+    assert f"GRU of one task {number(shown['baselines']['linear']['overall']['mean'])}" in text
+    assert "the better specialist (GRU of one task)" in text
+    assert html.count("fit 4.0 s") == 18
+    assert page.fitted_rows(shown) == [
+        {"name": "GRU of one task", "tasks": 18}
+        | {"fitted_on_episodes": 18 * 57, "fitted_on": 18 * 900, "parameters": 18 * 67_586, "fit_seconds": 72.0}
+    ]
+    assert "GRU of one task181,02616,2001,216,5481 min 12 s" in text
+    assert html.count('class="mark gru') == 18 + len(shown["families"])
+    assert "MLP of one task" not in html
 
 
 def test_a_worse_agent_is_called_worse(report):
