@@ -44,7 +44,7 @@ def test_the_published_fit_is_found_again(published):
 
 @pytest.mark.slow
 def test_its_standard_errors_are_the_published_ones(published):
-    laws = [law for law, _ in bootstrap_laws(published, resamples=200)]
+    laws = [law for law, _ in bootstrap_laws(published, resamples=250)]
     spread = {name: np.std([law.values()[name] for law in laws]) for name in laws[0].values()}
     wanted = {"E": 0.026, "alpha": 0.015, "beta": 0.021, "A": 124.5, "B": 1293, "a": 0.020}
     assert {name: spread[name] / wanted[name] for name in wanted} == pytest.approx(dict.fromkeys(wanted, 1.0), abs=0.25)
@@ -58,7 +58,7 @@ def test_a_law_without_noise_is_found_exactly():
 
 
 def test_known_parameters_lie_inside_their_intervals():
-    laws = [law for law, _ in bootstrap_laws(made_up(), resamples=40)]
+    laws = [law for law, _ in bootstrap_laws(made_up(), resamples=60)]
     for name, value in TRUE.values().items():
         low, high = percentiles([law.values()[name] for law in laws])
         assert low < value < high
