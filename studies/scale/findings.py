@@ -1,4 +1,4 @@
-"""What the measured runs of a study say: the law with intervals, loss to success, and a prediction with its interval."""
+"""What the runs of a study say: the law with intervals, loss to success, and a prediction with its interval."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -63,8 +63,8 @@ class Findings:
             values[name] = {"value": value, "interval": list(percentiles(drawn)), "standard_error": float(drawn.std())}
         return {
             "values": values,
-            "log_A": self.law.log_A,
-            "log_B": self.law.log_B,
+            "log_A": self.law.log_size_term,
+            "log_B": self.law.log_token_term,
             "at_bound": list(self.law.at_bound),
             "resamples": len(laws),
             "resamples_at_bound": at_bound,
@@ -119,7 +119,7 @@ class _Scores:
 
     def __init__(self, loss: np.ndarray, score: np.ndarray, draws: Sequence[np.ndarray]):
         self.fit = fit_logistic(loss, score)
-        self.resampled = [fit_logistic(loss[rows], score[rows]) for rows in draws]
+        self.resampled = [fit_logistic(loss[rows], score[rows], near=self.fit) for rows in draws]
         self.residuals = score - self.fit(loss)
         self.correlation = rank_correlation(loss.tolist(), score.tolist())
 
@@ -177,5 +177,3 @@ def _counts(laws: Sequence[Law]) -> dict[str, int]:
 def _band(middle: np.ndarray, drawn: Sequence[np.ndarray]) -> dict[str, list[float]]:
     low, high = np.quantile(np.array(drawn), [0.025, 0.975], axis=0)
     return {"value": middle.tolist(), "low": low.tolist(), "high": high.tolist()}
-
-

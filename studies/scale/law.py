@@ -1,8 +1,8 @@
-"""The law L = E + A / N^alpha + B / D^beta, fitted to the held-out losses of many runs (Hoffmann et al. 2022, app. D.3).
+"""The law L = E + A / N^alpha + B / D^beta, fitted to the held-out losses of runs (Hoffmann et al. 2022, app. D.3).
 
-The objective is the *sum* of Huber losses (delta 1e-3) of log residuals, log L minus the logarithm of the law. A mean in
-its place lets optimizers stop too early (Besiroglu et al. 2024), and so does the sum as it is, which is about 1e-3: here
-it is divided by delta squared, which has the same minimum.
+The objective is the *sum* of Huber losses (delta 1e-3) of log residuals, log L minus the logarithm of the law. A mean
+in its place lets optimizers stop too early (Besiroglu et al. 2024), and so does the sum as it is, which is about 1e-3:
+here it is divided by delta squared, which has the same minimum.
 
 The terms are fitted at the middle of the runs: with x = log N minus its mean, the size's share is exp(a - alpha x), the
 tokens' likewise. So the parameters hardly depend on each other, and on no unit.
@@ -37,14 +37,14 @@ class Law:
     """L(N, D) = E + A / N^alpha + B / D^beta, in nats.
 
     Args:
-        log_A, log_B: natural logarithms of A and B, which may be too large for a float.
+        log_size_term, log_token_term: natural logarithms of A and B, which may be too large for a float.
         at_bound: names of the parameters that the fit left at an end of what is looked at: the runs do not determine
             them.
     """
 
     E: float
-    log_A: float
-    log_B: float
+    log_size_term: float
+    log_token_term: float
     alpha: float
     beta: float
     objective: float
@@ -62,20 +62,20 @@ class Law:
 
     def loss(self, parameters: float | np.ndarray, tokens: float | np.ndarray) -> np.ndarray:
         """The loss in nats that the law gives for so many parameters and tokens."""
-        size = np.exp(self.log_A - self.alpha * np.log(parameters))
-        return self.E + size + np.exp(self.log_B - self.beta * np.log(tokens))
+        size = np.exp(self.log_size_term - self.alpha * np.log(parameters))
+        return self.E + size + np.exp(self.log_token_term - self.beta * np.log(tokens))
 
     def best_size(self, compute: float | np.ndarray) -> np.ndarray:
         """Parameters N at which 6 N D = `compute` has the lowest loss."""
-        log_ratio = np.log(self.alpha) + self.log_A - np.log(self.beta) - self.log_B
+        log_ratio = np.log(self.alpha) + self.log_size_term - np.log(self.beta) - self.log_token_term
         return np.exp((log_ratio + self.beta * np.log(np.asarray(compute) / 6)) / (self.alpha + self.beta))
 
     def values(self) -> dict[str, float]:
         """The numbers that have intervals, by name."""
         return {
             "E": self.E,
-            "A": float(np.exp(self.log_A)),
-            "B": float(np.exp(self.log_B)),
+            "A": float(np.exp(self.log_size_term)),
+            "B": float(np.exp(self.log_token_term)),
             "alpha": self.alpha,
             "beta": self.beta,
             "a": self.size_exponent,
@@ -134,7 +134,9 @@ def fit_law(runs: Runs) -> Law:
 
     The order of the runs does not matter, to the last bit.
     """
-    with threadpool_limits(1):  # threads of BLAS cost more than they do on five variables, 15 times where cores are busy
+    with threadpool_limits(
+        1
+    ):  # threads of BLAS cost more than they do on five variables, 15 times where cores are busy
         return Fit.of(runs.in_order()).best()
 
 
@@ -179,9 +181,7 @@ class Fit:
         size = np.abs(residual)
         value = np.where(size <= 1, 0.5 * residual**2, size - 0.5).sum()
         slope = np.clip(residual, -1, 1) / DELTA * shares / total
-        gradient = np.array(
-            [*slope.sum(axis=1), -(slope[0] * self.x).sum(), -(slope[1] * self.y).sum()]
-        )
+        gradient = np.array([*slope.sum(axis=1), -(slope[0] * self.x).sum(), -(slope[1] * self.y).sum()])
         return float(value), gradient
 
     def objectives(self, thetas: Float[np.ndarray, "S 5"]) -> Float[np.ndarray, " S"]:
@@ -219,8 +219,8 @@ class Fit:
         ends = zip(("A", "B", "E", "alpha", "beta"), theta, self.bounds, strict=True)
         return Law(
             E=float(np.exp(e + loss)),
-            log_A=a + loss + alpha * x,
-            log_B=b + loss + beta * y,
+            log_size_term=a + loss + alpha * x,
+            log_token_term=b + loss + beta * y,
             alpha=alpha,
             beta=beta,
             objective=self.objective(theta)[0] * DELTA**2,
@@ -228,7 +228,7 @@ class Fit:
         )
 
 
-def bootstrap_laws(runs: Runs, *, resamples: int, seed: int = 0, tried: int = 3) -> list[tuple[Law, np.ndarray]]:
+def bootstrap_laws(runs: Runs, *, resamples: int, seed: int = 0, tried: int = 1) -> list[tuple[Law, np.ndarray]]:
     """Laws fitted to runs drawn anew with replacement, each with the rows of `runs.in_order()` that were drawn.
 
     Each fit starts from that of all runs and from the `tried` best starts of its own.

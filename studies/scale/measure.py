@@ -64,6 +64,7 @@ def _figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "tokens": sum(line["tokens"] for line in lines),
         "targets": sum(line["targets"] for line in lines),
         "source_tokens": read,
+        "tokens_per_second": lines[-1]["tokens_per_second"],
         "seconds": sum(line["seconds"] for line in lines),
     }
 
@@ -150,9 +151,7 @@ def score(agent: Mapping[str, TaskRecord], beside: Mapping[str, TaskRecord]) -> 
         `score` (mean expert-normalised; None where no task has one), `score_ci95`, `success` (mean rate of the tasks
         that know success, None for none), `tasks` {id: [score, success]}, `best_baseline` (name, mean score).
     """
-    tasks = [
-        replace(beside[id], policies={**beside[id].policies, **record.policies}) for id, record in agent.items()
-    ]
+    tasks = [replace(beside[id], policies={**beside[id].policies, **record.policies}) for id, record in agent.items()]
     report = to_json(Report(name="", created="", tasks=tuple(tasks)))
     means = {
         name: found["overall"]["mean"]

@@ -1,4 +1,4 @@
-"""From loss to success: the score of a run as a falling function of its held-out loss, 1 / (1 + exp((L - half) / width)).
+"""From loss to success: a run's score as a falling function of its held-out loss, 1 / (1 + exp((L - half) / width)).
 
 Two parameters, and 0 and 1 as ends by the meaning of the score: the random policy and the expert; of a success rate,
 never and always. A score that leaves [0, 1] stays as it is and is fitted as well as may be. That loss tells return was
@@ -26,8 +26,14 @@ class Logistic:
         return expit((self.half - np.asarray(loss, np.float64)) / self.width)
 
 
-def fit_logistic(loss: Sequence[float] | np.ndarray, score: Sequence[float] | np.ndarray) -> Logistic:
-    """By least squares over the runs; `half` at most ten times the range of the losses outside it."""
+def fit_logistic(
+    loss: Sequence[float] | np.ndarray, score: Sequence[float] | np.ndarray, *, near: Logistic | None = None
+) -> Logistic:
+    """By least squares over the runs; `half` at most ten times the range of the losses outside it.
+
+    Args:
+        near: start from this alone, as for runs drawn anew from those that it was fitted to; else from nine places.
+    """
     order = np.lexsort((score, loss))
     x, y = np.asarray(loss, np.float64)[order], np.asarray(score, np.float64)[order]
     reach = max(float(np.ptp(x)), 1e-3 * float(np.abs(x).max()), 1e-9)
@@ -38,6 +44,9 @@ def fit_logistic(loss: Sequence[float] | np.ndarray, score: Sequence[float] | np
         return expit((theta[0] - x) / np.exp(theta[1])) - y
 
     starts = [(half, np.log(share * reach)) for half in np.quantile(x, [0.0, 0.5, 1.0]) for share in (0.1, 0.4, 2.0)]
+    if near is not None:
+        edge = 1e-3 * (high - low)
+        starts = [np.clip([near.half, np.log(near.width)], low + edge, high - edge)]
     found = [least_squares(residual, start, bounds=(low, high), x_scale=[reach, 1.0]) for start in starts]
     best = min(found, key=lambda each: each.cost).x
     away = np.minimum(best - low, high - best) / np.array([reach, 1.0])

@@ -36,7 +36,7 @@ def test_sizes_that_do_not_divide_are_refused(size, said):
 
 
 def test_a_feedforward_must_stay_even():
-    with pytest.raises(ValueError, match="size 0.5 makes feedforward 33 of 66; it must be an even number"):
+    with pytest.raises(ValueError, match="makes feedforward 33 of 66; it must be an even number"):
         sized(replace(AGENT, feedforward=66), "0.5")
 
 
@@ -88,7 +88,7 @@ def test_grids_that_cannot_be_fitted_are_refused(grid, said):
 
 
 def test_nothing_held_out_is_refused():
-    with pytest.raises(ValueError, match="held_out is 0; give --train.held-out"):
+    with pytest.raises(ValueError, match="held_out is 0; give --train"):
         points_of(Grid(), replace(TRAIN, held_out=0.0), tokens_per_update=2000.0)
 
 
