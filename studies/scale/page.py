@@ -288,7 +288,7 @@ def _short(value: float) -> str:
 
 
 def _size_text(run: Mapping[str, Any]) -> str:
-    return f"{tokens_text(run['parameters'])} parameters ({run['width']} wide, {run['layers']} layers)"
+    return f"{tokens_text(run['parameters'])} ({run['width']} wide, {run['layers']} layers)"
 
 
 def _tokens_label(run: Mapping[str, Any]) -> str:
