@@ -159,7 +159,7 @@ def weakness(law: Law, at_bound: float, values: Mapping[str, Any], runs: int) ->
     if at_bound > 0.05:
         said.append(
             f"{at_bound:.0%} of the bootstrap's fits end at a bound of some parameter: {runs} runs determine the law "
-            "weakly, and the intervals are the widest that the bounds allow, not wider."
+            "weakly, and true intervals may be wider than those shown."
         )
     for name in ("alpha", "beta", "a"):
         low, high = values[name]["interval"]
