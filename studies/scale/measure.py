@@ -72,7 +72,7 @@ def _figures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def passes(source_tokens: Mapping[str, int], mixture: Mixture) -> dict[str, float]:
     """How often each task's demonstrations were read, by the tokens that they have."""
     there = {
-        name: source.step_tokens.mean * float(source.table.lengths.sum())
+        name: source.step_tokens.mean * source.table.total
         for name, source in zip(mixture.names, mixture.sources, strict=True)
         if isinstance(source, TaskSource)
     }

@@ -94,7 +94,7 @@ def scale(
             stopping_at_once("stopped on SIGTERM", "the same command goes on"),
             ray_pool(ray) if ray else local_pool(evaluation.workers) as pool,
         ):
-            _check_same(out / "study.json", config, evaluation, grid, data)
+            check_same(out / "study.json", config, evaluation, grid, data)
             study = _Study(plan, evaluation, data, out, pool, StudyDisplay(quiet=quiet))
             record = study.run(resamples)
     except Stopped as stopped:
@@ -226,7 +226,7 @@ def _playable(plan: Plan, data: Path) -> tuple[list[Task], list[str]]:
     return tasks, unplayed
 
 
-def _check_same(path: Path, config: TrainConfig, evaluation: EvaluationConfig, grid: Grid, data: Path) -> None:
+def check_same(path: Path, config: TrainConfig, evaluation: EvaluationConfig, grid: Grid, data: Path) -> None:
     """Write down what the study is of, or compare it with what is written.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A whole study of a very small grid: what it leaves, how it goes on after a kill, and what it refuses."""
+"""A whole study of a very small grid (rare: ten trainings), how it goes on after a kill, and what it refuses."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def finished(killed) -> tuple[Path, dict, dict[str, int]]:
     return killed, run(killed), before
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_a_killed_study_goes_on_where_it_was(finished):
     out, record, before = finished
     assert 2 <= len(before) < 9
@@ -72,7 +72,7 @@ def test_a_killed_study_goes_on_where_it_was(finished):
     assert len(record["runs"]) == 9
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_every_run_has_its_loss_tokens_and_scores(finished):
     out, record, _ = finished
     for found in [*record["runs"], record["beyond"]["came"]]:
@@ -89,7 +89,7 @@ def test_every_run_has_its_loss_tokens_and_scores(finished):
     assert json.loads((out / "scale.json").read_text())["law"] == json.loads(json.dumps(record["law"]))
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_the_prediction_was_written_before_the_run_beyond_was_trained(finished):
     out, record, _ = finished
     beyond = record["beyond"]
@@ -101,7 +101,7 @@ def test_the_prediction_was_written_before_the_run_beyond_was_trained(finished):
     assert beyond["came"]["compute"] > max(found["compute"] for found in record["runs"])
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_the_same_call_again_trains_and_plays_nothing(finished, monkeypatch):
     out, record, _ = finished
 
@@ -127,7 +127,7 @@ class _NoPool:
         raise AssertionError("this was played before")
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_the_page_shows_every_run_and_the_numbers_of_the_law(finished):
     out, _, _ = finished
     page = (out / "scale.html").read_text()
@@ -146,13 +146,35 @@ def test_the_page_shows_every_run_and_the_numbers_of_the_law(finished):
     assert "Foretold and came" in page
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_another_configuration_is_refused_with_what_differs(finished):
     out, _, _ = finished
-    with pytest.raises(ValueError, match=r"another configuration \(train\.batch_size: 4 -> 8\).*choose another --out"):
-        scale(replace(TRAIN, batch_size=8), EVALUATION, data=demonstrations(), out=out, grid=GRID, episodes=2)
+    with pytest.raises(
+        ValueError, match=r"another configuration \(train\.label_width: 0\.0 -> 1\.0\).*choose another --out"
+    ):
+        scale(replace(TRAIN, label_width=1.0), EVALUATION, data=demonstrations(), out=out, grid=GRID, episodes=2)
     with pytest.raises(ValueError, match=r"evaluation\.episodes: 2 -> 3"):
         run(out, episodes=3)
+
+
+def test_a_folder_keeps_to_one_configuration(tmp_path):
+    same = {"config": TRAIN, "evaluation": EVALUATION, "grid": GRID, "data": tmp_path}
+
+    def check(**changes):
+        study.check_same(tmp_path / "study.json", *(same | changes).values())
+
+    check()
+    check(grid=replace(GRID, sizes=("1", "2"), tokens=(1,), seeds=3), evaluation=replace(EVALUATION, workers=7))
+    with pytest.raises(
+        ValueError, match=r"another configuration \(train\.agent\.width: 16 -> 32\).*choose another --out"
+    ):
+        check(config=replace(TRAIN, agent=replace(TRAIN.agent, width=32)))
+    with pytest.raises(ValueError, match=r"\(evaluation\.episodes: 50 -> 9\)"):
+        check(evaluation=replace(EVALUATION, episodes=9))
+    with pytest.raises(ValueError, match=r"\(rate_power: 1\.0 -> 0\.0\)"):
+        check(grid=replace(GRID, rate_power=0.0))
+    with pytest.raises(ValueError, match=r"\(data: "):
+        check(data=tmp_path / "other")
 
 
 def test_missing_demonstrations_are_named_before_anything_is_made(tmp_path):
@@ -167,7 +189,7 @@ def test_a_grid_that_cannot_be_fitted_leaves_nothing(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_without_a_run_beyond_and_without_scores_the_page_still_stands(finished):
     _, record, _ = finished
     bare = record | {"beyond": None, "scores": {"score": None, "success": None}}
