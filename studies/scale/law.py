@@ -157,9 +157,9 @@ class Fit:
 
     @classmethod
     def of(cls, runs: Runs) -> "Fit":
-        logs = [np.log(values) for values in (runs.parameters, runs.tokens, runs.loss)]
-        shifts = float(logs[0].mean()), float(logs[1].mean()), float(np.median(logs[2]))
-        return cls(*(log - shift for log, shift in zip(logs, shifts, strict=True)), shifts)
+        x, y, loss = (np.log(values) for values in (runs.parameters, runs.tokens, runs.loss))
+        shifts = float(x.mean()), float(y.mean()), float(np.median(loss))
+        return cls(x - shifts[0], y - shifts[1], loss - shifts[2], shifts)
 
     @property
     def bounds(self) -> list[tuple[float, float]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.special import expit
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,9 @@ def fit_logistic(
     Args:
         near: start from this alone, as for runs drawn anew from those that it was fitted to; else from nine places.
     """
-    order = np.lexsort((score, loss))
-    x, y = np.asarray(loss, np.float64)[order], np.asarray(score, np.float64)[order]
+    x, y = np.asarray(loss, np.float64), np.asarray(score, np.float64)
+    order = np.lexsort((y, x))
+    x, y = x[order], y[order]
     reach = max(float(np.ptp(x)), 1e-3 * float(np.abs(x).max()), 1e-9)
     low = np.array([x.min() - 10 * reach, np.log(1e-3 * reach)])
     high = np.array([x.max() + 10 * reach, np.log(1e2 * reach)])
@@ -57,4 +58,4 @@ def rank_correlation(loss: Sequence[float], score: Sequence[float]) -> float | N
     """Spearman's, None where either does not vary: -1 is a score that falls with every rise of the loss."""
     if np.ptp(loss) == 0 or np.ptp(score) == 0:
         return None
-    return float(spearmanr(loss, score).statistic)
+    return float(np.corrcoef(rankdata(loss), rankdata(score))[0, 1])
