@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -227,7 +227,7 @@ def play_there(task: Task, run: Path, step: int, data: Path, config: EvaluationC
     return _play(_loaded(run, step), task, data, config, lambda _: None)
 
 
-@cache
+@lru_cache(maxsize=1)  # of a study's runs, one after the other
 def _loaded(run: Path, step: int) -> Agent:
     return Agent.load(run, step=step)
 
@@ -289,7 +289,7 @@ def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Fil
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
 
 
-def _demonstrated(task: Task, data: Path) -> float | None:
+def demonstrated_mean(task: Task, data: Path) -> float | None:
     """Mean return of a given policy's demonstrations of a task without an expert; None of random play, or of none."""
     folder = dataset_folder(data, task.id)
     if task.expert is not None or not folder.exists():
@@ -309,7 +309,7 @@ def _merged(
 def _merge(task: Task, agent: TaskRecord, others: Sequence[TaskRecord], data: Path) -> TaskRecord:
     policies = {name: record for each in (*others, agent) for name, record in each.policies.items()}
     record = TaskRecord.of(task, agent.seeds, policies, agreement=agent.agreement)
-    return replace(record, demonstrated=_demonstrated(task, data))
+    return replace(record, demonstrated=demonstrated_mean(task, data))
 
 
 def _report(

@@ -5,7 +5,7 @@ packages are imported inside the commands, so that help and errors are quick.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,15 +20,8 @@ from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.import_command import Export, Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
-from generalist.configs.commands.task_commands import (
-    Collect,
-    Flag,
-    MeasureReference,
-    Sets,
-    TaskIds,
-    Tasks,
-    with_sets,
-)
+from generalist.configs.commands.study_commands import STUDIES
+from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks, with_sets
 from generalist.configs.commands.terminal import (
     console,
     open_closed_streams,
@@ -207,11 +200,14 @@ COMMANDS: dict[str, Any] = {
     "adapter": Adapter,
     "quickstart": Quickstart,
     "describe": Describe,
+    **STUDIES,
     "generate": Generate,
     "caption": Caption,
     "chat": Chat,
     "tokenizer": TrainTokenizer,
 }
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
+"""First words of commands that have two."""
 HELP = ("-h", "--help")
 
 
@@ -232,6 +228,8 @@ def dispatch(argv: list[str]) -> None:
     """
     argv = without_trust(argv)
     name = argv[0] if argv else ""
+    if name in GROUPS:
+        name, argv = _of_group(argv)
     if name in HELP:
         _print_overview()
     elif name == "--version":
@@ -256,6 +254,7 @@ STARTING_POINTS = {
     "train": ("CONFIG", load_preset),
     "describe": ("CONFIG", load_preset),
     "eval": ("RUN", load_evaluation),
+    **dict.fromkeys(STUDIES, ("CONFIG", load_preset)),
 }
 """Commands whose first argument names the config that their options then override."""
 
@@ -275,8 +274,26 @@ def _run_from_its_starting_point(name: str, args: list[str]) -> None:
     parse(command[type(config)], args[1:], prog=prog, default=command(config=config))(args[0])
 
 
-def _print_overview() -> None:
-    rows = [{"command": name, "what it does": command.__doc__.split("\n")[0]} for name, command in COMMANDS.items()]
+def _of_group(argv: list[str]) -> tuple[str, list[str]]:
+    """The command of two words that the arguments begin with, and the arguments with it as the first.
+
+    Raises:
+        ValueError: the second word is missing.
+        SystemExit: code 0, after `--help`.
+    """
+    several = [name for name in COMMANDS if name.split()[0] == argv[0]]
+    if not argv[1:] or (argv[1].startswith("-") and argv[1] not in HELP):
+        second = ", ".join(name.split()[1] for name in several)
+        raise ValueError(f"`generalist {argv[0]}` needs one of {second} after it; see `generalist {argv[0]} --help`")
+    if argv[1] in HELP:
+        _print_overview(several)
+        raise SystemExit(0)
+    name = " ".join(argv[:2])
+    return name, [name, *argv[2:]]
+
+
+def _print_overview(names: Iterable[str] = COMMANDS) -> None:
+    rows = [{"command": name, "what it does": COMMANDS[name].__doc__.split("\n")[0]} for name in names]
     out = console()
     out.print("usage: generalist COMMAND [OPTIONS]\n", markup=False)
     out.print(table(rows))

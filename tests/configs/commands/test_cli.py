@@ -134,3 +134,50 @@ assert not {"jax", "tensorflow_datasets", "matplotlib"} & set(sys.modules), "hea
 def test_version(capsys):
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out.strip()[0].isdigit()
+
+
+def test_a_command_of_two_words_is_found_by_both(capsys):
+    assert cli.main(["study", "--help"]) == 0
+    assert "study scale" in (shown := capsys.readouterr().out)
+    assert "quickstart" not in shown
+    assert cli.main(["study"]) == 2
+    assert "`generalist study` needs one of scale" in capsys.readouterr().err
+    assert cli.main(["study", "sclae", "smoke"]) == 2
+    assert "unknown command 'study sclae': did you mean study scale?" in capsys.readouterr().err
+    assert cli.main(["study", "scale"]) == 2
+    assert "`generalist study scale` needs CONFIG" in capsys.readouterr().err
+    assert cli.main(["study", "scale", "smoke", "--size", "1"]) == 2
+    assert "`generalist study scale smoke` has no option --size: did you mean --sizes" in capsys.readouterr().err
+
+
+def test_a_scaling_study_is_given_its_grid_and_the_overridden_config(launched, monkeypatch):
+    monkeypatch.setattr(
+        "generalist.configs.commands.study.scale", lambda *given, **more: launched.append((given, more))
+    )
+    args = [
+        "--sizes",
+        "1",
+        "96x3",
+        "--tokens",
+        "500k",
+        "2M",
+        "--seeds",
+        "2",
+        "--rate-power",
+        "0",
+        "--beyond",
+        "3",
+        "8M",
+    ]
+    assert cli.main(["study", "scale", "dummy", *args, "--model.width", "64", "--task", "B", "--episodes", "5"]) == 0
+    (((config, grid), more),) = launched
+    assert config == DummyConfig(model=DummyModel(width=64))
+    assert (grid.sizes, grid.tokens, grid.seeds) == (("1", "96x3"), (500_000, 2_000_000), 2)
+    assert (grid.rate_power, grid.beyond) == (0.0, ("3", "8M"))
+    assert (more["tasks"], more["episodes"], more["out"]) == (("B",), 5, Path("runs/scale-dummy"))
+    assert (more["estimate"], more["grid_only"]) == (False, False)
+
+
+def test_a_number_of_tokens_that_is_none_is_one_line(capsys):
+    assert cli.main(["study", "scale", "smoke", "--tokens", "many"]) == 2
+    assert "a number of tokens is as 500000, 500k, 0.5M or 2G; got 'many'" in capsys.readouterr().err
