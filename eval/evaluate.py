@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +19,8 @@ import cattrs
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
-from generalist.envs.gym_task import distributions
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.task import GYM_PREFIX, Task
+from generalist.envs.task import Task
 from generalist.envs.trust import trust as trust_modules
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
@@ -39,29 +37,13 @@ from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
 from generalist.eval.slowness import slowness
+from generalist.eval.versions import versions_of
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
 from generalist.play.films import Film, film
 from generalist.play.policy import AgentPolicy
 from generalist.play.rollout import EpisodeResult, rollout
 from generalist.train.metrics import read_metrics
-
-PACKAGES = (
-    "generalist",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "grain",
-    "gymnasium",
-    "numpy",
-    "mujoco",
-    "metaworld",
-    "minigrid",
-    "scikit-learn",
-    "sacrebleu",
-)
 
 AGREEMENT_EPISODES = 5
 
@@ -341,7 +323,7 @@ def _film(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> Fil
     return film(task, make_policy(agent, task, data, config), seeds_of(config)[0])
 
 
-def _demonstrated(task: Task, data: Path) -> float | None:
+def demonstrated(task: Task, data: Path) -> float | None:
     """Mean return of a given policy's demonstrations of a task without an expert; None of random play, or of none."""
     folder = dataset_folder(data, task.id)
     if task.expert is not None or not folder.exists():
@@ -353,7 +335,7 @@ def _demonstrated(task: Task, data: Path) -> float | None:
 def _merge(task: Task, agent: TaskRecord, baselines: TaskRecord, data: Path) -> TaskRecord:
     policies = {**baselines.policies, **agent.policies}
     record = TaskRecord.of(task, agent.seeds, policies, agreement=agent.agreement)
-    return replace(record, demonstrated=_demonstrated(task, data))
+    return replace(record, demonstrated=demonstrated(task, data))
 
 
 def _report(
@@ -375,20 +357,8 @@ def _report(
             "evaluation": cattrs.unstructure(config),
             "checkpoint": agent.step,
         },
-        versions=_versions(tasks),
+        versions=versions_of(tasks),
         timings={"training": trained, **timings},
         training=summarize(lines),
         corpora=tuple(corpora),
     )
-
-
-def _versions(tasks: Sequence[TaskRecord]) -> dict[str, str]:
-    """Of the packages that the numbers depend on, those of the tasks' own environments included."""
-    theirs = [name for task in tasks if task.id.startswith(GYM_PREFIX) for name in distributions(task.id)]
-    found = {}
-    for name in dict.fromkeys((*PACKAGES, *theirs)):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -36,6 +36,14 @@ def drawn_steps(columns: Columns, most: int) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(len(columns))[:most])
 
 
+def measure_ends(task: Task, seeds: Sequence[int]) -> dict[str, PolicyRecord]:
+    """Random play and, where the task has one, the expert: the two ends of normalised scores."""
+    records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
+    if task.expert is not None:
+        records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
+    return records
+
+
 def measure_baselines(
     task: str | Task, demonstrations: Path, seeds: Sequence[int], selection_episodes: int
 ) -> dict[str, PolicyRecord]:
@@ -45,9 +53,7 @@ def measure_baselines(
     is text, for which there is no linear policy.
     """
     [task] = find_tasks(task)
-    records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
-    if task.expert is not None:
-        records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
+    records = measure_ends(task, seeds)
     if not demonstrations.exists():
         return records
     opened = Demonstrations.open(demonstrations)
