@@ -14,11 +14,12 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from generalist.configs.commands.arguments import parse
+from generalist.configs.commands.compare_command import Compare
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.import_command import Export, Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
-from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks
+from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks, with_sets
 from generalist.configs.commands.terminal import (
     console,
     open_closed_streams,
@@ -175,15 +176,6 @@ class Quickstart:
         launch.quickstart(self.out, seed=self.seed)
 
 
-def with_sets(ids: tuple[str, ...], sets: tuple[str, ...]) -> tuple[str, ...]:
-    """These ids and those of the named sets, each once."""
-    if not sets:
-        return ids
-    from generalist.envs.sets import task_set  # here, so that help is quick
-
-    return tuple(dict.fromkeys((*ids, *(task.id for name in sets for task in task_set(name)))))
-
-
 COMMANDS: dict[str, Any] = {
     "tasks": Tasks,
     "reference": MeasureReference,
@@ -194,6 +186,7 @@ COMMANDS: dict[str, Any] = {
     "view": View,
     "train": Train,
     "eval": Eval,
+    "compare": Compare,
     "quickstart": Quickstart,
     "describe": Describe,
     "generate": Generate,

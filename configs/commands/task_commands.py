@@ -26,6 +26,15 @@ LONGEST_ROW = 400
 """Columns of a table of tasks that is piped: one line for each task, for `grep`."""
 
 
+def with_sets(ids: tuple[str, ...], sets: tuple[str, ...]) -> tuple[str, ...]:
+    """These ids and those of the named sets, each once."""
+    if not sets:
+        return ids
+    from generalist.envs.sets import task_set  # here, so that help is quick
+
+    return tuple(dict.fromkeys((*ids, *(task.id for name in sets for task in task_set(name)))))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tasks:
     """List tasks: families and sets without arguments, else every task that fits all of them."""
