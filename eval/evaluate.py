@@ -116,7 +116,7 @@ def evaluate(
     agent = Agent.load(run, step=step, decode=config.decode)
     data = Path(data or agent.run.data)
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
-    _check_prompts(chosen, data, config)
+    check_prompts(chosen, data, config)
     out = Path(out or run)
     parts = Parts(parts_folder(run, out), config, agent.step, data)
     films: list[Film] = []
@@ -169,7 +169,8 @@ def seeds_of(config: EvaluationConfig) -> list[int]:
     return [pick(first + episode) for episode in range(config.episodes)]
 
 
-def _check_prompts(tasks: Sequence[Task], data: Path, config: EvaluationConfig) -> None:
+def check_prompts(tasks: Iterable[Task], data: Path, config: EvaluationConfig) -> None:
+    """Raises FileNotFoundError where prompts are asked for and there are no demonstrations of a task."""
     for task in tasks if config.prompts else ():
         if not dataset_folder(data, task.id).exists():
             raise FileNotFoundError(

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from generalist.envs.task import Task
 from generalist.eval.baselines.measure import measure_ends
-from generalist.eval.evaluate import seeds_of
+from generalist.eval.evaluate import check_prompts, seeds_of
 from generalist.eval.failures import Failures
 from generalist.eval.playable import split_tasks
 from generalist.eval.report.record import PolicyRecord, TaskRecord, task_from_json, task_to_json
@@ -88,9 +90,13 @@ def gather(
     """The episodes of each agent on each of its tasks, and the two ends of their scores; plays what is not stored.
 
     Args:
-        wanted: agents and what each is to play; the same agent may stand there twice.
+        wanted: agents and what each is to play, at least one; the same agent may stand there twice.
         data: demonstrations; where each run found them by default.
         out: folder of the comparison.
+
+    Raises:
+        FileNotFoundError: an agent is to play with prompts, and there are no demonstrations.
+        CheckpointError: the checkpoint of one that is to play is not there.
     """
     played = Played()
     folders = {each.identity: Path(data or each.run.data) for each, _ in wanted}
@@ -107,16 +113,19 @@ def gather(
             if known is None or len(known.returns) < chosen.config.episodes:
                 missing.setdefault(chosen.identity, (chosen, {}))[1][task.id] = task
     agents = _load(missing, folders, played)
-    ends = _Ends(out, [*stores.values()], seeds_of(wanted[0][0].config)) if wanted else None
-    unknown = [task for task in tasks.values() if task.id not in played.unplayed and ends and not ends.find(task)]
+    ends = _Ends(out, [*stores.values()], seeds_of(wanted[0][0].config))
+    for task in tasks.values():
+        if said := ends.disagreement(task):
+            played.unplayed[task.id] = said
+    unknown = [task for task in tasks.values() if task.id not in played.unplayed and not ends.find(task)]
     with Display(quiet=quiet) as display:
         failures = Failures(display)  # pyright: ignore[reportArgumentType] (it is told of failures alone)
         if agents or unknown:
             with ray_pool(ray) if ray else local_pool(wanted[0][0].config.workers) as pool:
-                waiting = {task.id: ends.submit(pool, task) for task in unknown} if ends else {}
+                waiting = {task.id: ends.submit(pool, task) for task in unknown}
                 _play_all(missing, agents, stores, folders, played, failures, display, pool if ray else None)
                 failures.of_each("random play and expert", {id: id for id in waiting}, lambda id: waiting[id]())
-    played.ends = {id: ends.found[id] for id in tasks if ends and id in ends.found}
+    played.ends = {id: ends.found[id] for id in tasks if id in ends.found}
     played.failed, played.error = failures.told, failures.first
     played.notices = [notice for store in stores.values() for notice in store.notices]
     return played
@@ -128,6 +137,7 @@ def _load(
     """The agents that have to play; of their tasks, those that they cannot play are noted."""
     agents = {}
     for identity, (chosen, tasks) in missing.items():
+        check_prompts(tasks.values(), folders[identity], chosen.config)
         agent = Agent.load(chosen.run, step=chosen.step)
         _, unplayed = split_tasks(agent, [*tasks.values()], folders[identity])
         played.unplayed |= unplayed
@@ -215,6 +225,23 @@ class _Ends:
         if shortest:
             self.found[task.id] = {name: first_episodes(record, shortest) for name, record in found.items()}
         return shortest == len(self.seeds)
+
+    def disagreement(self, task: Task) -> str:
+        """Why the runs' evaluations were not of the same episodes: random play, which the seed alone decides, came out
+        otherwise in more than a tenth of them. Versions do not tell of a module of one's own. "" where all agrees.
+        """
+        known = [(store, end) for store in self.stores if (end := store.end(task, "random")) is not None]
+        for other, theirs in known[1:]:
+            first, ours = known[0]
+            count = min(len(ours.returns), len(theirs.returns))
+            one, two = (np.array(end.returns[:count]) for end in (ours, theirs))
+            alike = np.isclose(one, two, rtol=0.01, atol=0.01 * float(one.std()) + 1e-9)
+            if np.mean(alike) < 0.9:
+                return (
+                    f"random play of the same seeds came out otherwise in the evaluations of {first.chosen.name} and "
+                    f"{other.chosen.name}: their environments differ; evaluate them again"
+                )
+        return ""
 
     def submit(self, pool: Pool, task: Task) -> Callable[[], None]:
         known = self.found.pop(task.id, {})

@@ -87,7 +87,7 @@ def _names(given: Given) -> list[str]:
     """Of the runs of a side; a folder that is there is meant, whatever its name has in it."""
     if not isinstance(given, str | os.PathLike):
         several = [os.fspath(each) for each in given]
-    elif Path(given).is_dir():
+    elif Path(given).is_dir() or Path(os.fspath(given).rpartition("@")[0] or "?").is_dir():
         several = [os.fspath(given)]
     else:
         several = [each.strip() for each in os.fspath(given).split(",")]

@@ -89,10 +89,8 @@ def print_comparison(found: Mapping[str, Any], out: Console) -> None:
         out.print(_table(one))
         for each in one["left_out"]:
             out.print(f"left out: {each['task']}: {each['reason']}", markup=False, soft_wrap=True)
-        luck = (
-            "covers training luck and episodes" if one["pooled"] else "covers the choice of episodes, not training luck"
-        )
-        out.print(f"95% intervals; the interval {luck}", markup=False, soft_wrap=True)
+        luck = "and the luck of training" if one["pooled"] else "not the luck of training"
+        out.print(f"95% intervals cover the choice of episodes, {luck}", markup=False, highlight=False, soft_wrap=True)
         for notice in one["notices"]:
             out.print(notice, markup=False, highlight=False, soft_wrap=True)
         out.print(one["headline"], style="bold", markup=False, highlight=False, soft_wrap=True)
