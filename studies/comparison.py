@@ -172,8 +172,8 @@ def _group(tasks: Sequence[TaskScores], *, same: bool, pooled: bool, size: float
     now = min(len(task.seeds) for task, _ in scaled)
     return {
         "tasks": len(scaled),
-        "first": float(np.mean([task.scale(float(task.first.mean())) for task, _ in scaled])),
-        "second": float(np.mean([task.scale(float(task.second.mean())) for task, _ in scaled])),
+        "first": float(np.mean([float(task.scale(float(task.first.mean()))) for task, _ in scaled])),
+        "second": float(np.mean([float(task.scale(float(task.second.mean()))) for task, _ in scaled])),
         "difference": interval.value,
         "ci95": [interval.low, interval.high],
         "p": 1.0 if same else found.p,

@@ -119,7 +119,7 @@ def gather(
             played.unplayed[task.id] = said
     unknown = [task for task in tasks.values() if task.id not in played.unplayed and not ends.find(task)]
     with Display(quiet=quiet) as display:
-        failures = Failures(display)  # pyright: ignore[reportArgumentType] (it is told of failures alone)
+        failures = Failures(display)
         if agents or unknown:
             with ray_pool(ray) if ray else local_pool(wanted[0][0].config.workers) as pool:
                 waiting = {task.id: ends.submit(pool, task) for task in unknown}

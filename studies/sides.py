@@ -155,8 +155,8 @@ def _training(run: Run) -> dict[str, Any]:
 
 def acting_differences(one: Chosen, other: Chosen) -> list[str]:
     """How the settings by which two agents act differ, in words."""
-    settings = [{name: cattrs.unstructure(getattr(each.config, name)) for name in ACTING} for each in (one, other)]
-    return _differences(*settings)
+    ours, theirs = ({name: cattrs.unstructure(getattr(each.config, name)) for name in ACTING} for each in (one, other))
+    return _differences(ours, theirs)
 
 
 def _differences(one: Any, other: Any, path: str = "") -> list[str]:
@@ -166,7 +166,7 @@ def _differences(one: Any, other: Any, path: str = "") -> list[str]:
         return [said for key in keys for said in _differences(one.get(key), other.get(key), f"{path}.{key}")]
     if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
-        return [said for index, pair in pairs for said in _differences(*pair, f"{path}.{index}")]
+        return [said for index, pair in pairs for said in _differences(pair[0], pair[1], f"{path}.{index}")]
     return [] if one == other else [f"{path.lstrip('.')}: {_short(one)} and {_short(other)}"]
 
 
