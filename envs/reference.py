@@ -40,6 +40,11 @@ _PACKAGES = {
 """By extra: whose versions are stored with a score, beside Gymnasium's and NumPy's."""
 
 
+def packages_of(task: Task) -> tuple[str, ...]:
+    """Distributions whose versions can change what an episode of the task of the table comes to."""
+    return ("gymnasium", "numpy", *_PACKAGES.get(task.extra or "", ()))
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One policy on one task: what is stored (None: nothing) and what was measured now."""
@@ -134,7 +139,6 @@ def measure(
         report(1, length)
     seconds = time.process_time() - begun
     env.close()
-    packages = ("gymnasium", "numpy", *_PACKAGES.get(task.extra or "", ()))
     return Reference(
         mean=float(np.mean(returns)),
         std=float(np.std(returns)),
@@ -143,7 +147,7 @@ def measure(
         success=float(np.mean(successes)) if task.has_success else None,
         length=float(np.mean(lengths)),
         seconds=round(seconds / episodes, 5),
-        versions={package: version(package) for package in packages},
+        versions={package: version(package) for package in packages_of(task)},
     )
 
 

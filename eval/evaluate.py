@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +19,7 @@ import numpy as np
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
-from generalist.envs.gym_task import distributions
-from generalist.envs.task import GYM_PREFIX, Task
+from generalist.envs.task import Task
 from generalist.envs.trust import trust as trust_modules
 from generalist.eval.agreement import action_agreement
 from generalist.eval.alone import beside, control_alone, read_report
@@ -39,29 +37,13 @@ from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
 from generalist.eval.slowness import slowness
 from generalist.eval.trained_on import trained_on
+from generalist.eval.versions import versions_of
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
 from generalist.play.films import Film, film
 from generalist.play.policy import AgentPolicy
 from generalist.play.rollout import EpisodeResult, rollout
 from generalist.train.metrics import read_metrics
-
-PACKAGES = (
-    "generalist",
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "grain",
-    "gymnasium",
-    "numpy",
-    "mujoco",
-    "metaworld",
-    "minigrid",
-    "scikit-learn",
-    "sacrebleu",
-)
 
 AGREEMENT_EPISODES = 5
 
@@ -134,7 +116,7 @@ def evaluate(
     agent = Agent.load(run, step=step, decode=config.decode)
     data = Path(data or agent.run.data)
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
-    _check_prompts(chosen, data, config)
+    check_prompts(chosen, data, config)
     out = Path(out or run)
     folder = parts_folder(run, out)
     films: list[Film] = []
@@ -193,7 +175,8 @@ def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any
     return payload
 
 
-def _check_prompts(tasks: Sequence[Task], data: Path, config: EvaluationConfig) -> None:
+def check_prompts(tasks: Iterable[Task], data: Path, config: EvaluationConfig) -> None:
+    """Raises FileNotFoundError where prompts are asked for and there are no demonstrations of a task."""
     for task in tasks if config.prompts else ():
         if not dataset_folder(data, task.id).exists():
             raise FileNotFoundError(
@@ -331,20 +314,8 @@ def _report(
             "evaluation": cattrs.unstructure(config),
             "checkpoint": agent.step,
         },
-        versions=_versions(tasks),
+        versions=versions_of(tasks),
         timings={"training": trained, **timings},
         training=summarize(lines),
         corpora=tuple(corpora),
     )
-
-
-def _versions(tasks: Sequence[TaskRecord]) -> dict[str, str]:
-    """Of the packages that the numbers depend on, those of the tasks' own environments included."""
-    theirs = [name for task in tasks if task.id.startswith(GYM_PREFIX) for name in distributions(task.id)]
-    found = {}
-    for name in dict.fromkeys((*PACKAGES, *theirs)):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

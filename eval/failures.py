@@ -1,14 +1,19 @@
 """Tasks of an evaluation that could not be played, beside those that were."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from generalist.envs.failures import PartsFailed, in_words, is_of_one_part
 from generalist.envs.workers import JobFailed
-from generalist.eval.progress import EvaluationDisplay
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+
+
+class Shows(Protocol):
+    """A display that says at once what failed."""
+
+    def failed(self, task: str, part: str, error: str) -> None: ...
 
 
 class EvaluationError(PartsFailed):
@@ -24,7 +29,7 @@ class EvaluationError(PartsFailed):
 class Failures:
     """Collects what failed: one entry for each task, of its first part that did."""
 
-    def __init__(self, display: EvaluationDisplay):
+    def __init__(self, display: Shows):
         self._display = display
         self._told: dict[str, dict[str, str]] = {}
         self.first: BaseException | None = None

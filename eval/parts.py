@@ -14,6 +14,7 @@ from generalist.envs.files import WritingError, check_writable, read_json, write
 from generalist.envs.task import Task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
+from generalist.eval.versions import episode_versions
 
 FOLDER = "evaluation"
 FITTED = ("baselines", "specialists")
@@ -63,15 +64,14 @@ class Parts:
         folder.mkdir(parents=True, exist_ok=True)
 
     def _fingerprint(self, task: Task, part: str) -> dict[str, Any]:
-        index = dataset_folder(self.data, task.id) / "index.json"
-        demonstrations = [str(index), index.stat().st_mtime_ns] if index.exists() else None
+        demonstrations = demonstrations_mark(self.data, task)
         content = {"config": self.settings, "step": self.step, "demonstrations": demonstrations}
         if part in FITTED and (learned := self.episodes.get(task.id)) is not None:
             content["episodes"] = [len(learned), hashlib.sha256(learned.astype("<i8").tobytes()).hexdigest()]
         return json.loads(json.dumps(content))
 
     def _path(self, task: Task, part: str) -> Path:
-        return self.folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"
+        return _path(self.folder, task, part)
 
     def load(self, task: Task, part: str) -> TaskRecord | None:
         """The part, None if it is not there or does not count. Raises ValueError, with the file, if it is damaged."""
@@ -82,6 +82,29 @@ class Parts:
         return task_from_json(stored["task"]) if stored.get("fingerprint") == self._fingerprint(task, part) else None
 
     def save(self, task: Task, part: str, record: TaskRecord) -> TaskRecord:
-        content = {"fingerprint": self._fingerprint(task, part), "task": task_to_json(record)}
+        content = {
+            "fingerprint": self._fingerprint(task, part),
+            "versions": episode_versions(task),
+            "task": task_to_json(record),
+        }
         write_json(self._path(task, part), content)
         return record
+
+
+def stored_part(folder: Path, task: Task, part: str) -> dict[str, Any] | None:
+    """What is kept of a part, whatever it was made with: `fingerprint`, `versions` and `task`; None if nothing is.
+
+    Raises ValueError, with the file, if it is damaged.
+    """
+    path = _path(folder, task, part)
+    return read_json(path, "", MEASURE) if path.exists() else None
+
+
+def demonstrations_mark(data: Path, task: Task) -> list[Any] | None:
+    """Where a task's demonstrations are and when they were last changed; None where there are none."""
+    index = dataset_folder(data, task.id) / "index.json"
+    return [str(index), index.stat().st_mtime_ns] if index.exists() else None
+
+
+def _path(folder: Path, task: Task, part: str) -> Path:
+    return folder / f"{dataset_folder('.', task.id).parent.name}.{part}.json"

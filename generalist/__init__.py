@@ -5,6 +5,7 @@ collect, Demonstrations          experts' episodes, recorded and read
 fit                              train: a run directory
 load, Agent, Writer              what was trained, at play and at writing
 evaluate                         its scores beside plain baselines, as a report
+compare                          are two runs different, on the same episodes
 
 Each is imported when it is first used, so that `import generalist` takes no time. Everything else is imported from
 where it stands: `from generalist.train.config import TrainConfig`.
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "all_tasks",
     "collect",
+    "compare",
     "evaluate",
     "find_task",
     "fit",
@@ -51,6 +53,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from generalist.eval.evaluate import evaluate
     from generalist.play.agent import Agent
     from generalist.play.writer import Writer
+    from generalist.studies.compare import compare
 
     load = Agent.load
     __version__: str
@@ -61,6 +64,7 @@ _NAMES = {
     "Writer": "generalist.play.writer:Writer",
     "all_tasks": "generalist.envs.table:all_tasks",
     "collect": "generalist.demonstrations.collect:collect",
+    "compare": "generalist.studies.compare:compare",
     "evaluate": "generalist.eval.evaluate:evaluate",
     "find_task": "generalist.envs.table:find_task",
     "fit": "generalist.configs.fit:fit",

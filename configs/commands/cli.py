@@ -16,6 +16,7 @@ import tyro
 from generalist.configs.commands.adapt_command import Adapt
 from generalist.configs.commands.adapter_command import Adapter
 from generalist.configs.commands.arguments import parse
+from generalist.configs.commands.compare_command import Compare
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.import_command import Export, Import
@@ -198,6 +199,7 @@ COMMANDS: dict[str, Any] = {
     "eval": Eval,
     "adapt": Adapt,
     "adapter": Adapter,
+    "compare": Compare,
     "quickstart": Quickstart,
     "describe": Describe,
     **STUDIES,

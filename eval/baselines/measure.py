@@ -35,6 +35,14 @@ def begin_worker() -> None:
     threadpool_limits(1)
 
 
+def measure_ends(task: Task, seeds: Sequence[int]) -> dict[str, PolicyRecord]:
+    """Random play and, where the task has one, the expert: the two ends of normalised scores."""
+    records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
+    if task.expert is not None:
+        records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
+    return records
+
+
 def measure_baselines(
     task: str | Task,
     demonstrations: Path,
@@ -54,9 +62,7 @@ def measure_baselines(
         selection_episodes: episodes per candidate on which the constant is chosen.
     """
     [task] = find_tasks(task)
-    records = {"random": PolicyRecord.of(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
-    if task.expert is not None:
-        records["expert"] = PolicyRecord.of(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
+    records = measure_ends(task, seeds)
     if (opened := _learnable(demonstrations)) is None:
         return records
     chosen, details = _constant(task, opened, selection_episodes, episodes)

@@ -7,8 +7,9 @@ import pytest
 
 from generalist.envs.table import find_task
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.parts import Parts
+from generalist.eval.parts import Parts, stored_part
 from generalist.eval.report.record import PolicyRecord, TaskRecord
+from generalist.eval.versions import episode_versions
 
 TASK = find_task("CartPole-v1")
 RECORD = TaskRecord.of(
@@ -60,3 +61,13 @@ def test_a_damaged_part_is_named_and_told_how_to_be_measured_again(tmp_path):
             parts(tmp_path).load(TASK, "agent")
     path.unlink()
     assert parts(tmp_path).load(TASK, "agent") is None
+
+
+def test_a_part_knows_the_versions_of_its_environment(tmp_path):
+    assert stored_part(tmp_path, TASK, "agent") is None
+    parts(tmp_path).save(TASK, "agent", RECORD)
+    stored = stored_part(tmp_path, TASK, "agent")
+    assert stored is not None
+    assert stored["versions"] == episode_versions(TASK)
+    assert set(stored["versions"]) == {"generalist", "gymnasium", "numpy"}
+    assert "metaworld" in episode_versions(find_task("metaworld/push-v3"))

@@ -1,0 +1,175 @@
+"""What is compared: the sides of a comparison, each one run at one checkpoint, or several runs of other training seeds.
+
+A side is written RUN, RUN@UPDATE or RUN@best, and runs that differ in their training seed alone RUN,RUN,RUN.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from generalist.envs.names import nearest
+from generalist.eval.config import EvaluationConfig, evaluation_of
+from generalist.train.checkpoint import CheckpointError
+from generalist.train.run import Run, read_run
+
+Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One side, as the user names it; a sequence is several runs."""
+
+ACTING = ("decode", "sampled", "likeliest", "prompts")
+"""Settings of an evaluation by which an agent acts; the others say how it is measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A run at one checkpoint: `name` as it was given, `config` how it is played (its own, but for the episodes)."""
+
+    name: str
+    run: Run
+    step: int
+    config: EvaluationConfig
+
+    @property
+    def identity(self) -> tuple[Path, int, str]:
+        """Equal for the same weights that act the same way."""
+        acting = {each: getattr(self.config, each) for each in ACTING}
+        return self.run.directory.resolve(), self.step, repr(acting)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """What stands on one side: one run, or several that differ in their training seed alone."""
+
+    chosen: tuple[Chosen, ...]
+
+    @property
+    def name(self) -> str:
+        return ",".join(each.name for each in self.chosen)
+
+    def knows(self, task: str) -> bool:
+        return all(task in each.run.layouts for each in self.chosen)
+
+    def same_as(self, other: "Side") -> bool:
+        return {each.identity for each in self.chosen} == {each.identity for each in other.chosen}
+
+
+def sides_of(given: Sequence[Given], episodes: int | None = None) -> tuple[Side, ...]:
+    """The sides, in the order given.
+
+    Args:
+        episodes: of each task; those of the first run's own settings by default.
+
+    Raises:
+        ValueError: fewer than two sides; runs of one side that are no training seeds of one configuration.
+        FileNotFoundError: no run there, with the nearest that is.
+        CheckpointError: it has no checkpoint.
+    """
+    if len(given) < 2:
+        raise ValueError(f"a comparison needs at least two runs, got {len(given)}; RUN@UPDATE is an earlier checkpoint")
+    sides = [tuple(_chosen(name) for name in _names(each)) for each in given]
+    first = sides[0][0].config
+    shared = {"episodes": first.episodes if episodes is None else episodes, "seeds": first.seeds}
+    shared["selection_episodes"] = first.selection_episodes
+    if shared["episodes"] < 2:
+        raise ValueError(f"a comparison needs at least 2 episodes of a task, got {shared['episodes']}; use --episodes")
+    made = tuple(
+        Side(chosen=tuple(replace(each, config=replace(each.config, **shared)) for each in side)) for side in sides
+    )
+    for side in made:
+        _check_pooled(side)
+    return made
+
+
+def _names(given: Given) -> list[str]:
+    """Of the runs of a side; a folder that is there is meant, whatever its name has in it."""
+    if not isinstance(given, str | os.PathLike):
+        several = [os.fspath(each) for each in given]
+    elif Path(given).is_dir() or Path(os.fspath(given).rpartition("@")[0] or "?").is_dir():
+        several = [os.fspath(given)]
+    else:
+        several = [each.strip() for each in os.fspath(given).split(",")]
+    if not several or "" in several:
+        raise ValueError(f"a side is RUN, RUN@UPDATE or RUN,RUN,... of several training seeds; got {given!r}")
+    return several
+
+
+def _chosen(name: str) -> Chosen:
+    folder, at, update = name.rpartition("@")
+    if not at or Path(name).is_dir():
+        folder, update = name, ""
+    path = Path(folder)
+    if not (path / "config.json").exists():
+        raise FileNotFoundError(_no_run(path))
+    run = read_run(path)
+    return Chosen(name=name, run=run, step=_step(run, update), config=evaluation_of(path))
+
+
+def _no_run(path: Path) -> str:
+    said = f"{path} is not a run directory: it has no config.json"
+    try:
+        beside = [str(each.parent) for each in path.parent.glob("*/config.json")]
+    except OSError:
+        beside = []
+    return f"{said}; {nearest(str(path), beside)}" if beside else f"{said}; train one with generalist train"
+
+
+def _step(run: Run, update: str) -> int:
+    if update.isdecimal():
+        return int(update)
+    if update not in ("", "best"):
+        raise ValueError(f"{run.directory}@{update}: after @ stands the number of an update, or best")
+    with run.open_checkpoints() as checkpoints:
+        step = checkpoints.best if update else checkpoints.latest
+    if step is None:
+        what = "checkpoint with a loss" if update else "checkpoint"
+        raise CheckpointError(f"{run.directory} has no {what} yet; wait for the first one, or train it with --resume")
+    return step
+
+
+def _check_pooled(side: Side) -> None:
+    """Runs of a side must be draws of one thing: training with another seed."""
+    first, *others = side.chosen
+    for other in others:
+        pair = f"{first.name} and {other.name} cannot stand together"
+        if differing := _differences(_training(first.run), _training(other.run)):
+            raise ValueError(f"{pair}: they differ in more than the seed: {'; '.join(differing)}")
+        if first.step != other.step:
+            raise ValueError(f"{pair}: one is at update {first.step}, the other at {other.step}")
+        if differing := acting_differences(first, other):
+            raise ValueError(f"{pair}: they are evaluated with other settings: {'; '.join(differing)}")
+    seeds = [each.run.config.seed for each in side.chosen]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(
+            f"{side.name}: runs that stand together need training seeds of their own, got {', '.join(map(str, seeds))}"
+        )
+
+
+def _training(run: Run) -> dict[str, Any]:
+    """What must be equal: all but the seed, and the mesh, on which results depend by rounding alone."""
+    config = cattrs.unstructure(run.config)
+    return {name: value for name, value in config.items() if name not in ("seed", "mesh")}
+
+
+def acting_differences(one: Chosen, other: Chosen) -> list[str]:
+    """How the settings by which two agents act differ, in words."""
+    ours, theirs = ({name: cattrs.unstructure(getattr(each.config, name)) for name in ACTING} for each in (one, other))
+    return _differences(ours, theirs)
+
+
+def _differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Where two values of plain JSON differ: "agent.width: 64 and 32"."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = dict.fromkeys((*one, *other))
+        return [said for key in keys for said in _differences(one.get(key), other.get(key), f"{path}.{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [said for index, pair in pairs for said in _differences(pair[0], pair[1], f"{path}.{index}")]
+    return [] if one == other else [f"{path.lstrip('.')}: {_short(one)} and {_short(other)}"]
+
+
+def _short(value: Any) -> str:
+    said = str(value)
+    return said if len(said) <= 60 else f"{said[:57]}..."
