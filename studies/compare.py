@@ -17,7 +17,8 @@ from generalist.envs.table import find_tasks, task_in_file
 from generalist.envs.task import Task, UnknownTask
 from generalist.envs.trust import UntrustedModule, trust_task
 from generalist.envs.trust import trust as trust_modules
-from generalist.eval.evaluate import demonstrated, seeds_of
+from generalist.eval.config import seeds_of
+from generalist.eval.evaluate import demonstrated_mean
 from generalist.eval.report.record import PolicyRecord, TaskRecord, plain
 from generalist.eval.versions import versions_of
 from generalist.studies.compare_page import write_page
@@ -179,7 +180,7 @@ def _scales(played: Played, tasks: Sequence[Task], data: Path) -> dict[str, Task
         if ends := played.ends.get(task.id):
             seeds = range(len(ends["random"].returns))
             record = TaskRecord.of(task, seeds, ends)
-            found[task.id] = replace(record, demonstrated=demonstrated(task, data))
+            found[task.id] = replace(record, demonstrated=demonstrated_mean(task, data))
     return found
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from generalist.envs.task import Task
 from generalist.eval.baselines.measure import measure_ends
-from generalist.eval.evaluate import check_prompts, seeds_of
+from generalist.eval.config import seeds_of
+from generalist.eval.evaluate import check_prompts
 from generalist.eval.failures import Failures
 from generalist.eval.playable import split_tasks
 from generalist.eval.report.record import PolicyRecord, TaskRecord, task_from_json, task_to_json

@@ -252,12 +252,3 @@ def _total(summaries: Sequence["CollectionSummary"]) -> dict[str, Any]:
         "steps/s": None if any(summary.kept for summary in summaries) else steps / max(seconds, 1e-9),
         "seconds": seconds,
     }
-
-
-def with_sets(ids: tuple[str, ...], sets: tuple[str, ...]) -> tuple[str, ...]:
-    """These ids and those of the named sets, each once."""
-    if not sets:
-        return ids
-    from generalist.envs.sets import task_set  # here, so that help is quick
-
-    return tuple(dict.fromkeys((*ids, *(task.id for name in sets for task in task_set(name)))))

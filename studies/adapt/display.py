@@ -1,4 +1,4 @@
-"""What a study of adaptation shows: a bar for each kind of part, with the time left; lines where there is no terminal."""
+"""What a study of adaptation shows: a bar for each kind of part; where there is no terminal, lines with the time."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,9 +1,9 @@
 """What a study of adaptation found: means with intervals, demonstrations needed, what was lost; from episodes alone.
 
-A way's score at a number of demonstrations is the mean over tasks, draws of demonstrations and episodes. Its interval is
-a percentile bootstrap: draws are drawn anew, and inside each the episodes of every task (Agarwal et al. 2021, stratified
-by task). With three draws it covers their luck coarsely; training was not repeated with other seeds on one draw.
-Differences are paired: two ways of one draw saw the same demonstrations and played the same episodes.
+A way's score at a number of demonstrations is the mean over tasks, draws of demonstrations and episodes. Its interval
+is a percentile bootstrap: draws are drawn anew, and inside each the episodes of every task (Agarwal et al. 2021,
+stratified by task). With three draws it covers their luck coarsely; each draw has a training seed of its own, so that
+the luck of training is in it too. Differences are paired: two ways of one draw saw the same demonstrations and played the same episodes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,7 +78,7 @@ def needed(numbers: Sequence[int], means: np.ndarray, level: float) -> np.ndarra
 
 
 def needed_interval(numbers: Sequence[int], value: np.ndarray, samples: np.ndarray, level: float) -> dict[str, Any]:
-    """`needed` of a curve [numbers] with its interval over resampled curves [resamples, numbers]; None is not reached."""
+    """`needed` of a curve [numbers] with its interval over resampled ones [resamples, numbers]; None: not reached."""
     tail = (1 - CONFIDENCE) / 2
     ends = np.quantile(needed(numbers, samples, level), [tail, 1 - tail], method="nearest")
     return {

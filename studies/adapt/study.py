@@ -57,7 +57,7 @@ def adapt_study(
     ray: str = "",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Adapt a run's agent in several ways and from scratch, play all beside plain policies; writes adapt.json and .html.
+    """Adapt a run's agent in several ways and from scratch, beside plain policies; writes adapt.json and adapt.html.
 
     Args:
         run: the foundation.

@@ -12,8 +12,8 @@
                                     difference with ci95, old of each task too
     episodes[i]                     way, number, draw, steps and the episodes by task
 
-Scores are normalised: 0 is the random policy, 1 the expert, each by its own episodes on the same seeds. `success` is null
-where a task has none.
+Scores are normalised: 0 is the random policy, 1 the expert, each by its own episodes on the same seeds. `success` is
+null where a task has none.
 """
 
 from collections.abc import Mapping, Sequence
