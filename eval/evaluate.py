@@ -119,7 +119,6 @@ def evaluate(
     check_prompts(chosen, data, config)
     out = Path(out or run)
     folder = parts_folder(run, out)
-    films: list[Film] = []
     timings: dict[str, float] = {}
     with (
         _display(chosen, config, offline=len(unplayed), quiet=quiet) as display,
@@ -136,10 +135,9 @@ def evaluate(
         here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
         agents = failures.of_each("agent", by_id, lambda task: played[task.id]() if ray else here(task))
         timings["agent"] = time.perf_counter() - begun
-        if config.films:
-            begun = time.perf_counter()
-            films = [_film(agent, task, data, config) for id, task in by_id.items() if id in agents]
-            timings["films"] = time.perf_counter() - begun
+        begun = time.perf_counter()
+        films = [_film(agent, by_id[id], data, config) for id in agents if config.films]
+        timings |= {"films": time.perf_counter() - begun} if config.films else {}
         ids = {id: id for id in unplayed}
         measure = partial(offline_entry, agent, data=data, config=config, done=display.offline_done)
         offline_found = failures.of_each("offline", ids, lambda id: measure(id, why=unplayed[id]))

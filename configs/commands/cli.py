@@ -256,7 +256,7 @@ STARTING_POINTS = {
     "train": ("CONFIG", load_preset),
     "describe": ("CONFIG", load_preset),
     "eval": ("RUN", load_evaluation),
-    **dict.fromkeys(STUDIES, ("CONFIG", load_preset)),
+    "study scale": ("CONFIG", load_preset),
 }
 """Commands whose first argument names the config that their options then override."""
 

@@ -10,6 +10,8 @@ from generalist.configs.experiment import Experiment
 from generalist.configs.fit import with_sources
 from generalist.demonstrations.data_folder import check_known
 from generalist.envs.trust import trust_task
+from generalist.studies.adapt.settings import Settings
+from generalist.studies.adapt.study import adapt_study
 from generalist.studies.scale.cost import ASSUMED_UTILISATION, Pace, make_plan
 from generalist.studies.scale.grid import Grid, tokens_text
 from generalist.studies.scale.study import minutes
@@ -95,3 +97,38 @@ def _print_found(record: Mapping[str, Any]) -> None:
         for name, inside in beyond["inside"].items()
     ]
     out.print(table(rows))
+
+
+def adapt(run: Path, tasks: tuple[str, ...], settings: Settings, *, out: Path, **options: Any) -> None:
+    """Run a study of adaptation and print what it found."""
+    for id in tasks:
+        trust_task(id)
+    record = adapt_study(run, tasks, settings, out=out, **options)
+    _print_adapted(record)
+    console().print(f"\npage: {out / 'adapt.html'}  numbers: {out / 'adapt.json'}", markup=False, soft_wrap=True)
+
+
+def _print_adapted(record: Mapping[str, Any]) -> None:
+    rows = []
+    for way in record["ways"]:
+        row = {"way": way["way"]}
+        for point in way["points"]:
+            low, high = point["score"]["ci95"]
+            row[str(point["number"])] = f"{point['score']['value']:.2f} [{low:.2f}, {high:.2f}]"
+        rows.append(row)
+    out = console()
+    out.print("normalised score by demonstrations of each task, mean over tasks and draws, 95% intervals", markup=False)
+    out.print(table(rows))
+    if lost := record["lost"]:
+        before = lost["before"]["value"]
+        out.print(f"\nthe foundation's own {len(lost['tasks'])} tasks, before: {before:.3f}", markup=False)
+        out.print(table([_change(each) for each in lost["ways"]]))
+
+
+def _change(way: Mapping[str, Any]) -> dict[str, str]:
+    change, (low, high) = way["difference"]["value"], way["difference"]["ci95"]
+    return {
+        "way": way["way"],
+        "after": f"{way['after']['value']:.3f}",
+        "change": f"{change:+.3f} [{low:+.3f}, {high:+.3f}]",
+    }

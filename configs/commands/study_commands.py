@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
@@ -76,5 +76,93 @@ class StudyScale(Generic[Config]):
         )
 
 
-STUDIES: dict[str, Any] = {"study scale": StudyScale}
+@dataclass(frozen=True, kw_only=True)
+class StudyAdapt:
+    """What is a foundation worth for new tasks? Adapted beside the same network from scratch, and plain policies.
+
+    At each number of demonstrations, with several draws of them: success and normalised return with intervals, budgets
+    of updates chosen by play, demonstrations needed, and what was lost of the foundation's own tasks. The same command
+    goes on where it was stopped. Writes adapt.json and adapt.html; docs/adapting.md says how to read them.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The foundation's run directory; it is only read."""
+    task: TaskIds = ()
+    """A new task; give it again for more. All are learnt together by one network."""
+    sets: Sets = ()
+    """All tasks of this named set, such as metaworld/ml45-test; give it again for more."""
+    numbers: tuple[int, ...] = (1, 5, 10, 25, 50, 100)
+    """Of demonstrations of each task."""
+    draws: int = 3
+    """Draws of demonstrations at each number, each with a training seed of its own."""
+    ways: tuple[Literal["full", "lora", "head", "embedding"], ...] = ("full", "lora")
+    """Of adapting, as for `generalist adapt --how`."""
+    plain: tuple[Literal["linear", "nearest_neighbour", "mlp", "gru"], ...] = (
+        "linear",
+        "nearest_neighbour",
+        "mlp",
+        "gru",
+    )
+    """Policies of each task alone, fitted on the same demonstrations."""
+    steps: tuple[int, ...] = (200, 600, 2400)
+    """Budgets of updates, of which play on the selection seeds chooses for every way and number, and from scratch."""
+    episodes: int = 50
+    """Of each task, number and draw, on the evaluation seeds."""
+    selection_episodes: int = 10
+    """Of each task, to choose a budget."""
+    keep: float = 0.5
+    """Share of the foundation's own data where it is kept, against forgetting; 0 leaves that out."""
+    old_number: int = 10
+    """Demonstrations with which is measured what is lost of the foundation's own tasks."""
+    old_episodes: int = 5
+    """Of each of these."""
+    rank: int = 8
+    """Of LoRA."""
+    timesteps: int = 128
+    """Of one update, about."""
+    new_tasks: Literal["mean", "nearest", "random"] = "mean"
+    """How the embedding of a new task begins, as for `generalist adapt`."""
+    step: int | Literal["best"] | None = None
+    """The foundation's checkpoint of this update, or the best; default: the newest."""
+    data: Path | None = None
+    """Folder of the demonstrations; default: where the foundation's were."""
+    out: Path | None = None
+    """Folder of the study; default: beside the foundation, NAME-adapt."""
+    workers: int = 0
+    """Processes that train and play, each on one thread; default: one for each core."""
+    ray: str = ""
+    """A Ray cluster that does it instead: its HOST:PORT, `auto` for the one of this machine, `local` to start one."""
+
+    def __call__(self) -> None:
+        print_notice(f"adaptation study of {self.run}: loading")
+        from generalist.configs.commands import study
+        from generalist.studies.adapt.settings import Settings
+        from generalist.train.adapt import AdaptConfig
+
+        settings = Settings(
+            numbers=self.numbers,
+            demonstration_seeds=self.draws,
+            ways=self.ways,
+            plain=self.plain,
+            steps=self.steps,
+            episodes=self.episodes,
+            selection_episodes=self.selection_episodes,
+            keep=self.keep,
+            old_number=self.old_number,
+            old_episodes=self.old_episodes,
+            adaptation=AdaptConfig.of(rank=self.rank, timesteps=self.timesteps, new_tasks=self.new_tasks),
+        )
+        study.adapt(
+            self.run,
+            with_sets(self.task, self.sets),
+            settings,
+            data=self.data,
+            out=self.out or self.run.with_name(f"{self.run.name}-adapt"),
+            step=self.step,
+            workers=self.workers,
+            ray=self.ray,
+        )
+
+
+STUDIES: dict[str, Any] = {"study scale": StudyScale, "study adapt": StudyAdapt}
 """By the two words that call them."""

@@ -3,7 +3,8 @@
 A way's score at a number of demonstrations is the mean over tasks, draws of demonstrations and episodes. Its interval
 is a percentile bootstrap: draws are drawn anew, and inside each the episodes of every task (Agarwal et al. 2021,
 stratified by task). With three draws it covers their luck coarsely; each draw has a training seed of its own, so that
-the luck of training is in it too. Differences are paired: two ways of one draw saw the same demonstrations and played the same episodes.
+the luck of training is in it too. Differences are paired: two ways of one draw saw the same demonstrations and played
+the same episodes.
 """
 
 from collections.abc import Mapping, Sequence

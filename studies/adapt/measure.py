@@ -11,16 +11,12 @@ from typing import Any
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.table import find_tasks
 from generalist.envs.task import Task
-from generalist.eval.baselines.constant import ExpertPolicy, RandomPolicy
 from generalist.eval.baselines.fit import fit_baseline
-from generalist.eval.baselines.measure import keep_jax_small
+from generalist.eval.baselines.measure import SLOTS, keep_jax_small, measure_ends
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.report.record import plain
-from generalist.play.rollout import EpisodeResult, rollout
+from generalist.eval.report.record import PolicyRecord, plain
+from generalist.play.rollout import rollout
 from generalist.studies.adapt.settings import Cell, Settings
-
-SLOTS = 16
-"""Environments that a plain policy plays at once; results do not depend on it."""
 
 Records = dict[str, Any]
 """By task id, what `recorded` gives of a policy's episodes on it."""
@@ -51,14 +47,9 @@ def in_worker(function: Callable[..., Any], *args: Any) -> Any:
     return function(*args)
 
 
-def recorded(results: Sequence[EpisodeResult], **details: Any) -> dict[str, Any]:
+def recorded(record: PolicyRecord) -> dict[str, Any]:
     """Returns, and successes where the task tells them, of every episode; and what else is to be said."""
-    told = [result.success for result in results]
-    return {
-        "returns": [float(result.episode_return) for result in results],
-        "successes": None if None in told else [bool(success) for success in told],
-        **plain(details),
-    }
+    return plain({"returns": record.returns, "successes": record.successes, **record.details})
 
 
 def adapted_run(place: Place, settings: Settings, cell: Cell) -> Path:
@@ -94,7 +85,7 @@ def play_cell(
     found = {}
     for task in find_tasks(tasks):
         policy = make_policy(agent, task, place.data, evaluation)
-        found[task.id] = recorded(rollout(task, policy, seeds, slots=evaluation.slots))
+        found[task.id] = recorded(PolicyRecord.of(rollout(task, policy, seeds, slots=evaluation.slots)))
     return found
 
 
@@ -112,14 +103,11 @@ def play_plain(place: Place, settings: Settings, name: str, number: int, draw: i
         demonstrations = Demonstrations.open(dataset_folder(place.data, task.id))
         episodes = select_episodes(config, sources[task.id], demonstrations).training
         fitted = fit_baseline(name, demonstrations, episodes, seed=draw)
-        found[task.id] = recorded(rollout(task, fitted.policy, seeds, slots=SLOTS), **fitted.details)
+        found[task.id] = recorded(PolicyRecord.of(rollout(task, fitted.policy, seeds, slots=SLOTS), **fitted.details))
     return found
 
 
 def play_ends(task: str | Task, seeds: Sequence[int]) -> Records:
     """Of one task, the random policy and, where there is one, the expert: 0 and 1 of normalised scores."""
     [task] = find_tasks(task)
-    found = {"random": recorded(rollout(task, RandomPolicy(), seeds, slots=SLOTS))}
-    if task.expert is not None:
-        found["expert"] = recorded(rollout(task, ExpertPolicy(task), seeds, slots=SLOTS))
-    return found
+    return {name: recorded(record) for name, record in measure_ends(task, seeds).items()}
