@@ -10,6 +10,8 @@ from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_
 from generalist.configs.commands.terminal import print_notice
 
 Config = TypeVar("Config")
+Way = Literal["full", "lora", "head", "embedding"]
+Plain = Literal["linear", "nearest_neighbour", "mlp", "gru"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +97,9 @@ class StudyAdapt:
     """Of demonstrations of each task."""
     draws: int = 3
     """Draws of demonstrations at each number, each with a training seed of its own."""
-    ways: tuple[Literal["full", "lora", "head", "embedding"], ...] = ("full", "lora")
+    ways: tuple[Way, ...] = ("full", "lora")
     """Of adapting, as for `generalist adapt --how`."""
-    plain: tuple[Literal["linear", "nearest_neighbour", "mlp", "gru"], ...] = (
-        "linear",
-        "nearest_neighbour",
-        "mlp",
-        "gru",
-    )
+    plain: tuple[Plain, ...] = ("linear", "nearest_neighbour", "mlp", "gru")
     """Policies of each task alone, fitted on the same demonstrations."""
     steps: tuple[int, ...] = (200, 600, 2400)
     """Budgets of updates, of which play on the selection seeds chooses for every way and number, and from scratch."""
