@@ -82,6 +82,13 @@ def test_runs_that_differ_in_more_than_the_seed_do_not_stand_together(runs):
         sides_of([f"{runs / 's0'},{runs / 's1'}", runs / "s1"])
 
 
+def test_a_run_does_not_stand_on_both_sides_among_others(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    with pytest.raises(ValueError, match="s0@6 stands on both sides"):
+        sides_of(["s0,s1", "s0@6"])
+    assert steps("s0,s1", "s1,s0", "s0@3") == [[6, 6], [6, 6], [3]]
+
+
 def test_what_cannot_be_is_said(runs):
     with pytest.raises(ValueError, match="at least two runs, got 1"):
         sides_of([runs / "s0"])
