@@ -150,7 +150,7 @@ def _check_pooled(side: Side) -> None:
 
 
 def _check_apart(first: Side, other: Side) -> None:
-    """The luck of training of two sides is independent only where they share no run; one agent beside itself is seen."""
+    """Two sides' luck of training is independent only where they share no run; one agent beside itself is seen."""
     shared = {each.identity for each in first.chosen} & {each.identity for each in other.chosen}
     if shared and not first.same_as(other):
         names = ", ".join(each.name for each in other.chosen if each.identity in shared)

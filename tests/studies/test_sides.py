@@ -33,13 +33,9 @@ def steps(*given, **options) -> list[list[int]]:
 
 def test_a_side_is_a_run_one_of_its_checkpoints_or_several_training_seeds(runs):
     s0, s1 = str(runs / "s0"), str(runs / "s1")
-    assert steps(s0, f"{s1}@3", f"{s0},{s1}", [f"{s0}@3", runs / "s1@3"], read_run(runs / "s1")) == [
-        [6],
-        [3],
-        [6, 6],
-        [3, 3],
-        [6],
-    ]
+    given = (s0, f"{s1}@3", f"{s0}@3,{s1}@3", [f"{s0}@3", runs / "s1@3"], read_run(runs / "s1"))
+    assert steps(*given) == [[6], [3], [3, 3], [3, 3], [6]]
+    assert steps(f"{s0},{s1}", f"{s0}@3") == [[6, 6], [3]]
     best = sides_of([s0, f"{s0}@best"])[1].chosen[0].step
     assert best in (3, 6)
 
