@@ -22,6 +22,7 @@ from generalist.studies.paired import (
     estimate,
     holm,
     mcnemar,
+    runs_to_settle,
     sign_flips,
 )
 
@@ -147,11 +148,13 @@ def _p(task: TaskScores, test: str, found: Estimate) -> float:
 
 def _counts(found: Estimate, task: TaskScores, *, same: bool, among: int) -> dict[str, int | None]:
     """How many episodes, or where there are training runs how many of those on each side, would settle it."""
-    runs = min(len(task.first), len(task.second))
-    pooled = max(len(task.first), len(task.second)) > 1
-    now = runs if pooled else len(task.seeds)
-    needed = None if same else count_to_settle(found.value, found.variance, now, tests=among)
-    return {"episodes_to_settle": None if pooled else needed, "runs_to_settle": needed if pooled else None}
+    runs = len(task.first), len(task.second)
+    episodes = trained = None
+    if not same and max(runs) > 1:
+        trained = runs_to_settle(found.value, found.variance, runs, tests=among)
+    elif not same:
+        episodes = count_to_settle(found.value, found.variance, len(task.seeds), tests=among)
+    return {"episodes_to_settle": episodes, "runs_to_settle": trained}
 
 
 def _verdict(difference: float, p: float) -> str:

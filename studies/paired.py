@@ -37,6 +37,8 @@ FLIPS = 99_999
 ADDED = 1.0
 """Episodes of each kind that are added where the score is success."""
 POWER = 0.8
+MOST_RUNS = 1000
+"""Of one configuration; nobody trains more to settle a difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +217,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def count_to_settle(value: float, variance: float, now: int, *, tests: int = 1, confidence: float = 0.95) -> int | None:
-    """How many episodes (or runs) make half the interval as wide as the difference, if both stay what they are.
+    """How many episodes make half the interval as wide as the difference, if both stay what they are.
 
     Args:
         value: the difference that was observed.
@@ -229,6 +231,24 @@ def count_to_settle(value: float, variance: float, now: int, *, tests: int = 1, 
         return None
     width = float(stats.norm.isf((1 - confidence) / 2 / tests))
     return max(now + 1, math.ceil(now * width**2 * variance / value**2 - 1e-9))
+
+
+def runs_to_settle(
+    value: float, variance: float, now: tuple[int, int], *, tests: int = 1, confidence: float = 0.95
+) -> int | None:
+    """The same, in training runs on each side: t of so few runs is wider than the normal law.
+
+    Returns:
+        More than the smaller of `now`; None where no difference was observed, or `MOST_RUNS` would not do.
+    """
+    if not value:
+        return None
+    single = variance / sum(1 / runs for runs in now)
+    for runs in range(max(2, min(now) + 1), MOST_RUNS + 1):
+        width = _quantile(1 - (1 - confidence) / 2 / tests, 2 * (runs - 1))
+        if width * math.sqrt(single * 2 / runs) <= abs(value):
+            return runs
+    return None
 
 
 def count_to_find(size: float, variance: float, now: int, *, confidence: float = 0.95) -> int:

@@ -63,7 +63,8 @@ def sides_of(given: Sequence[Given], episodes: int | None = None) -> tuple[Side,
         episodes: of each task; those of the first run's own settings by default.
 
     Raises:
-        ValueError: fewer than two sides; runs of one side that are no training seeds of one configuration.
+        ValueError: fewer than two sides; runs of one side that are no training seeds of one configuration; a run that
+            stands on both sides among others.
         FileNotFoundError: no run there, with the nearest that is.
         CheckpointError: it has no checkpoint.
     """
@@ -80,6 +81,7 @@ def sides_of(given: Sequence[Given], episodes: int | None = None) -> tuple[Side,
     )
     for side in made:
         _check_pooled(side)
+        _check_apart(made[0], side)
     return made
 
 
@@ -145,6 +147,14 @@ def _check_pooled(side: Side) -> None:
         raise ValueError(
             f"{side.name}: runs that stand together need training seeds of their own, got {', '.join(map(str, seeds))}"
         )
+
+
+def _check_apart(first: Side, other: Side) -> None:
+    """Two sides' luck of training is independent only where they share no run; one agent beside itself is seen."""
+    shared = {each.identity for each in first.chosen} & {each.identity for each in other.chosen}
+    if shared and not first.same_as(other):
+        names = ", ".join(each.name for each in other.chosen if each.identity in shared)
+        raise ValueError(f"{names} stands on both sides ({first.name} and {other.name}); leave it out of one")
 
 
 def _training(run: Run) -> dict[str, Any]:

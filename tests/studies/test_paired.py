@@ -15,6 +15,7 @@ from generalist.studies.paired import (
     estimate,
     holm,
     mcnemar,
+    runs_to_settle,
     sign_flips,
 )
 
@@ -135,6 +136,22 @@ def test_the_number_of_episodes_that_settles_is_where_half_the_interval_is_the_d
     assert count_to_settle(found.value, found.variance, 50, tests=10) > 1.5 * needed
     assert count_to_settle(0.0, found.variance, 50) is None
     assert count_to_settle(10.0, found.variance, 50) == 51
+
+
+def test_the_number_of_runs_that_settles_is_where_half_the_interval_of_so_few_is_the_difference():
+    """Runs of standard deviation 1, three on each side, 0.7 apart."""
+    needed = runs_to_settle(0.7, 2 / 3, (3, 3))
+    assert needed is not None
+
+    def half(runs: int) -> float:
+        return float(stats.t.ppf(0.975, 2 * runs - 2)) * math.sqrt(2 / runs)
+
+    assert half(needed) <= 0.7 < half(needed - 1)
+    assert runs_to_settle(0.7, 1 / 2 + 1 / 6, (2, 6)) == needed
+    assert (runs_to_settle(0.7, 2 / 3, (3, 3), tests=10) or 0) > needed
+    assert runs_to_settle(0.0, 2 / 3, (3, 3)) is None
+    assert runs_to_settle(1e-3, 2 / 3, (3, 3)) is None
+    assert runs_to_settle(9.0, 2 / 3, (3, 3)) == 4
 
 
 def test_the_number_that_finds_a_difference_finds_it_in_four_of_five():

@@ -33,13 +33,9 @@ def steps(*given, **options) -> list[list[int]]:
 
 def test_a_side_is_a_run_one_of_its_checkpoints_or_several_training_seeds(runs):
     s0, s1 = str(runs / "s0"), str(runs / "s1")
-    assert steps(s0, f"{s1}@3", f"{s0},{s1}", [f"{s0}@3", runs / "s1@3"], read_run(runs / "s1")) == [
-        [6],
-        [3],
-        [6, 6],
-        [3, 3],
-        [6],
-    ]
+    given = (s0, f"{s1}@3", f"{s0}@3,{s1}@3", [f"{s0}@3", runs / "s1@3"], read_run(runs / "s1"))
+    assert steps(*given) == [[6], [3], [3, 3], [3, 3], [6]]
+    assert steps(f"{s0},{s1}", f"{s0}@3") == [[6, 6], [3]]
     best = sides_of([s0, f"{s0}@best"])[1].chosen[0].step
     assert best in (3, 6)
 
@@ -80,6 +76,13 @@ def test_runs_that_differ_in_more_than_the_seed_do_not_stand_together(runs):
     keep_evaluation(runs / "s1", EvaluationConfig(prompts=4))
     with pytest.raises(ValueError, match="other settings: prompts: 0 and 4"):
         sides_of([f"{runs / 's0'},{runs / 's1'}", runs / "s1"])
+
+
+def test_a_run_does_not_stand_on_both_sides_among_others(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    with pytest.raises(ValueError, match="s0@6 stands on both sides"):
+        sides_of(["s0,s1", "s0@6"])
+    assert steps("s0,s1", "s1,s0", "s0@3") == [[6, 6], [6, 6], [3]]
 
 
 def test_what_cannot_be_is_said(runs):
