@@ -19,16 +19,16 @@ class StudyDisplay:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
-    def playing(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
-        """A bar of tasks; gives the function to call as each ends. Without a terminal, a line at the end."""
+    def counting(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
+        """A bar; gives the function to call as each ends. Without a terminal, a line at the end."""
         bars = progress_bars(self.console, visible=not self.quiet and self.console.is_terminal)
         line = bars.add_task(what, total=total, text="")
         count = 0
 
-        def done(task: str) -> None:
+        def done(name: str) -> None:
             nonlocal count
             count += 1
-            bars.update(line, advance=1, text=task)
+            bars.update(line, advance=1, text=name)
 
         with bars:
             yield done

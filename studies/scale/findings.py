@@ -1,6 +1,6 @@
 """What the runs of a study say: the law with intervals, loss to success, and a prediction with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -21,14 +21,21 @@ class Findings:
 
     Args:
         runs: each with parameters, tokens, loss, and score and success or None.
+        done: called after each fit of the bootstrap.
     """
 
-    def __init__(self, runs: Sequence[Mapping[str, Any]], *, resamples: int = RESAMPLES):
+    def __init__(
+        self,
+        runs: Sequence[Mapping[str, Any]],
+        *,
+        resamples: int = RESAMPLES,
+        done: Callable[[str], None] = lambda _: None,
+    ):
         order = sorted(runs, key=lambda run: (run["parameters"], run["tokens"], run["loss"]))
         self._rows = order
         self.runs = Runs(*(np.array([run[name] for run in order]) for name in ("parameters", "tokens", "loss")))
         self.law = fit_law(self.runs)
-        self.resampled = bootstrap_laws(self.runs, resamples=resamples)
+        self.resampled = bootstrap_laws(self.runs, resamples=resamples, done=done)
         self._scores: dict[str, _Scores | None] = {name: self._fit_scores(name) for name in SCORES}
 
     @cached_property

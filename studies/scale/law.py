@@ -8,7 +8,7 @@ The terms are fitted at the middle of the runs: with x = log N minus its mean, t
 tokens' likewise. So the parameters hardly depend on each other, and on no unit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -228,17 +228,23 @@ class Fit:
         )
 
 
-def bootstrap_laws(runs: Runs, *, resamples: int, seed: int = 0, tried: int = 1) -> list[tuple[Law, np.ndarray]]:
+def bootstrap_laws(
+    runs: Runs, *, resamples: int, seed: int = 0, tried: int = 1, done: Callable[[str], None] = lambda _: None
+) -> list[tuple[Law, np.ndarray]]:
     """Laws fitted to runs drawn anew with replacement, each with the rows of `runs.in_order()` that were drawn.
 
-    Each fit starts from that of all runs and from the `tried` best starts of its own.
+    Each fit starts from that of all runs and from the `tried` best starts of its own; `done` is called after each.
     """
     whole = Fit.of(runs.in_order())
     rng = np.random.default_rng(seed)
     draws = [rng.integers(0, len(runs), len(runs)) for _ in range(resamples)]
     with threadpool_limits(1):
         best = whole.minimum()
-        return [(whole.drawn(rows).best(also=[best], tried=tried), rows) for rows in draws]
+        found = []
+        for rows in draws:
+            found.append((whole.drawn(rows).best(also=[best], tried=tried), rows))
+            done("")
+    return found
 
 
 def percentiles(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> tuple[float, float]:

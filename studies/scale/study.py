@@ -121,11 +121,12 @@ class _Study:
     def run(self, resamples: int) -> dict[str, Any]:
         points = self.plan.points
         self.display.say(self._cost())
-        with self.display.playing("baselines, tasks", len(self.tasks)) as done:
+        with self.display.counting("baselines, tasks", len(self.tasks)) as done:
             self.beside = baselines(self.pool, self.tasks, self.data, self.evaluation, self.out / "baselines", done)
         runs = [self._measure(index, point) for index, point in enumerate(points)]
         self.display.say(f"fitting the law to {len(runs)} runs and to {resamples} draws of them")
-        findings = Findings(runs, resamples=resamples)
+        with self.display.counting("fits", resamples) as done:
+            findings = Findings(runs, resamples=resamples, done=done)
         record = {"runs": [self._with_fit(findings, run) for run in runs], **findings.to_json(), "beyond": None}
         if self.plan.beyond:
             record["beyond"] = self._beyond(findings, runs, self.plan.beyond)
@@ -147,7 +148,7 @@ class _Study:
         figures = trained(point, self.data, self.out / "runs", self.kept, self.evaluation, quiet=self.display.quiet)
         self.pace.trained(point, figures)
         begun = time.perf_counter()
-        with self.display.playing(f"playing {point.name}, tasks", len(self.tasks)) as done:
+        with self.display.counting(f"playing {point.name}, tasks", len(self.tasks)) as done:
             run = self.out / "runs" / point.name
             records = played(self.pool, self.tasks, run, point.config, self.data, self.evaluation, done)
         self.pace.played(time.perf_counter() - begun)

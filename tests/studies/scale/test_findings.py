@@ -26,7 +26,7 @@ def runs(noise: float, seed: int = 0) -> list[dict]:
 
 @cache
 def findings() -> Findings:
-    return Findings(runs(0.01), resamples=40)
+    return Findings(runs(0.01), resamples=25)
 
 
 def test_the_run_outside_comes_inside_its_interval():
@@ -45,7 +45,7 @@ def test_intervals_widen_with_noise_and_far_from_the_runs():
         return (high - low) / found["loss"]["value"]
 
     near, far = (width(findings().predict(*at)) for at in ((3e5, 3e6), (1e9, 1e10)))
-    noisy = width(Findings(runs(0.05), resamples=40).predict(3e5, 3e6))
+    noisy = width(Findings(runs(0.05), resamples=25).predict(3e5, 3e6))
     assert near < far
     assert near < noisy
 
@@ -68,7 +68,7 @@ def test_a_law_that_is_determined_is_not_called_weak():
 def test_what_is_not_determined_is_said_with_numbers():
     rng = np.random.default_rng(0)
     flat = [each | {"loss": float(np.exp(0.05 * rng.normal()))} for each in runs(0.0)]
-    found = Findings(flat, resamples=20).to_json()["law"]
+    found = Findings(flat, resamples=16).to_json()["law"]
     assert found["resamples_at_bound"] > 3
     assert sum(found["bounds_reached"].values()) >= found["resamples_at_bound"]
     assert any("end at a bound" in said for said in found["weak"])
