@@ -175,3 +175,6 @@ def test_what_is_played_is_what_was_trained(kind):
     windowed, outputs = network.window(state, x[None], np.zeros((1, 4), bool))
     np.testing.assert_allclose(windowed, network(state, x)[0], atol=1e-5)
     np.testing.assert_allclose(outputs[0], network(state, x)[1], atol=1e-5)
+    _, outputs = network.window(state, np.stack([x, x]), np.array([[False] * 4, [False, True, True, False]]))
+    np.testing.assert_allclose(outputs[1, 1:3], network(np.zeros_like(state), x)[1][1:3], atol=1e-5)
+    assert not np.allclose(outputs[1, 0], network(np.zeros_like(state), x)[1][0], atol=1e-2)
