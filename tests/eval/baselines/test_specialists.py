@@ -102,6 +102,10 @@ def test_slots_do_not_disturb_each_other_and_forget_at_reset():
     policy.reset(1)
     assert policy.act([left], [1]) == [0]
     assert policy.act([nothing, nothing, nothing], [0, 1, 2]) == [0, 0, 1]
+    policy.reset(2)
+    policy.reset(9)
+    policy.act([nothing, nothing], [9, 2])
+    assert policy.states[2].tobytes() == policy.states[9].tobytes(), "nothing is left of the episode before"
     alone, together = (rollout(RECALL, policy, range(9), slots=slots) for slots in (1, 4))
     assert [one.episode_return for one in alone] == [one.episode_return for one in together]
 
