@@ -114,10 +114,9 @@ def evaluate(
     config = with_changes(config or evaluation_of(run), changes)
     others = [read_report(Path(each)) for each in alone]
     agent = Agent.load(run, step=step, decode=config.decode)
-    data = Path(data or agent.run.data)
+    data, out = Path(data or agent.run.data), Path(out or run)
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
     check_prompts(chosen, data, config)
-    out = Path(out or run)
     folder = parts_folder(run, out)
     timings: dict[str, float] = {}
     with (
@@ -125,10 +124,10 @@ def evaluate(
         ray_pool(ray) if ray else local_pool(config.workers) as pool,
     ):
         begun = time.perf_counter()
-        failures, by_id = Failures(display), {task.id: task for task in chosen}
-        learned = failures.of_each("baselines", by_id, lambda task: _learned(agent, task, data))
+        failures = Failures(display)
+        learned = failures.of_each("baselines", {task.id: task for task in chosen}, partial(_learned, agent, data))
         parts = Parts(folder, config, agent.step, data, learned)
-        by_id = {id: by_id[id] for id in learned}
+        by_id = {task.id: task for task in chosen if task.id in learned}
         slowest_first = sorted(by_id.values(), key=lambda task: -slowness(task))
         waiting = start_fitted(pool, slowest_first, data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
@@ -138,9 +137,10 @@ def evaluate(
         begun = time.perf_counter()
         films = [_film(agent, by_id[id], data, config) for id in agents if config.films]
         timings |= {"films": time.perf_counter() - begun} if config.films else {}
-        ids = {id: id for id in unplayed}
         measure = partial(offline_entry, agent, data=data, config=config, done=display.offline_done)
-        offline_found = failures.of_each("offline", ids, lambda id: measure(id, why=unplayed[id]))
+        offline_found = failures.of_each(
+            "offline", {id: id for id in unplayed}, lambda id: measure(id, why=unplayed[id])
+        )
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
         fitted = [failures.of_each(part, by_id, lambda task, at=at: at[task.id]()) for part, at in waiting.items()]
@@ -148,10 +148,7 @@ def evaluate(
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))
     report = replace(made, alone=control_alone(others), offline=tuple(offline_found.values()), failed=failures.told)
-    payload = _write(out, report, films)
-    if failures.told:
-        raise EvaluationError(payload) from failures.first
-    return payload
+    return _written(out, report, films, failures)
 
 
 def _display(tasks: Sequence[Task], config: EvaluationConfig, *, offline: int, quiet: bool) -> EvaluationDisplay:
@@ -159,17 +156,19 @@ def _display(tasks: Sequence[Task], config: EvaluationConfig, *, offline: int, q
     return EvaluationDisplay(ids, specialists=config.specialists, offline=offline, quiet=quiet)
 
 
-def _learned(agent: Agent, task: Task, data: Path) -> np.ndarray | None:
+def _learned(agent: Agent, data: Path, task: Task) -> np.ndarray | None:
     """The episodes that the agent has learned the task from, and baselines may; None without demonstrations."""
     folder = dataset_folder(data, task.id)
     return trained_on(agent, task.id, Demonstrations.open(folder))[0] if folder.exists() else None
 
 
-def _write(folder: Path, report: Report, films: Sequence[Film]) -> dict[str, Any]:
-    """`report.json`, whose contents it gives, and `report.html`."""
+def _written(folder: Path, report: Report, films: Sequence[Film], failures: Failures) -> dict[str, Any]:
+    """`report.json`, whose contents it gives, and `report.html`; raises EvaluationError then where a task failed."""
     folder.mkdir(parents=True, exist_ok=True)
     payload = write_json_report(folder / "report.json", report)
     write_page(folder / "report.html", payload, films)
+    if failures.told:
+        raise EvaluationError(payload) from failures.first
     return payload
 
 

@@ -53,12 +53,14 @@ class Inputs:
         if x.shape[1] <= MAX_FEATURES:
             return scaled
         found = PCA(min(MAX_FEATURES, len(x)), svd_solver="randomized", random_state=seed).fit(x - mean)
-        axes = found.components_.T / max(float(np.sqrt(found.explained_variance_.mean())), 1e-6)
+        axes = np.asarray(found.components_).T / max(float(np.sqrt(np.mean(found.explained_variance_))), 1e-6)
         return cls(mean, np.ones_like(mean), axes.astype(np.float32))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         scaled = (x - self.mean) / self.std
-        return np.clip(scaled if self.axes is None else scaled @ self.axes, -FARTHEST, FARTHEST).astype(np.float32)
+        if self.axes is not None:  # their spreads differ by much, and the widest of them say most
+            return (scaled @ self.axes).astype(np.float32)
+        return np.clip(scaled, -FARTHEST, FARTHEST).astype(np.float32)
 
 
 @dataclass(frozen=True)

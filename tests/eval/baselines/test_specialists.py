@@ -102,6 +102,10 @@ def test_slots_do_not_disturb_each_other_and_forget_at_reset():
     policy.reset(1)
     assert policy.act([left], [1]) == [0]
     assert policy.act([nothing, nothing, nothing], [0, 1, 2]) == [0, 0, 1]
+    policy.reset(2)
+    policy.reset(9)
+    policy.act([nothing, nothing], [9, 2])
+    assert policy.states[2].tobytes() == policy.states[9].tobytes(), "nothing is left of the episode before"
     alone, together = (rollout(RECALL, policy, range(9), slots=slots) for slots in (1, 4))
     assert [one.episode_return for one in alone] == [one.episode_return for one in together]
 
@@ -175,3 +179,6 @@ def test_what_is_played_is_what_was_trained(kind):
     windowed, outputs = network.window(state, x[None], np.zeros((1, 4), bool))
     np.testing.assert_allclose(windowed, network(state, x)[0], atol=1e-5)
     np.testing.assert_allclose(outputs[0], network(state, x)[1], atol=1e-5)
+    _, outputs = network.window(state, np.stack([x, x]), np.array([[False] * 4, [False, True, True, False]]))
+    np.testing.assert_allclose(outputs[1, 1:3], network(np.zeros_like(state), x)[1][1:3], atol=1e-5)
+    assert not np.allclose(outputs[1, 0], network(np.zeros_like(state), x)[1][0], atol=1e-2)
