@@ -71,4 +71,5 @@ def name_of(path: Sequence[Any]) -> str:
 
 def split_trained(state: Any, config: TrainableConfig) -> tuple[Any, Any]:
     """The state of a network as what is trained and what is frozen."""
-    return nnx.split_state(state, trained(config), ...)
+    part, rest = nnx.split_state(state, trained(config), ...)
+    return part, rest

@@ -46,6 +46,7 @@ class Adapter:
             return
         from generalist.train.adapter import merge_adapter
 
-        run = merge_adapter(*self.paths, self.out, step=self.step)
+        foundation, file = self.paths
+        run = merge_adapter(foundation, file, self.out, step=self.step)
         words = f"{run.directory}: a run of its own; tasks: {', '.join(run.layouts)}"
         out.print(words, markup=False, soft_wrap=True)

@@ -108,7 +108,10 @@ class Train(Generic[Config]):
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(Generic[Config]):
-    """Print parameters, tokens per timestep, padding and memory per device of a config, without allocating them."""
+    """Print parameters, tokens per timestep, padding and memory per device of a config, without allocating them.
+
+    Where only a part is trained (--train.trainable.how), also what that saves of gradients and optimizer state.
+    """
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     data: Path = Path("data")

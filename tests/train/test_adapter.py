@@ -272,6 +272,9 @@ def test_a_header_is_not_believed(tmp_path, file):
     path.write_bytes(save({"a": np.zeros(3, np.float32)}, metadata={KEY: "[" * 10**5}))
     with pytest.raises(ValueError, match="is damaged"):
         read_said(path)
+    path.write_bytes(save({"a": np.zeros(3, np.float32)}, metadata={KEY: json.dumps({"format": 1})}))
+    with pytest.raises(ValueError, match="its description has no checksum"):
+        read_said(path)
     with pytest.raises(FileNotFoundError, match=r"there is no adapter .*generalist adapter export"):
         read_said(tmp_path / "none.safetensors")
 
