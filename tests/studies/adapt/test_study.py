@@ -1,0 +1,143 @@
+"""A whole study of adaptation on tiny runs: what it finds, keeps, goes on with and refuses."""
+
+import json
+import shutil
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+from tiny import CONFIG, _folder
+
+from generalist.demonstrations.collect import collect
+from generalist.envs.files import read_json
+from generalist.studies.adapt.measure import Place, play_plain
+from generalist.studies.adapt.settings import KEPT, SCRATCH, Settings
+from generalist.studies.adapt.study import adapt_study
+
+NEW = ("CliffWalking-v1", "Taxi-v4")
+SETTINGS = Settings(
+    numbers=(1, 2),
+    demonstration_seeds=2,
+    ways=("full",),
+    plain=("linear", "nearest_neighbour"),
+    steps=(2, 4),
+    episodes=3,
+    selection_episodes=2,
+    old_number=2,
+    old_episodes=2,
+)
+
+
+@cache
+def foundation() -> Path:
+    """A run on CartPole and FrozenLake, and demonstrations of two new tasks beside its own."""
+    data = _folder() / "study-data"
+    collect(("CartPole-v1", "FrozenLake8x8-v1"), data, seed=0, episodes=6, policy="random", workers=0, quiet=True)
+    collect(NEW, data, seed=0, episodes=4, workers=0, quiet=True)
+    run = _folder() / "study-foundation"
+    from generalist.train.loop import train
+
+    few = replace(CONFIG, agent=replace(CONFIG.agent, source_embedding=True), steps=4, checkpoint_every=4)
+    train(few, data, run, quiet=True)
+    return run
+
+
+@cache
+def studied() -> Path:
+    """The folder of a finished study; not to be changed."""
+    out = _folder() / "study"
+    adapt_study(foundation(), NEW, SETTINGS, out=out, quiet=True)
+    return out
+
+
+def record(out: Path) -> dict:
+    return read_json(out / "adapt.json", "")
+
+
+def test_every_way_is_measured_at_every_number():
+    found = record(studied())
+    assert [way["way"] for way in found["ways"]] == ["full", SCRATCH, "linear", "nearest_neighbour"]
+    for way in found["ways"]:
+        assert [point["number"] for point in way["points"]] == [1, 2]
+        for point in way["points"]:
+            low, high = point["score"]["ci95"]
+            assert low <= point["score"]["value"] <= high
+            assert len(point["score"]["tasks"]) == 2
+    assert len(found["episodes"]) == 4 * 2 * 2
+    assert all(len(each["returns"]) == 3 for row in found["episodes"] for each in row["tasks"].values())
+    plain = found["ways"][2]["points"][0]
+    assert plain["cost"]["parameters"] > 0
+    assert (studied() / "adapt.html").exists()
+
+
+def test_budgets_are_chosen_by_play_and_said():
+    found = record(studied())
+    assert len(found["sweep"]) == 2 * 2 * 2
+    for way in ("full", SCRATCH):
+        for number in (1, 2):
+            tried = [row for row in found["sweep"] if (row["way"], row["number"]) == (way, number)]
+            best = max(row["score"] for row in tried)
+            [chosen] = [row for row in tried if row["chosen"]]
+            assert chosen["steps"] == min(row["steps"] for row in tried if row["score"] == best)
+            [point] = [p for w in found["ways"] if w["way"] == way for p in w["points"] if p["number"] == number]
+            assert point["steps"] == chosen["steps"]
+
+
+def test_what_was_lost_is_paired_with_the_foundation_itself():
+    lost = record(studied())["lost"]
+    assert lost["tasks"] == ["CartPole-v1", "FrozenLake8x8-v1"]
+    assert [way["way"] for way in lost["ways"]] == ["full", KEPT]
+    for way in lost["ways"]:
+        assert way["difference"]["value"] == pytest.approx(way["after"]["value"] - lost["before"]["value"])
+    full, kept = lost["ways"]
+    assert kept["steps"] == 2 * full["steps"]
+
+
+def test_a_finished_study_makes_nothing_again(tmp_path):
+    again = shutil.copytree(studied(), tmp_path / "study")
+    shutil.rmtree(again / "runs")
+    before = record(again)
+    found = adapt_study(foundation(), NEW, SETTINGS, out=again, quiet=True)
+    assert not (again / "runs").exists() or not list((again / "runs").iterdir())
+    for payload in (before, found):
+        payload.pop("created"), payload.pop("generalist_checksum", None)
+    assert json.loads(json.dumps(found)) == before
+
+
+def test_an_interrupted_study_makes_what_is_missing_and_no_more(tmp_path):
+    again = shutil.copytree(studied(), tmp_path / "study")
+    [lost] = (again / "parts").glob("full-2-draw1-*-evaluation.json")
+    lost.unlink()
+    marks = {path.name: path.stat().st_mtime_ns for path in (again / "parts").iterdir()}
+    found = adapt_study(foundation(), NEW, SETTINGS, out=again, quiet=True)
+    assert {path.name for path in (again / "parts").iterdir() if marks.get(path.name) != path.stat().st_mtime_ns} == {
+        lost.name
+    }
+    assert found["ways"] == record(studied())["ways"]
+
+
+def test_plain_policies_see_the_demonstrations_that_the_agents_are_given(tmp_path):
+    place = Place(run=foundation(), step=4, tasks=NEW[:1], data=_folder() / "study-data", runs=tmp_path)
+    found = play_plain(place, SETTINGS, "nearest_neighbour", 2, 0, [2**30])
+    assert found[NEW[0]]["fitted_on_episodes"] == 2
+    whole = play_plain(place, SETTINGS, "nearest_neighbour", 4, 0, [2**30])
+    assert whole[NEW[0]]["fitted_on_episodes"] == 4
+    assert whole[NEW[0]]["fitted_on"] > found[NEW[0]]["fitted_on"]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "change", "error", "message"),
+    [
+        ((), {}, ValueError, r"no task to adapt to; name some"),
+        (("CartPole-v1",), {}, ValueError, r"was trained on CartPole-v1: name tasks that are new"),
+        (("Taxi-v5",), {}, ValueError, r"unknown task 'Taxi-v5': the nearest are Taxi-v4"),
+        (NEW, {"numbers": (1, 99)}, ValueError, r"too few episodes: 99 asked for, .* has 4"),
+        (("Acrobot-v1",), {}, FileNotFoundError, r"no demonstrations of Acrobot-v1"),
+    ],
+    ids=["none", "known", "unknown", "too few", "no demonstrations"],
+)
+def test_bad_input_is_refused_before_anything_is_done(tmp_path, tasks, change, error, message):
+    with pytest.raises(error, match=message):
+        adapt_study(foundation(), tasks, replace(SETTINGS, **change), out=tmp_path / "study", quiet=True)
+    assert not (tmp_path / "study").exists()
