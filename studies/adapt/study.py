@@ -164,7 +164,7 @@ class _Study:
     def run(self) -> dict[str, Any]:
         settings = self.settings
         ends = self._each("random policy and expert", [self._ends(task) for task in self.place.tasks])
-        self.ends = {task: found for task, found in zip(self.place.tasks, ends, strict=True)}
+        self.ends = dict(zip(self.place.tasks, ends, strict=True))
         sweep = list(settings.sweep())
         tried = self._each("choosing updates", [self._play(cell, "selection") for cell in sweep])
         budgets, table = self._budgets(sweep, tried)
@@ -182,7 +182,9 @@ class _Study:
             for draw in range(settings.demonstration_seeds)
         ]
         fitted = self._each("plain policies and specialists", [self._plain(*each) for each in plain_cells])
-        rows = [_row(cell.way, cell.number, cell.seed, cell.steps, found) for cell, found in zip(cells, played)]
+        rows = [
+            _row(cell.way, cell.number, cell.seed, cell.steps, found) for cell, found in zip(cells, played, strict=True)
+        ]
         rows += [_row(*each, None, found) for each, found in zip(plain_cells, fitted, strict=True)]
         lost = self._lost(budgets)
         return summarise(self._described(), settings, self.kinds, self.ends, rows, table, lost)
@@ -258,8 +260,10 @@ class _Study:
         return {
             "number": number,
             "before": before,
-            "after": [_row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, after)],
-            "new": [_row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, new)],
+            "after": [
+                _row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, after, strict=True)
+            ],
+            "new": [_row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, new, strict=True)],
         }
 
     def _described(self) -> dict[str, Any]:
