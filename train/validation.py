@@ -40,9 +40,10 @@ def make_evaluation(config: TrainConfig, mixture: Mixture, graphdef: nnx.GraphDe
     def evaluate(state: State) -> dict[str, Any]:
         with use_mesh(mesh):
             batches = (to_batch(parts, mixture.capacity) for parts in sample)
-            found = jax.device_get(
-                [measure(state, place_rows(batch, mesh, config.batch_size, here)) for batch in batches]
-            )
+            # One after the other: with many under way the devices of a split CPU can wait for each other for ever.
+            found = [
+                jax.device_get(measure(state, place_rows(batch, mesh, config.batch_size, here))) for batch in batches
+            ]
         sums = {name: np.sum([np.asarray(each[name], np.float64) for each in found], axis=0) for name in found[0]}
         return figures(sums, config.names)
 

@@ -79,7 +79,7 @@ def _print_found(record: Mapping[str, Any]) -> None:
         }
         for name, found in law["values"].items()
     ]
-    out.print(table(rows, title=f"L = E + A / N^alpha + B / D^beta on {len(record['runs'])} runs; N ~ C^a, D ~ C^b"))
+    out.print(table(rows, title=f"L = E + A / N^alpha + B / D^beta, {len(record['runs'])} runs"))
     at_bound = f"{law['resamples_at_bound']} of {law['resamples']} fits of the bootstrap end at a bound"
     out.print(f"residuals: {law['residual_rms']:.2%} (root mean square); {at_bound}", markup=False, soft_wrap=True)
     for said in law["weak"]:
