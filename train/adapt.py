@@ -83,9 +83,10 @@ class AdaptConfig:
         for name in fields:
             if name not in own | inner:
                 raise TypeError(f"adapting has no setting {name!r}: {nearest(name, sorted(own | inner))}")
-        trainable = {name: value for name, value in fields.items() if name in inner}
-        rest = {name: value for name, value in fields.items() if name in own}
-        return cls(**({"trainable": TrainableConfig(**trainable)} if trainable else {}) | rest)
+        rest: dict[str, Any] = {name: value for name, value in fields.items() if name in own}
+        if trainable := {name: value for name, value in fields.items() if name in inner}:
+            rest["trainable"] = TrainableConfig(**trainable)
+        return cls(**rest)
 
     def __post_init__(self):
         if not 0 <= self.keep < 1:

@@ -18,7 +18,7 @@ from generalist.tokenizers.layout import Layout
 LARGEST = 1e6
 """A bound beyond this says nothing of how large values are."""
 
-Moments = tuple[list[float], list[float]]
+Moments = tuple[Sequence[float], Sequence[float]]
 """Mean and standard deviation of every value of an array."""
 
 
@@ -88,17 +88,18 @@ def inherited(layout: Layout, task: str | None, family: str | None, known: Mappi
         family: None if it is not known.
         known: layouts of the trained tasks.
     """
-    near = {name: known[name] for name in ([task] if task in known else relatives(layout, family, known))}
+    own = known.get(task) if task is not None else None
+    near = [own] if own else [known[name] for name in relatives(layout, family, known)]
     found = dict(layout.statistics)
     for path, part in vectors(layout).items():
-        theirs = [other.statistics[path] for other in near.values() if path in other.statistics]
+        theirs = [other.statistics[path] for other in near if path in other.statistics]
         fitting = [each for each in theirs if np.shape(each[0]) == (part.count,)]
         if fitting:
             found[path] = pooled(fitting)
         elif theirs and len(part.leaf.space.shape) == 1:
             found[path] = _begun_by(pooled(_longest(theirs)), part, layout.statistics.get(path))
-    theirs = known[task].ranges if task in known and _same_spaces(layout, known[task]) else {}
-    ranges = {path: theirs.get(path, own) for path, own in layout.ranges.items()}
+    before = own.ranges if own and _same_spaces(layout, own) else {}
+    ranges = {path: before.get(path, here) for path, here in layout.ranges.items()}
     return replace(layout, statistics=found, ranges=ranges)
 
 

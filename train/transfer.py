@@ -60,6 +60,9 @@ class Travelled:
         ]
 
 
+Fill = Literal["born", "zero", "mean"]
+
+
 @dataclass(frozen=True, eq=False)
 class _Rows:
     """How one array is made: row i from row `take[i]` of the old one, or, where that is -1, as `fill` says.
@@ -69,7 +72,7 @@ class _Rows:
     """
 
     take: np.ndarray
-    fill: Literal["born", "zero", "mean"] = "born"
+    fill: Fill = "born"
     of: tuple[tuple[int, ...], ...] = ()
 
     def __call__(self, new: jax.Array, old: jax.Array) -> jax.Array:
@@ -170,10 +173,11 @@ def _row_rules(here: Side, there: Side, new_tasks: NewTasks, notes: "_Notes") ->
     if here.config.agent.source_embedding and there.config.agent.source_embedding:
         rules["source.rows"] = _task_rows(here, there, new_tasks, notes)
     agents = here.config.agent, there.config.agent
-    counted = {
-        "local.rows": ("local", "positions", *(agent.local_positions for agent in agents), "born"),
-        "patch.rows.rows": ("patch", "row positions", *(agent.patch_positions for agent in agents), "born"),
-        "patch.columns.rows": ("patch", "column positions", *(agent.patch_positions for agent in agents), "born"),
+    ours, theirs = agents[0].patch_positions, agents[1].patch_positions
+    counted: dict[str, tuple[str, str, int, int, Fill]] = {
+        "local.rows": ("local", "positions", agents[0].local_positions, agents[1].local_positions, "born"),
+        "patch.rows.rows": ("patch", "row positions", ours, theirs, "born"),
+        "patch.columns.rows": ("patch", "column positions", ours, theirs, "born"),
     }
     if here.sizes.vector_values and there.sizes.vector_values:
         values = here.sizes.vector_values, there.sizes.vector_values

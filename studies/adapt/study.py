@@ -301,7 +301,7 @@ def _playable(foundation: Run) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _digest(data: Path, task: str) -> dict[str, Any]:
+def _digest(data: Path, task: str) -> list[Any]:
     return file_entry(dataset_folder(data, task) / "index.json")
 
 
