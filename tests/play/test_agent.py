@@ -7,7 +7,8 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from tiny import demonstrations, trained
+from flax import nnx
+from tiny import CONFIG, demonstrations, train_here, trained
 
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
@@ -123,7 +124,7 @@ def test_an_unknown_environment_is_played_without_a_source(agent):
     [
         (gym.spaces.Box(-1, 1, (9,), np.float32), "vectors of length 9, this agent reads 4"),
         (gym.spaces.Box(0, 255, (32, 32, 3), np.uint8), r"patches of \(16, 3\), this agent reads \(0, 3\)"),
-        (gym.spaces.MultiDiscrete([3] * 40), "timesteps of tokens 41, this agent reads 32"),
+        (gym.spaces.MultiDiscrete([3] * 40), "timesteps of tokens 42, this agent reads 32"),
     ],
 )
 def test_an_environment_that_it_cannot_read_is_refused(agent, space, message):
@@ -185,3 +186,42 @@ def test_what_it_reads_of_an_episode_can_be_looked_at(agent):
 def test_it_is_shown_in_one_line(agent):
     assert repr(agent) == f"Agent('{trained()}', update 6, 2 tasks)"
     assert repr(agent.run) == f"Run('{trained()}')"
+
+
+@pytest.fixture(scope="module")
+def told_apart(tmp_path_factory) -> Agent:
+    """An agent with task embeddings."""
+    run = tmp_path_factory.mktemp("told") / "run"
+    return Agent.load(train_here(run, agent=replace(CONFIG.agent, source_embedding=True), steps=1))
+
+
+def rows_of(state) -> np.ndarray:
+    return np.asarray(dict(nnx.to_flat_state(state))["source", "rows"].get_value())
+
+
+@pytest.mark.parametrize(
+    ("what", "members"),
+    [("gym:Blackjack-v1", [0, 1]), ("MountainCar-v0", [0]), ("CliffWalking-v1", [1])],
+    ids=["no family of the trained", "the family of CartPole", "the family of FrozenLake"],
+)
+def test_a_task_that_was_not_trained_on_has_the_mean_embedding_of_its_family(told_apart, what, members):
+    policy = told_apart.policy(find_task(what)).policy
+    trained_rows, own = rows_of(told_apart.state), rows_of(policy.player.state)
+    assert policy.source == len(trained_rows) == len(own) - 1
+    np.testing.assert_allclose(own[policy.source], trained_rows[members].mean(axis=0), rtol=1e-6)
+    np.testing.assert_array_equal(own[:-1], trained_rows)
+    with find_task(what).make() as env:
+        observation, _ = env.reset(seed=0)
+        assert env.action_space.contains(policy.act([observation], [0])[0])
+
+
+def test_an_environment_that_was_not_trained_on_is_normalised_as_its_relatives(told_apart):
+    """As CartPole, which shows the same array; without relatives, by its bounds; and never by nothing."""
+    cart = told_apart.run.layouts["CartPole-v1"].statistics["observation"]
+    free = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    layout, source = told_apart.layout(Seen(free))
+    assert (layout.statistics["observation"], source) == (cart, -1)
+    assert layout.options == told_apart.run.layouts["CartPole-v1"].options
+    bounded = gym.spaces.Dict(arm=gym.spaces.Box(2.0, 6.0, (3,), np.float32))
+    layout, _ = told_apart.layout(Seen(bounded))
+    assert layout.statistics["observation/arm"][0] == [4.0] * 3
