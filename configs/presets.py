@@ -13,6 +13,8 @@ PRESETS = (
     "quickstart",
     "mt50",
     "ml45",
+    "transfer/all",
+    "transfer/words",
     "babyai",
     "local",
     "multimodal",

@@ -17,6 +17,7 @@ from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.names import nearest
 from generalist.envs.table import family_of
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.options import LayoutOptions
 from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
@@ -52,6 +53,7 @@ class AdaptConfig:
         batch_size: rows of one update; None is as many as hold `timesteps`.
         new_tasks: how the embedding of a new task begins: as the mean of those of its family, as that of the trained
             task that is nearest (`generalist.train.nearest`), or at random.
+        layout: how a new task is shown; None is as the foundation's nearest task is.
         from_scratch: begin with new parameters: the baseline that says what the foundation is worth. Statistics are the
             foundation's all the same.
         mesh: of devices; None is the foundation's.
@@ -68,6 +70,7 @@ class AdaptConfig:
     timesteps: int = 128
     batch_size: int | None = None
     new_tasks: Literal["mean", "nearest", "random"] = "mean"
+    layout: LayoutOptions | None = None
     from_scratch: bool = False
     mesh: MeshConfig | None = None
     seed: int = 0
@@ -155,7 +158,7 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
     if not tasks:
         raise ValueError("no task to adapt to; name one (--task)")
     before = foundation.config
-    layouts = {task: _layout(foundation, task, data) for task in tasks}
+    layouts = {task: _layout(foundation, task, data, config.layout) for task in tasks}
     new = tuple(_source(foundation, task, layouts[task], config) for task in tasks)
     weight = sum(source.weight for source in new)
     old = () if config.from_scratch else tuple(each for each in before.sources if each.task not in tasks)
@@ -211,7 +214,7 @@ def _way(config: AdaptConfig) -> str:
     return "scratch" if config.from_scratch else config.trainable.how
 
 
-def _layout(foundation: Run, task: str, data: Path) -> Layout:
+def _layout(foundation: Run, task: str, data: Path, options: LayoutOptions | None) -> Layout:
     """Of a task, for its sizes and options: the foundation's, or one of the spaces of its demonstrations."""
     if task in foundation.layouts:
         return foundation.layouts[task]
@@ -222,7 +225,17 @@ def _layout(foundation: Run, task: str, data: Path) -> Layout:
             f"no demonstrations of {task} under {data}; run: generalist collect --task {task} --out {data}"
         )
     opened = Demonstrations.open(folder)
-    return plain_layout(opened.observation_space, opened.action_space, family_of(task), foundation.layouts)
+    spaces = opened.observation_space, opened.action_space
+    if options is not None:
+        return Layout.from_spaces(
+            *spaces, vocabulary=foundation.config.vocabulary, text=foundation.text, options=options
+        )
+    if not foundation.layouts:
+        raise ValueError(
+            f"{foundation.directory} was trained on no task, so it does not say how {task} is shown: name a config that "
+            "does (--layout-of)"
+        )
+    return plain_layout(*spaces, family_of(task), foundation.layouts)
 
 
 def _source(foundation: Run, task: str, layout: Layout, config: AdaptConfig) -> SourceConfig:

@@ -2,12 +2,24 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
 from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_sets
 from generalist.configs.commands.terminal import print_notice
+
+
+def layout_of(config: str | None) -> Any:
+    """The layout of a config's first task; None of none. Raises ValueError where it has no task."""
+    if config is None:
+        return None
+    from generalist.configs.presets import load_preset
+
+    sources = load_preset(config).train.sources
+    if not sources:
+        raise ValueError(f"--layout-of {config}: this config trains on no task; name one that does")
+    return sources[0].layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +64,8 @@ class Adapt:
     new_tasks: Literal["mean", "nearest", "random"] = "mean"
     """How the embedding of a new task begins: as the mean of its family's, as that of the trained task that explains
     its demonstrations best, or at random."""
+    layout_of: str | None = None
+    """A config whose first task says how new ones are shown; default: as the foundation's nearest task is."""
     from_scratch: Flag = False
     """Begin with new parameters: what the foundation is compared with. Statistics are the foundation's all the same."""
     step: int | Literal["best"] | None = None
@@ -87,6 +101,7 @@ class Adapt:
             timesteps=self.timesteps,
             batch_size=self.batch_size,
             new_tasks=self.new_tasks,
+            layout=layout_of(self.layout_of),
             from_scratch=self.from_scratch,
             seed=self.seed,
         )

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
+from generalist.configs.commands.adapt_command import layout_of
 from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_sets
 from generalist.configs.commands.terminal import print_notice
 
@@ -119,6 +120,8 @@ class StudyAdapt:
     """Of one update, about."""
     new_tasks: Literal["mean", "nearest", "random"] = "mean"
     """How the embedding of a new task begins, as for `generalist adapt`."""
+    layout_of: str | None = None
+    """A config whose first task says how new ones are shown; default: as the foundation's nearest task is."""
     step: int | Literal["best"] | None = None
     """The foundation's checkpoint of this update, or the best; default: the newest."""
     data: Path | None = None
@@ -147,7 +150,12 @@ class StudyAdapt:
             keep=self.keep,
             old_number=self.old_number,
             old_episodes=self.old_episodes,
-            adaptation=AdaptConfig.of(rank=self.rank, timesteps=self.timesteps, new_tasks=self.new_tasks),
+            adaptation=AdaptConfig.of(
+                rank=self.rank,
+                timesteps=self.timesteps,
+                new_tasks=self.new_tasks,
+                layout=layout_of(self.layout_of),
+            ),
         )
         study.adapt(
             self.run,

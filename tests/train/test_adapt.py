@@ -14,7 +14,7 @@ from generalist.envs.files import read_json
 from generalist.play.agent import Agent
 from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapted
 from generalist.train.checkpoint import CheckpointError
-from generalist.train.config import TrainableConfig
+from generalist.train.config import DocumentsConfig, TrainableConfig
 from generalist.train.run import read_run
 
 NEW = "MountainCarContinuous-v0"
@@ -156,6 +156,31 @@ def test_a_foundation_without_a_checkpoint_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere is not a run directory"):
         adapt(tmp_path / "nowhere", (NEW,), FEW, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_foundation_of_words_is_told_how_tasks_are_shown(tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "one.txt").write_text("a few words to begin with\n" * 40)
+    documents = (DocumentsConfig(corpus=f"text:{texts}"),)
+    words = train_here(
+        tmp_path / "words",
+        sources=(),
+        documents=documents,
+        agent=replace(CONFIG.agent, source_embedding=True),
+        steps=1,
+        held_out=0.0,
+    )
+    foundation()  # its data folder has demonstrations of the new task
+    with pytest.raises(
+        ValueError, match=r"trained on no task, .* how MountainCarContinuous-v0 is shown: name a config"
+    ):
+        adapt(words, (NEW,), FEW, data=demonstrations(), out=tmp_path / "run", quiet=True)
+    shown = replace(FEW, layout=CONFIG.sources[0].layout)
+    run = adapt(words, (NEW,), shown, data=demonstrations(), out=tmp_path / "run", quiet=True)
+    assert run.config.names == (NEW, f"text:{texts}")
+    assert run.config.weights == (1.0, 0.0)
+    assert run.layouts[NEW].options == CONFIG.sources[0].layout
 
 
 @pytest.mark.parametrize(
