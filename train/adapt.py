@@ -232,8 +232,8 @@ def _layout(foundation: Run, task: str, data: Path, options: LayoutOptions | Non
         )
     if not foundation.layouts:
         raise ValueError(
-            f"{foundation.directory} was trained on no task, so it does not say how {task} is shown: name a config that "
-            "does (--layout-of)"
+            f"{foundation.directory} was trained on no task, so it does not say how {task} is shown: name a config "
+            "that does (--layout-of)"
         )
     return plain_layout(*spaces, family_of(task), foundation.layouts)
 
