@@ -196,12 +196,13 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
 
 
 def _also(foundation: Run, new: list[Layout], asked: TrainableConfig) -> tuple[str, ...]:
-    """What is trained whole besides, where not everything is: embedders of which something is new."""
+    """What is trained whole besides, where not everything is: task embeddings, embedders of which something is new."""
     if asked.how == "full":
         return asked.also
     before = input_sizes(foundation.config, list(foundation.layouts.values()))
     after = input_sizes(foundation.config, [*foundation.layouts.values(), *new])
     grown = {
+        "source": foundation.config.agent.source_embedding,
         "vector": after.vector_values > before.vector_values,
         "patch": after.patch_size != before.patch_size,
         "image": after.image_shape != before.image_shape,

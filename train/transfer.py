@@ -209,8 +209,10 @@ def _task_rows(here: Side, there: Side, new_tasks: NewTasks, notes: "_Notes") ->
 
 def _begun_as(task: str, new_tasks: NewTasks, config: TrainConfig) -> tuple[int, ...]:
     """Indices of the trained tasks whose mean a new one begins with."""
-    if isinstance(new_tasks, Mapping) and task in new_tasks:
-        return (config.names.index(new_tasks[task]),)
+    if isinstance(new_tasks, Mapping) and (like := new_tasks.get(task)) is not None:
+        if like not in config.names:
+            raise ValueError(f"{task} is to begin as {like!r}, which was not trained: {nearest(like, config.names)}")
+        return (config.names.index(like),)
     return kin(task, config)
 
 

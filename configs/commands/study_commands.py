@@ -130,6 +130,8 @@ class StudyAdapt:
     """Folder of the study; default: beside the foundation, NAME-adapt."""
     workers: int = 0
     """Processes that train and play, each on one thread; default: one for each core."""
+    keep_runs: Flag = False
+    """Leave the adapted runs in the folder; else they are removed when all is done."""
     ray: str = ""
     """A Ray cluster that does it instead: its HOST:PORT, `auto` for the one of this machine, `local` to start one."""
 
@@ -166,6 +168,7 @@ class StudyAdapt:
             step=self.step,
             workers=self.workers,
             ray=self.ray,
+            keep_runs=self.keep_runs,
         )
 
 

@@ -1,6 +1,6 @@
 """A study of adaptation: what pretraining is worth for new tasks, at several numbers of demonstrations.
 
-    OUT/runs/NAME/      adapted runs
+    OUT/runs/NAME/      adapted runs, until all is done
     OUT/parts/          what is finished
     OUT/adapt.json, adapt.html
 
@@ -8,6 +8,7 @@ Called again it goes on where it was stopped; a part that was made with other se
 """
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
@@ -55,6 +56,7 @@ def adapt_study(
     step: int | Literal["best"] | None = None,
     workers: int = 0,
     ray: str = "",
+    keep_runs: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Adapt a run's agent in several ways and from scratch, beside plain policies; writes adapt.json and adapt.html.
@@ -67,6 +69,7 @@ def adapt_study(
         step: the foundation's checkpoint; the newest by default.
         workers: processes that train and play, each on one thread; 0 is one for each core.
         ray: address of a Ray cluster that does it instead; see `generalist.eval.workers.ray_pool`.
+        keep_runs: leave the adapted runs in `out`; else they are removed when all is done.
         quiet: show no progress.
 
     Returns:
@@ -103,6 +106,8 @@ def adapt_study(
         raise Stopped(stopped.where, "the same command goes on") from None
     write_json(out / "adapt.json", record)
     write_page(out / "adapt.html", record)
+    if not keep_runs:
+        shutil.rmtree(place.runs, ignore_errors=True)
     return record
 
 
@@ -124,9 +129,15 @@ def _check(foundation: Run, place: Place, settings: Settings) -> None:
     cell = Cell(way=settings.ways[0], number=most, seed=0, steps=1)
     config = adapted(foundation, place.tasks, settings.of(cell), place.data)
     for source in config.sources:
+        folder = dataset_folder(place.data, source.task)
         if source.task in place.tasks:
             find_task(source.task)
-            select_episodes(config, source, Demonstrations.open(dataset_folder(place.data, source.task)))
+            select_episodes(config, source, Demonstrations.open(folder))
+        elif settings.keep and not folder.exists():
+            raise FileNotFoundError(
+                f"no demonstrations of {source.task} under {place.data}: to keep the foundation's own tasks in mind "
+                "needs theirs too; record them there (generalist collect), or leave that out (--keep 0)"
+            )
 
 
 Job = tuple[str, Any, Callable[..., Any], tuple]

@@ -84,6 +84,8 @@ def test_a_new_task_begins_as_the_mean_of_its_family_or_of_all_or_as_another_or_
     *_, like, _ = passed(here, there, new_tasks={"MountainCar-v0": "Taxi-v4"})
     np.testing.assert_array_equal(rows(like, "source", "rows")[0], trained_rows[1])
     np.testing.assert_allclose(rows(like, "source", "rows")[2], trained_rows.mean(axis=0), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"MountainCar-v0 is to begin as 'Taxy-v4', which was not trained: .*Taxi-v4"):
+        passed(here, there, new_tasks={"MountainCar-v0": "Taxy-v4"})
     *_, drawn, _ = passed(here, there, new_tasks="random")
     np.testing.assert_array_equal(rows(drawn, "source", "rows")[0], rows(born, "source", "rows")[0])
 

@@ -96,10 +96,9 @@ def test_what_was_lost_is_paired_with_the_foundation_itself():
 
 def test_a_finished_study_makes_nothing_again(tmp_path):
     again = shutil.copytree(studied(), tmp_path / "study")
-    shutil.rmtree(again / "runs")
     before = record(again)
     found = adapt_study(foundation(), NEW, SETTINGS, out=again, quiet=True)
-    assert not (again / "runs").exists() or not list((again / "runs").iterdir())
+    assert not (again / "runs").exists()
     for payload in (before, found):
         payload.pop("created"), payload.pop("generalist_checksum", None)
     assert json.loads(json.dumps(found)) == before
@@ -140,4 +139,14 @@ def test_plain_policies_see_the_demonstrations_that_the_agents_are_given(tmp_pat
 def test_bad_input_is_refused_before_anything_is_done(tmp_path, tasks, change, error, message):
     with pytest.raises(error, match=message):
         adapt_study(foundation(), tasks, replace(SETTINGS, **change), out=tmp_path / "study", quiet=True)
+    assert not (tmp_path / "study").exists()
+
+
+def test_what_is_to_be_kept_in_mind_must_be_there(tmp_path):
+    data = tmp_path / "data"
+    for task in NEW:
+        folder = dataset_folder("", task).parent.name
+        shutil.copytree(_folder() / "study-data" / folder, data / folder)
+    with pytest.raises(FileNotFoundError, match=r"no demonstrations of CartPole-v1 under .* \(--keep 0\)"):
+        adapt_study(foundation(), NEW, SETTINGS, data=data, out=tmp_path / "study", quiet=True)
     assert not (tmp_path / "study").exists()
