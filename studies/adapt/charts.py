@@ -11,7 +11,18 @@ MARKS = (-2.0, -1.5, -1.0, -0.5, 0.0, *LEVELS, 1.5, 2.0)
 """What an axis of normalised scores names, as far as it goes: the levels, 0 and 1 among them."""
 WIDEST = 4.0
 """An axis that is longer than this has round values instead."""
+Kind = Literal["score", "success", "raw"]
+Y_NAMES: Mapping[Kind, str] = {
+    "score": "normalised score: 0 random policy, 1 expert",
+    "success": "success rate",
+    "raw": "score, not normalised",
+}
 X_NAME = "demonstrations of each task (logarithmic)"
+
+
+def normalised(task: Mapping[str, Any]) -> bool:
+    """Whether 0 is random and 1 the expert on it, as `findings.scaled` does it."""
+    return task["expert"] is not None and task["expert"] > task["random"]
 
 
 def way_chart(
@@ -19,13 +30,16 @@ def way_chart(
 ) -> Plot | None:
     """All tasks together, with bands; None where there is no such score, or a single number of demonstrations."""
     lines = {way["way"]: [point[kind] for point in way["points"]] for way in study["ways"]}
+    if kind == "score" and not all(map(normalised, study["tasks"])):
+        return _chart(study, lines, "raw", title, names, bands=True)
     return _chart(study, lines, kind, title, names, bands=True)
 
 
 def task_chart(study: Mapping[str, Any], at: int, title: str, names: Mapping[str, str]) -> Plot | None:
     """One task, the intervals in the texts of its marks alone."""
     lines = {way["way"]: [point["score"]["tasks"][at] for point in way["points"]] for way in study["ways"]}
-    chart = _chart(study, lines, "score", title, names, bands=False)
+    kind = "score" if normalised(study["tasks"][at]) else "raw"
+    chart = _chart(study, lines, kind, title, names, bands=False)
     if chart is not None:
         chart.legend.clear()  # that of all tasks stands above
     return chart
@@ -34,7 +48,7 @@ def task_chart(study: Mapping[str, Any], at: int, title: str, names: Mapping[str
 def _chart(
     study: Mapping[str, Any],
     lines: Mapping[str, Sequence[Mapping[str, Any] | None]],
-    kind: str,
+    kind: Kind,
     title: str,
     names: Mapping[str, str],
     *,
@@ -45,10 +59,9 @@ def _chart(
     if len(numbers) < 2 or any(len(found) < len(numbers) for found in points.values()):
         return None
     ends = [end for found in points.values() for point in found for end in (*point["ci95"], point["value"])]
-    levels = LEVELS if kind == "score" else ()
     y = _vertical(min(0.0, *ends), max(1.0, *ends), kind)
-    plot = Plot(title, (X_NAME, Axis(numbers, log=True, marks=numbers)), (_y_name(kind), y), _tick)
-    for level in levels:
+    plot = Plot(title, (X_NAME, Axis(numbers, log=True, marks=numbers)), (Y_NAMES[kind], y), _tick)
+    for level in LEVELS if kind == "score" else ():
         plot.level(level)
     ordered = list(reversed(points))  # those that matter most come first, and are drawn last
     for way in ordered if bands else ():
@@ -64,14 +77,9 @@ def _chart(
     return plot
 
 
-def _vertical(low: float, high: float, kind: str) -> Axis:
-    if kind == "success":
-        return Axis([low, high], log=False, margin=0.04)
-    return Axis([low, high], log=False, margin=0.04, marks=MARKS if high - low <= WIDEST else None)
-
-
-def _y_name(kind: str) -> str:
-    return "normalised score: 0 random policy, 1 expert" if kind == "score" else "success rate"
+def _vertical(low: float, high: float, kind: Kind) -> Axis:
+    marks = MARKS if kind == "score" and high - low <= WIDEST else None
+    return Axis([low, high], log=False, margin=0.04, marks=marks)
 
 
 def _tick(value: float) -> str:

@@ -15,7 +15,7 @@ from generalist.envs.files import write_atomically
 from generalist.eval.report.page import NAMES, breakable, duration, interval, number, percent
 from generalist.eval.report.templates import page_from
 from generalist.studies import plots
-from generalist.studies.adapt.charts import task_chart, way_chart
+from generalist.studies.adapt.charts import normalised, task_chart, way_chart
 from generalist.studies.adapt.settings import KEPT, SCRATCH
 from generalist.studies.compare_page import signed, signed_interval
 from generalist.tokenizers.printable import printable
@@ -29,7 +29,7 @@ WAY_NAMES = {
     "embedding": "adapted, task embedding",
     SCRATCH: "same network from scratch",
 }
-RIVALS = {"above_scratch": "from scratch", "above_plain": "the best plain policy"}
+RIVALS = {"above_scratch": "scratch", "above_plain": "the best plain policy"}
 HARDEST = 8
 """Old tasks in the table of those that lost most."""
 ML45_TEST = frozenset(
@@ -53,8 +53,8 @@ def render_page(record: Mapping[str, Any]) -> str:
     names = way_names(record)
     filters = {"number": number, "interval": interval, "percent": percent, "seconds": duration, "signed": signed}
     filters |= {"signed_interval": signed_interval, "breakable": breakable, "words": listed, "verdict": verdict}
-    filters |= {"needed": needed_text, "short": short}
-    tasks = record["tasks"]
+    filters |= {"needed": needed_text, "short": short, "begun": begun}
+    tasks, ways = record["tasks"], {way["way"]: way for way in record["ways"]}
     page = page_from(
         "adapt/adapt.html.jinja",
         filters,
@@ -68,6 +68,7 @@ def render_page(record: Mapping[str, Any]) -> str:
         task_charts=[task_chart(record, at, short(task["id"]), names) for at, task in enumerate(tasks)],
         task_bars=[_bars(record, record["settings"]["numbers"][0], at) for at in range(len(tasks))],
         adapted=[way for way in record["ways"] if way["kind"] == "adapted"],
+        at_same=lambda name, at: ways[name]["points"][at]["score"]["value"],
         worse=[_worse(record, rival) for rival in RIVALS if _compared(record, rival)],
         raw=[task["id"] for task in tasks if not normalised(task)],
         costs=[way for way in record["ways"] if "cost" in way["points"][-1]],
@@ -91,9 +92,9 @@ def short(task: str) -> str:
     return task.rpartition("/")[2]
 
 
-def normalised(task: Mapping[str, Any]) -> bool:
-    """Whether 0 is random and 1 the expert on it, as `findings.scaled` does it."""
-    return task["expert"] is not None and task["expert"] > task["random"]
+def begun(name: str) -> str:
+    """As a sentence begins."""
+    return name[:1].upper() + name[1:]
 
 
 def verdict(found: Mapping[str, Any] | None) -> str:
@@ -105,18 +106,20 @@ def verdict(found: Mapping[str, Any] | None) -> str:
 
 
 def needed_text(found: Mapping[str, Any], smallest: int) -> dict[str, str]:
-    """Demonstrations needed for a level, and the interval: None is a level that was not reached."""
+    """Demonstrations needed for a level, and the interval, none where it was never reached: None is not reached."""
 
     def said(value: float | None) -> str:
         if value is None:
             return "not reached"
         return f"\N{LESS-THAN OR EQUAL TO} {smallest}" if value <= smallest else number(value, 1 if value < 10 else 0)
 
-    return {"value": said(found["value"]), "interval": f"[{', '.join(map(said, found['ci95']))}]"}
+    ends = found["ci95"]
+    reached = any(end is not None for end in (found["value"], *ends))
+    return {"value": said(found["value"]), "interval": f"[{', '.join(map(said, ends))}]" if reached else ""}
 
 
 def listed(words: Sequence[Any]) -> str:
-    """"1, 5 and 10"."""
+    """ "1, 5 and 10"."""
     said = [str(word) for word in words]
     return " and ".join([", ".join(said[:-1]), said[-1]] if len(said) > 1 else said)
 

@@ -152,4 +152,10 @@ def _lost(
                 "new": interval(samples, float(values.mean())),
             }
         )
-    return {"number": lost["number"], "tasks": old, "scores": [kinds[task] for task in old], "before": summary(before, draws), "ways": ways}
+    return {
+        "number": lost["number"],
+        "tasks": old,
+        "scores": [kinds[task] for task in old],
+        "before": summary(before, draws),
+        "ways": ways,
+    }
