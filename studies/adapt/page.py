@@ -101,7 +101,7 @@ def verdict(found: Mapping[str, Any] | None) -> str:
     """A difference in a word: by its interval above 0, below, or neither."""
     if found is None:
         return ""
-    low, high = found["ci95"]
+    low, high = (round(end, 6) for end in found["ci95"])  # an end at 0 may have come out a little beside it
     return "above" if low > 0 else "below" if high < 0 else "open"
 
 
