@@ -4,12 +4,13 @@
     tasks[i]                        id, score ("success" or "return"), means of the random policy and the expert
     ways[i]                         way, kind ("adapted", "scratch", "plain"), and by number of demonstrations:
                                     points[j]: number, steps (chosen), score and success, each value, ci95 and of each
-                                    task; above_scratch, paired, the same way; cost in seconds and parameters of a
-                                    plain policy (means over draws and tasks)
+                                    task; above_scratch, paired, the same way; above_plain too, and the `way` it is
+                                    paired with: the plain policy with the highest score at this number; cost in
+                                    seconds and parameters of a plain policy (means over draws and tasks)
                                     needed[k]: level, value, ci95 (null: not reached) in normalised score
     sweep[i]                        way, number, seed, steps, score on the selection seeds, chosen
     lost                            number, and ways[i]: way, steps; old and new: before, after, and their paired
-                                    difference with ci95, old of each task too
+                                    difference with ci95, old of each task too; old tasks, and the score each has
     episodes[i]                     way, number, draw, steps and the episodes by task
 
 Scores are normalised: 0 is the random policy, 1 the expert, each by its own episodes on the same seeds. `success` is
@@ -93,11 +94,22 @@ def _way(
         point = {"number": number, "steps": mine[0]["steps"], "score": summary(found, draws)}
         point["success"] = _success(mine, tasks, draws)
         point["above_scratch"] = None if way == SCRATCH else difference(found, values[SCRATCH, number], draws)
+        point["above_plain"] = None if way in settings.plain else _above_plain(found, values, number, settings, draws)
         points.append(point | _cost(mine))
     means = np.array([point["score"]["value"] for point in points])
     kind = "adapted" if way in WAYS else "scratch" if way == SCRATCH else "plain"
     needed = [needed_interval(settings.numbers, means, np.stack(curves, axis=1), level) for level in LEVELS]
     return {"way": way, "kind": kind, "points": points, "needed": needed}
+
+
+def _above_plain(
+    found: np.ndarray, values: Mapping[tuple[str, int], np.ndarray], number: int, settings: Settings, draws: Draws
+) -> dict[str, Any] | None:
+    """Against the plain policy with the highest score, which its own luck helped to choose; None without any."""
+    if not settings.plain:
+        return None
+    best = max(settings.plain, key=lambda name: float(values[name, number].mean()))
+    return {"way": best, **difference(found, values[best, number], draws)}
 
 
 def _success(rows: Sequence[Row], tasks: Sequence[str], draws: Draws) -> dict[str, Any] | None:
@@ -140,4 +152,10 @@ def _lost(
                 "new": interval(samples, float(values.mean())),
             }
         )
-    return {"number": lost["number"], "tasks": old, "before": summary(before, draws), "ways": ways}
+    return {
+        "number": lost["number"],
+        "tasks": old,
+        "scores": [kinds[task] for task in old],
+        "before": summary(before, draws),
+        "ways": ways,
+    }

@@ -86,9 +86,8 @@ def baselines(
     seeds = seeds_of(config)
 
     def submit(task: Task) -> Future:
-        return pool.submit(
-            measure_baselines, task, dataset_folder(data, task.id).absolute(), seeds, config.selection_episodes
-        )
+        given = task, dataset_folder(data, task.id).absolute(), seeds
+        return pool.submit(measure_baselines, *given, selection_episodes=config.selection_episodes)
 
     def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
         return replace(TaskRecord.of(task, seeds, policies), demonstrated=demonstrated_mean(task, data))

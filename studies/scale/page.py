@@ -1,6 +1,6 @@
 """scale.html: scale.json as one page that needs no network; the look is that of all pages (`eval.report.templates`).
 
-This file turns numbers into texts and positions in a box of 100 x 100; how they look is in scale.html.jinja.
+This file turns numbers into texts and charts (`generalist.studies.plots`); how they look is in scale.html.jinja.
 """
 
 import json
@@ -14,6 +14,8 @@ from generalist.envs.files import write_atomically
 from generalist.eval.report.offline_page import significant, significant_interval
 from generalist.eval.report.page import duration, interval, number, percent
 from generalist.eval.report.templates import page_from
+from generalist.studies import plots
+from generalist.studies.plots import Axis, Plot
 from generalist.studies.scale.grid import tokens_text
 from generalist.tokenizers.printable import printable
 
@@ -41,9 +43,9 @@ def render_page(record: Mapping[str, Any]) -> str:
     filters = {"number": number, "interval": interval, "percent": percent, "seconds": duration}
     filters |= {"significant": significant, "significant_interval": significant_interval, "tokens": tokens_text}
     page = page_from(
-        "scale.html.jinja",
+        "scale/scale.html.jinja",
         filters,
-        beside=Path(__file__).parent,
+        beside=Path(plots.__file__).parent,
         study=record,
         meanings=MEANINGS,
         kinds=KINDS,
@@ -54,93 +56,8 @@ def render_page(record: Mapping[str, Any]) -> str:
     return printable(page)
 
 
-class Axis:
-    """Values to positions from 0 to 100, logarithmic or linear, with a margin around what is shown."""
-
-    def __init__(self, values: Sequence[float], *, log: bool, margin: float = 0.06):
-        self._log = log
-        low, high = (self._scaled(end) for end in (min(values), max(values)))
-        room = (high - low) * margin or 0.05
-        self.low, self.high = low - room, high + room
-
-    def _scaled(self, value: float) -> float:
-        return math.log10(value) if self._log else value
-
-    def at(self, value: float) -> float:
-        return round(100 * (self._scaled(value) - self.low) / (self.high - self.low), 2)
-
-    def inside(self, value: float) -> bool:
-        return self.low <= self._scaled(value) <= self.high
-
-    def ticks(self, text: Callable[[float], str], most: int = 6) -> list[tuple[str, float]]:
-        """Round values inside, at most so many, as (text, position)."""
-        found = self._round_values()
-        step = math.ceil(len(found) / most)
-        return [(text(value), self.at(value)) for value in found[::step]]
-
-    def _round_values(self) -> list[float]:
-        if not self._log:
-            return _linear(self.low, self.high)
-        powers = range(math.floor(self.low), math.ceil(self.high) + 1)
-        for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
-            found = [step * 10.0**power for power in powers for step in steps]
-            inside = [value for value in found if self.inside(value)]
-            if len(inside) >= 3:
-                return inside
-        return _linear(10**self.low, 10**self.high)
-
-
-def _linear(low: float, high: float) -> list[float]:
-    step = 10.0 ** math.floor(math.log10((high - low) / 2))
-    step = next(step * many for many in (1, 2, 5, 10) if (high - low) / (step * many) <= 5)
-    first = math.ceil(low / step)
-    return [round(count * step, 12) for count in range(first, math.floor(high / step) + 1)]
-
-
-class Plot:
-    """Dots, lines and bands in a box, with axes around all of them."""
-
-    def __init__(
-        self, title: str, x: tuple[str, Axis], y: tuple[str, Axis], y_text: Callable[[float], str] | None = None
-    ):
-        self.title, self.x_name, self.y_name = title, x[0], y[0]
-        self.x, self.y = x[1], y[1]
-        self._y_text = y_text or (lambda value: f"{value:g}")
-        self.lines: list[dict[str, Any]] = []
-        self.bands: list[str] = []
-        self.dots: list[dict[str, Any]] = []
-        self.bars: list[dict[str, Any]] = []
-        self.legend: list[dict[str, str]] = []
-        self.levels: list[dict[str, Any]] = []
-
-    @property
-    def x_ticks(self) -> list[tuple[str, float]]:
-        return self.x.ticks(lambda value: f"{value:.0e}".replace("e+", "e") if value >= 1e9 else _short(value))
-
-    @property
-    def y_ticks(self) -> list[tuple[str, float]]:
-        return [(text, 100 - at) for text, at in self.y.ticks(self._y_text)]
-
-    def line(self, xs: Sequence[float], ys: Sequence[float], kind: str, label: str = "") -> None:
-        self.lines.append({"points": self._points(xs, ys), "kind": kind})
-        if label:
-            self.legend.append({"kind": kind, "text": label, "mark": "line"})
-
-    def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float]) -> None:
-        self.bands.append(f"{self._points(xs, high)} {self._points(xs[::-1], low[::-1])}")
-
-    def dot(self, x: float, y: float, kind: str, text: str) -> None:
-        self.dots.append({"x": self.x.at(x), "y": round(100 - self.y.at(y), 2), "kind": kind, "text": text})
-
-    def bar(self, x: float, ends: Sequence[float], text: str) -> None:
-        low, high = (round(100 - self.y.at(end), 2) for end in ends)
-        self.bars.append({"x": self.x.at(x), "low": low, "high": high, "text": text})
-
-    def name(self, kind: str, text: str, mark: str = "dot") -> None:
-        self.legend.append({"kind": kind, "text": text, "mark": mark})
-
-    def _points(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-        return " ".join(f"{self.x.at(x):.2f},{100 - self.y.at(y):.2f}" for x, y in zip(xs, ys, strict=True))
+def _plot(*args: Any) -> Plot:
+    return Plot(*args, x_text=_short)
 
 
 def compute_plot(record: Mapping[str, Any]) -> Plot:
@@ -150,7 +67,7 @@ def compute_plot(record: Mapping[str, Any]) -> Plot:
     ends = [end for each in (beyond,) if each for end in each["prediction"]["loss"]["interval"]]
     x = Axis([run["compute"] for run in (*runs, *last)], log=True)
     y = Axis([*(run["loss"] for run in (*runs, *last)), *ends], log=True)
-    plot = Plot("Loss against compute", ("compute C = 6 N D, FLOPs", x), ("held-out loss, nats", y))
+    plot = _plot("Loss against compute", ("compute C = 6 N D, FLOPs", x), ("held-out loss, nats", y))
     shown = [i for i, compute in enumerate(curves["compute"]) if x.inside(compute)]
     axis, middle, low, high = (
         [values[i] for i in shown]
@@ -188,7 +105,7 @@ def _law_plot(
     x = Axis([run[along] for run in (*runs, *last)], log=True)
     ends = [end for each in (beyond,) if each for end in each["prediction"]["loss"]["interval"]]
     y = Axis([*(run[which] for run in (*runs, *last) for which in ("loss", "law_loss")), *ends], log=True)
-    plot = Plot(title, (name, x), ("held-out loss, nats", y))
+    plot = _plot(title, (name, x), ("held-out loss, nats", y))
     low, high = (10 ** (end + sign * 0.02 * (x.high - x.low)) for end, sign in ((x.low, 1), (x.high, -1)))
     axis = [low * (high / low) ** (i / 30) for i in range(31)]
     other = "tokens" if along == "parameters" else "parameters"
@@ -213,13 +130,13 @@ def residual_plot(record: Mapping[str, Any]) -> Plot:
     off = {run["name"]: 100 * math.expm1(run["residual"]) for run in everyone}
     reach = max(1e-3, *(abs(value) for value in off.values()))
     x = Axis([run["compute"] for run in everyone], log=True)
-    plot = Plot(
+    plot = _plot(
         "Residuals",
         ("compute C = 6 N D, FLOPs", x),
         ("measured above (+) or below the law, %", Axis([-reach, reach], log=False)),
         lambda value: f"{value:+g}" if value else "0",
     )
-    plot.levels.append({"at": 100 - plot.y.at(0.0), "text": ""})
+    plot.level(0.0)
     for kind, label, members in _groups(runs, "parameters", _size_text):
         for run in members:
             plot.dot(run["compute"], off[run["name"]], kind, f"{_run_text(run)}: {off[run['name']]:+.2f}%")
@@ -240,7 +157,7 @@ def score_plot(record: Mapping[str, Any], kind: str) -> Plot:
     best = runs[0]["best_baseline"] if kind == "score" else None
     level = [best[1]] if best else []
     y = Axis([0.0, 1.0, *(run[kind] for run in (*runs, *last)), *ends, *level], log=False)
-    plot = Plot(f"Loss to {KINDS[kind]}", ("held-out loss, nats", x), (KINDS[kind], y))
+    plot = _plot(f"Loss to {KINDS[kind]}", ("held-out loss, nats", x), (KINDS[kind], y))
     shown = [i for i, loss in enumerate(curves["loss"]) if x.inside(loss)]
     axis, middle, low, high = (
         [values[i] for i in shown]
@@ -249,7 +166,7 @@ def score_plot(record: Mapping[str, Any], kind: str) -> Plot:
     plot.band(axis, low, high)
     plot.line(axis, middle, "frontier", "fitted curve, with 95% band")
     if best:
-        plot.levels.append({"at": 100 - y.at(best[1]), "text": f"best plain baseline ({best[0].replace('_', ' ')})"})
+        plot.level(best[1], f"best plain baseline ({best[0].replace('_', ' ')})")
     for colour, label, members in _groups(runs, "parameters", _size_text):
         for run in members:
             plot.dot(run["loss"], run[kind], colour, f"{_run_text(run)}, {KINDS[kind]} {run[kind]:.3f}")
@@ -284,6 +201,8 @@ def _law(record: Mapping[str, Any], parameters: float, tokens: float) -> float:
 
 
 def _short(value: float) -> str:
+    if value >= 1e9:
+        return f"{value:.0e}".replace("e+", "e")
     return tokens_text(value) if value >= 1000 else f"{value:g}"
 
 

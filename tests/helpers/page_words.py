@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "link", "img", "br", "source", "wbr", "path", "polyline", "circle", "rect"}
+VOID = {"meta", "link", "img", "br", "source", "wbr", "path", "polyline", "polygon", "circle", "rect"}
 
 
 class Words(HTMLParser):

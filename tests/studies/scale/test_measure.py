@@ -108,10 +108,10 @@ def test_scores_are_those_of_the_report_and_are_played_once(runs, tmp_path):
 def test_a_task_that_cannot_be_played_is_one_line_and_the_others_are_kept(tmp_path, monkeypatch):
     original, tasks = measure.measure_baselines, [find_task(id) for id in TASKS]
 
-    def fails(task, *given):
+    def fails(task, *given, **options):
         if task.id == TASKS[0]:
             raise JobFailed(None, "OSError: the simulator is gone", "")
-        return original(task, *given)
+        return original(task, *given, **options)
 
     monkeypatch.setattr(measure, "measure_baselines", fails)
     given = tasks, demonstrations(), EVALUATION, tmp_path, [].append
