@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cattrs
-import numpy as np
 
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig
@@ -36,7 +35,7 @@ from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
 from generalist.eval.slowness import slowness
-from generalist.eval.trained_on import trained_on
+from generalist.eval.trained_on import learned
 from generalist.eval.versions import versions_of
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
@@ -125,9 +124,10 @@ def evaluate(
     ):
         begun = time.perf_counter()
         failures = Failures(display)
-        learned = failures.of_each("baselines", {task.id: task for task in chosen}, partial(_learned, agent, data))
-        parts = Parts(folder, config, agent.step, data, learned)
-        by_id = {task.id: task for task in chosen if task.id in learned}
+        ids, of = {task.id: task.id for task in chosen}, partial(learned, agent.run.config, data)
+        episodes = failures.of_each("baselines", ids, of)
+        parts = Parts(folder, config, agent.step, data, episodes)
+        by_id = {task.id: task for task in chosen if task.id in episodes}
         slowest_first = sorted(by_id.values(), key=lambda task: -slowness(task))
         waiting = start_fitted(pool, slowest_first, data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
@@ -154,12 +154,6 @@ def evaluate(
 def _display(tasks: Sequence[Task], config: EvaluationConfig, *, offline: int, quiet: bool) -> EvaluationDisplay:
     ids = [task.id for task in tasks]
     return EvaluationDisplay(ids, specialists=config.specialists, offline=offline, quiet=quiet)
-
-
-def _learned(agent: Agent, data: Path, task: Task) -> np.ndarray | None:
-    """The episodes that the agent has learned the task from, and baselines may; None without demonstrations."""
-    folder = dataset_folder(data, task.id)
-    return trained_on(agent, task.id, Demonstrations.open(folder))[0] if folder.exists() else None
 
 
 def _written(folder: Path, report: Report, films: Sequence[Film], failures: Failures) -> dict[str, Any]:

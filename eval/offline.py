@@ -119,7 +119,7 @@ def _check_same_data(agent: Agent, task_id: str, demonstrations: Demonstrations)
 
 def choose(agent: Agent, task_id: str, demonstrations: Demonstrations, most: int) -> Shown:
     """At most so many of the episodes that training held out, evenly; of those it trained on where it held out none."""
-    training, held_out = trained_on(agent, task_id, demonstrations)
+    training, held_out = trained_on(agent.run.config, task_id, demonstrations)
     steps = demonstrations.columns()
     there = held_out if len(held_out) else training
     chosen = there[np.unique(np.linspace(0, len(there) - 1, min(most, len(there))).astype(int))]

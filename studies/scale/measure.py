@@ -17,6 +17,7 @@ from generalist.eval.config import EvaluationConfig, keep_evaluation
 from generalist.eval.evaluate import demonstrated_mean, play_there, seeds_of
 from generalist.eval.parts import Parts
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord, to_json
+from generalist.eval.trained_on import learned
 from generalist.eval.workers import Pool
 from generalist.studies.kept import Kept
 from generalist.studies.scale.grid import Point
@@ -80,19 +81,28 @@ def passes(source_tokens: Mapping[str, int], mixture: Mixture) -> dict[str, floa
 
 
 def baselines(
-    pool: Pool, tasks: Sequence[Task], data: Path, config: EvaluationConfig, folder: Path, done: Callable[[str], None]
+    pool: Pool,
+    tasks: Sequence[Task],
+    config: TrainConfig,
+    data: Path,
+    evaluation: EvaluationConfig,
+    folder: Path,
+    done: Callable[[str], None],
 ) -> dict[str, TaskRecord]:
-    """Random policy, expert and plain baselines of every task on the study's seeds, once for all runs."""
-    seeds = seeds_of(config)
+    """Random policy, expert and plain baselines of every task on the study's seeds, once for all runs.
+
+    They learn from the episodes that all runs are trained on: which ones depends on no seed of training.
+    """
+    seeds, episodes = seeds_of(evaluation), {task.id: learned(config, data, task.id) for task in tasks}
 
     def submit(task: Task) -> Future:
-        given = task, dataset_folder(data, task.id).absolute(), seeds
-        return pool.submit(measure_baselines, *given, selection_episodes=config.selection_episodes)
+        given = task, dataset_folder(data, task.id).absolute(), seeds, episodes[task.id]
+        return pool.submit(measure_baselines, *given, selection_episodes=evaluation.selection_episodes)
 
     def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
         return replace(TaskRecord.of(task, seeds, policies), demonstrated=demonstrated_mean(task, data))
 
-    return _each("baselines", tasks, Parts(folder, config, 0, data), submit, record, done)
+    return _each("baselines", tasks, Parts(folder, evaluation, 0, data, episodes), submit, record, done)
 
 
 def played(

@@ -122,7 +122,8 @@ class _Study:
         points = self.plan.points
         self.display.say(self._cost())
         with self.display.counting("baselines, tasks", len(self.tasks)) as done:
-            self.beside = baselines(self.pool, self.tasks, self.data, self.evaluation, self.out / "baselines", done)
+            job, folder = points[0].config, self.out / "baselines"
+            self.beside = baselines(self.pool, self.tasks, job, self.data, self.evaluation, folder, done)
         runs = [self._measure(index, point) for index, point in enumerate(points)]
         self.display.say(f"fitting the law to {len(runs)} runs and to {resamples} draws of them")
         with self.display.counting("fits", resamples) as done:

@@ -63,7 +63,7 @@ def test_baselines_learn_from_what_the_agent_was_trained_on(run):
     """One of the ten episodes of each task is held out."""
     for task in load_report(run / "report.json")["tasks"]:
         opened = Demonstrations.open(dataset_folder(demonstrations(), task["id"]))
-        chosen, held_out = trained_on(Agent.load(run), task["id"], opened)
+        chosen, held_out = trained_on(read_run(run).config, task["id"], opened)
         assert (len(chosen), len(held_out)) == (9, 1)
         steps = int(opened.columns().lengths[chosen].sum())
         for name in ("constant", "linear", "nearest_neighbour"):
@@ -72,7 +72,7 @@ def test_baselines_learn_from_what_the_agent_was_trained_on(run):
 
 def test_of_a_task_that_was_not_trained_on_all_episodes_may_be_learned_from(run):
     opened = Demonstrations.open(dataset_folder(demonstrations(), TASKS[0]))
-    assert [len(part) for part in trained_on(Agent.load(run), "Acrobot-v1", opened)] == [10, 0]
+    assert [len(part) for part in trained_on(read_run(run).config, "Acrobot-v1", opened)] == [10, 0]
 
 
 def test_specialists_stand_beside_when_they_are_asked_for(run, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from tiny import CONFIG, _folder
 
 from generalist.demonstrations.collect import collect
+from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
 from generalist.studies.adapt.measure import Place, play_plain
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Settings

@@ -88,7 +88,9 @@ def test_scores_are_those_of_the_report_and_are_played_once(runs, tmp_path):
     tasks = [find_task(id) for id in TASKS]
 
     def scores():
-        beside = measure.baselines(pool, tasks, demonstrations(), EVALUATION, tmp_path / "baselines", said.append)
+        beside = measure.baselines(
+            pool, tasks, CONFIG, demonstrations(), EVALUATION, tmp_path / "baselines", said.append
+        )
         where = runs / "run", CONFIG, demonstrations(), EVALUATION, said.append
         return measure.score(measure.played(pool, tasks, *where), beside)
 
@@ -114,7 +116,7 @@ def test_a_task_that_cannot_be_played_is_one_line_and_the_others_are_kept(tmp_pa
         return original(task, *given, **options)
 
     monkeypatch.setattr(measure, "measure_baselines", fails)
-    given = tasks, demonstrations(), EVALUATION, tmp_path, [].append
+    given = tasks, CONFIG, demonstrations(), EVALUATION, tmp_path, [].append
     with pytest.raises(PartsFailed, match="OSError: the simulator is gone"):
         measure.baselines(Here(), *given)
     monkeypatch.setattr(measure, "measure_baselines", original)
