@@ -144,10 +144,10 @@ def test_bad_input_is_refused_before_anything_is_done(tmp_path, tasks, change, e
 
 
 def test_what_is_to_be_kept_in_mind_must_be_there(tmp_path):
-    data = tmp_path / "data"
+    run, data = foundation(), tmp_path / "data"
     for task in NEW:
         folder = dataset_folder("", task).parent.name
         shutil.copytree(_folder() / "study-data" / folder, data / folder)
     with pytest.raises(FileNotFoundError, match=r"no demonstrations of CartPole-v1 under .* \(--keep 0\)"):
-        adapt_study(foundation(), NEW, SETTINGS, data=data, out=tmp_path / "study", quiet=True)
+        adapt_study(run, NEW, SETTINGS, data=data, out=tmp_path / "study", quiet=True)
     assert not (tmp_path / "study").exists()
