@@ -9,7 +9,6 @@ see. `default` is what `collect` uses.
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,23 +73,24 @@ def fit(demonstrations: Demonstrations) -> FittedPolicy:
     shown = columns.encode(actions)
     encode = fit_features(demonstrations.observation_space, observations)
     x = encode.stacked(observations)
-    numbers = fitted(MLPRegressor, x, shown.numbers) if len(columns.low) else lambda rows: np.zeros((len(rows), 0))
+    numbers = [fitted(MLPRegressor, x, shown.numbers)] if len(columns.low) else []
     classes = [fitted(MLPClassifier, x, column) for column in shown.classes.T]
 
     def predict(rows: np.ndarray) -> Columns:
-        chosen = [choose(rows) for choose in classes]
+        said = [model.predict(rows).reshape(len(rows), -1) for model in numbers] or [np.zeros((len(rows), 0))]
+        chosen = [model.predict(rows) for model in classes]
         none = np.zeros((len(rows), 0), np.int64)
-        return Columns(numbers(rows).reshape(len(rows), -1), np.stack(chosen, axis=1) if chosen else none)
+        return Columns(said[0], np.stack(chosen, axis=1) if chosen else none)
 
-    return FittedPolicy(encode, columns, predict, *x.shape)
+    parameters = sum(part.size for model in (*numbers, *classes) for part in (*model.coefs_, *model.intercepts_))
+    return FittedPolicy(encode, columns, predict, *x.shape, parameters)
 
 
-def fitted(kind: type, x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], Any]:
+def fitted(kind: type, x: np.ndarray, y: np.ndarray) -> Any:
     model = kind(hidden_layer_sizes=(256, 256), batch_size=256, max_iter=40, learning_rate_init=1e-3, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
-    return model.predict
+        return model.fit(x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
 
 
 def score(task: Task, mean: float, success: float) -> float:

@@ -193,8 +193,8 @@ def test_pieces_of_held_out_documents_are_never_drawn_in_training(monkeypatch):
 
 
 def test_settings_of_a_corpus_are_checked():
-    with pytest.raises(ValueError, match="weight of corpus digits must be positive"):
-        DocumentsConfig(corpus="digits", weight=0)
+    with pytest.raises(ValueError, match="weight of corpus digits must not be negative"):
+        DocumentsConfig(corpus="digits", weight=-1)
     with pytest.raises(ValueError, match="loss_weight of corpus digits"):
         DocumentsConfig(corpus="digits", loss_weight=-1)
     with pytest.raises(ValueError, match="pictures_per_row must not be negative"):

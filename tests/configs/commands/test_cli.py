@@ -143,7 +143,7 @@ def test_a_command_of_two_words_is_found_by_both(capsys):
     assert cli.main(["study"]) == 2
     assert "`generalist study` needs one of scale" in capsys.readouterr().err
     assert cli.main(["study", "sclae", "smoke"]) == 2
-    assert "unknown command 'study sclae': did you mean study scale?" in capsys.readouterr().err
+    assert "unknown command 'study sclae': did you mean study scale or study adapt?" in capsys.readouterr().err
     assert cli.main(["study", "scale"]) == 2
     assert "`generalist study scale` needs CONFIG" in capsys.readouterr().err
     assert cli.main(["study", "scale", "smoke", "--size", "1"]) == 2
