@@ -15,6 +15,7 @@ from generalist.envs.files import read_json
 from generalist.studies.adapt.measure import Place, play_plain
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Settings
 from generalist.studies.adapt.study import adapt_study
+from generalist.train.run import read_run
 
 NEW = ("CliffWalking-v1", "Taxi-v4")
 SETTINGS = Settings(
@@ -39,7 +40,7 @@ def foundation() -> Path:
     run = _folder() / "study-foundation"
     from generalist.train.loop import train
 
-    few = replace(CONFIG, agent=replace(CONFIG.agent, source_embedding=True), steps=4, checkpoint_every=4)
+    few = replace(CONFIG, agent=replace(CONFIG.agent, source_embedding=True), steps=4, checkpoint_every=2)
     train(few, data, run, quiet=True)
     return run
 
@@ -115,6 +116,18 @@ def test_an_interrupted_study_makes_what_is_missing_and_no_more(tmp_path):
         lost.name
     }
     assert found["ways"] == record(studied())["ways"]
+
+
+def test_runs_of_another_foundation_are_not_taken_for_its_own(tmp_path):
+    """Its runs are left; the same study of an earlier checkpoint of the foundation begins anew."""
+    few = replace(SETTINGS, numbers=(1,), steps=(2,), demonstration_seeds=1, plain=(), keep=0.0)
+    out = tmp_path / "study"
+    adapt_study(foundation(), NEW, few, out=out, quiet=True, keep_runs=True)
+    [one] = (out / "runs").iterdir()
+    adapt_study(foundation(), NEW, few, out=out, step=2, quiet=True, keep_runs=True)
+    [other] = set((out / "runs").iterdir()) - {one}
+    foundations = [read_run(each / "full-1-draw0-2").foundation["step"] for each in (one, other)]
+    assert foundations == [4, 2]
 
 
 def test_plain_policies_see_the_demonstrations_that_the_agents_are_given(tmp_path):
