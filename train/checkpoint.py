@@ -188,6 +188,12 @@ class Checkpoints:
         leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
         return jax.tree.unflatten(jax.tree.structure(state), leaves)
 
+    def check_there(self, step: int) -> None:
+        """Raises CheckpointError if there is no checkpoint of this step, with those that there are."""
+        if step not in (there := self._folders()):
+            where = self.directory / str(step)
+            raise CheckpointError(f"{where}: there is no such checkpoint; {_listed('there are', there)}")
+
     def note(self, step: int) -> dict[str, Any]:
         """What was noted in a checkpoint that could be restored; empty in those of earlier versions."""
         return self._said(step).get("note", {})
@@ -197,9 +203,8 @@ class Checkpoints:
         return self._restored(step, {"agent": agent_state})["agent"]
 
     def _restored(self, step: int, parts: dict[str, Any]) -> dict[str, Any]:
+        self.check_there(step)
         where = self.directory / str(step)
-        if step not in (there := self._folders()):
-            raise CheckpointError(f"{where}: there is no such checkpoint; {_listed('there are', there)}")
         manifest = self._manifest(step)
         stored = self._said(step)
         for name, value in self.metadata.items():

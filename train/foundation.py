@@ -102,9 +102,11 @@ def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights
     made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
     graphdef, old = nnx.split(nnx.as_abstract(made))
     with other.open_checkpoints() as checkpoints:
-        step = checkpoints.best if weights.step == "best" else weights.step or checkpoints.latest
-    if step is None:
-        raise CheckpointError(f"{weights.run} has no checkpoint to start from; train it first (--resume goes on)")
+        newest, asked = checkpoints.latest, weights.step
+        step = newest if asked is None else checkpoints.best if asked == "best" else asked
+        if newest is None or step is None:
+            raise CheckpointError(f"{weights.run} has no checkpoint to start from; train it first (--resume goes on)")
+        checkpoints.check_there(step)
     here = Side(config, sizes, make_text_tokenizer(config.text).version)
     side = Side(other.config, there, other.text.version)
     how = plan(born, here, old, side, allow=weights.allow, new_tasks=weights.new_tasks, name=str(weights.run))

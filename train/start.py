@@ -125,6 +125,10 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
             raise FileExistsError(
                 f"{directory} already holds a run; add --resume to go on with it or --overwrite to replace it"
             )
+        if start.weights and directory.resolve() == Path(start.weights.run).resolve():
+            raise ValueError(
+                f"{directory} is the run to start from, which --overwrite would delete first: choose another --out"
+            )
     elif directory.exists() and any(path.name != LOCK for path in directory.iterdir()) and not start.resume:
         raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory")
     wait_for_all("run directory looked at")

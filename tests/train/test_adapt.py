@@ -148,6 +148,24 @@ def test_bad_input_is_one_clear_error_and_nothing_is_written(tmp_path, change, t
     assert not (tmp_path / "run").exists()
 
 
+def test_a_foundation_is_not_overwritten_by_what_starts_from_it(tmp_path):
+    same = tmp_path / "link"
+    same.symlink_to(foundation())
+    for out in (foundation(), same):
+        with pytest.raises(ValueError, match=r"is the run to start from.* choose another --out"):
+            adapt(foundation(), (NEW,), FEW, out=out, quiet=True, overwrite=True)
+    with read_run(foundation()).open_checkpoints() as checkpoints:
+        assert checkpoints.latest == 3
+
+
+@pytest.mark.parametrize("step", [0, 7])
+def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_replaced(tmp_path, step):
+    (tmp_path / "config.json").write_text("a run that is there")
+    with pytest.raises(CheckpointError, match=rf"checkpoints/{step}: there is no such checkpoint; there are .*3"):
+        adapt(foundation(), (NEW,), FEW, out=tmp_path, quiet=True, step=step, overwrite=True)
+    assert (tmp_path / "config.json").read_text() == "a run that is there"
+
+
 def test_a_foundation_without_a_checkpoint_is_named(tmp_path):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.json").write_bytes((foundation() / "config.json").read_bytes())
