@@ -1,19 +1,17 @@
 """A study of adaptation: what pretraining is worth for new tasks, at several numbers of demonstrations.
 
-    OUT/runs/           adapted runs, until all is done
+    OUT/runs/NAME/      adapted runs, until all is done
     OUT/parts/          what is finished
     OUT/adapt.json, adapt.html
 
 Called again it goes on where it was stopped; a part that was made with other settings is made again.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -94,9 +92,6 @@ def adapt_study(
         runs=(out / "runs").absolute(),
     )
     _check(foundation, place, settings)
-    made_with = _made_with(place, settings)
-    digest = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()
-    place = replace(place, runs=place.runs / digest[:12])  # runs of other settings are none of this study's
     out.mkdir(parents=True, exist_ok=True)
     try:
         with (
@@ -105,15 +100,14 @@ def adapt_study(
             AdaptDisplay(quiet=quiet) as display,
             ray_pool(ray) if ray else local_pool(workers) as pool,
         ):
-            evaluation = evaluation_of(foundation.directory)
-            study = _Study(foundation, place, settings, evaluation, made_with, pool, display, out)
+            study = _Study(foundation, place, settings, evaluation_of(foundation.directory), pool, display, out)
             record = study.run()
     except Stopped as stopped:
         raise Stopped(stopped.where, "the same command goes on") from None
     write_json(out / "adapt.json", record)
     write_page(out / "adapt.html", record)
     if not keep_runs:
-        shutil.rmtree(out / "runs", ignore_errors=True)
+        shutil.rmtree(place.runs, ignore_errors=True)
     return record
 
 
@@ -159,7 +153,6 @@ class _Study:
         place: Place,
         settings: Settings,
         evaluation: EvaluationConfig,
-        made_with: Mapping[str, Any],
         pool: Pool,
         display: AdaptDisplay,
         out: Path,
@@ -172,7 +165,12 @@ class _Study:
         self.selection = tuple(selection_seed(each) for each in range(settings.selection_episodes))
         self.seeds = tuple(evaluation_seed(each) for each in range(settings.episodes))
         self.old_seeds = self.seeds[: settings.old_episodes]
-        self.made_with = {**made_with, "decode": plain(asdict(evaluation.decode))}
+        self.made_with = {
+            "foundation": {"config": file_entry(place.run / "config.json"), "step": place.step},
+            "demonstrations": {task: _digest(place.data, task) for task in place.tasks},
+            "adaptation": plain(cattrs.unstructure(settings.adaptation)),
+            "decode": plain(asdict(evaluation.decode)),
+        }
 
     def run(self) -> dict[str, Any]:
         settings = self.settings
@@ -228,7 +226,7 @@ class _Study:
 
     def _play(self, cell: Cell, block: str) -> Job:
         seeds = self.selection if block == "selection" else self.seeds
-        made_with = self.made_with | {"cell": asdict(cell), "seeds": len(seeds)}
+        made_with = self.made_with | {"cell": asdict(cell), "seeds": len(seeds), "keep": self.settings.keep}
         arguments = (self.place, self.settings, cell, self.place.tasks, seeds, self.evaluation)
         return f"{cell.name}-{block}", made_with, play_cell, arguments
 
@@ -238,8 +236,8 @@ class _Study:
         return f"{name}-{number}-draw{draw}", made_with, play_plain, arguments
 
     def _old(self, cell: Cell | None) -> Job:
-        made_with = self.made_with | {"seeds": len(self.old_seeds), "old": list(self.old)}
-        made_with |= {"cell": asdict(cell) if cell else None}
+        made_with = self.made_with | {"seeds": len(self.old_seeds), "tasks": list(self.old)}
+        made_with |= {"cell": asdict(cell) if cell else None, "keep": self.settings.keep}
         arguments = (self.place, self.settings, cell, self.old, self.old_seeds, self.evaluation)
         return f"{cell.name if cell else 'foundation'}-old", made_with, play_cell, arguments
 
@@ -312,17 +310,6 @@ def _playable(foundation: Run) -> tuple[str, ...]:
             continue
         found.append(task)
     return tuple(found)
-
-
-def _made_with(place: Place, settings: Settings) -> dict[str, Any]:
-    """What an adapted run depends on, beside its cell."""
-    return {
-        "foundation": {"config": file_entry(place.run / "config.json"), "step": place.step},
-        "tasks": list(place.tasks),
-        "demonstrations": {task: _digest(place.data, task) for task in place.tasks},
-        "adaptation": plain(cattrs.unstructure(settings.adaptation)),
-        "keep": settings.keep,
-    }
 
 
 def _digest(data: Path, task: str) -> list[Any]:
