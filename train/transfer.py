@@ -126,7 +126,12 @@ def plan(
     notes = _Notes()
     rows = _row_rules(here, there, new_tasks, notes)
     ours, theirs = (_plain(state) for state in (born, old))
-    unfit, rules = [], {}
+    agents, rules = (here.config.agent, there.config.agent), {}
+    unfit = []
+    for size in ("heads", "head_size"):  # their product alone is in the shapes
+        ours_is, theirs_is = (getattr(each, size) for each in agents)
+        if ours_is != theirs_is:
+            unfit.append(f"agent.{size} is {theirs_is} there, {ours_is} here")
     for path in ours:
         part, key = _part(path), _dotted(path)
         if path not in theirs:

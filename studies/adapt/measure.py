@@ -3,12 +3,17 @@
 Whatever runs in a worker imports what it needs there: JAX reads how many threads it may use when it is first imported.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import cattrs
 
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.checksums import file_entry
 from generalist.envs.table import find_tasks
 from generalist.envs.task import Task
 from generalist.eval.baselines.fit import fit_baseline
@@ -17,6 +22,9 @@ from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import PolicyRecord, plain
 from generalist.play.rollout import rollout
 from generalist.studies.adapt.settings import Cell, Settings
+
+if TYPE_CHECKING:
+    from generalist.train.adapt import AdaptConfig
 
 Records = dict[str, Any]
 """By task id, what `recorded` gives of a policy's episodes on it."""
@@ -58,14 +66,21 @@ def adapted_run(place: Place, settings: Settings, cell: Cell) -> Path:
     from generalist.train.config import MeshConfig
     from generalist.train.run import read_run
 
-    directory = place.runs / cell.name
+    how = replace(settings.of(cell), mesh=MeshConfig())
+    directory = place.runs / f"{cell.name}-{_made_of(place, how)}"
     if (directory / "config.json").exists():
         with read_run(directory).open_checkpoints() as checkpoints:
             if checkpoints.latest == cell.steps:
                 return directory
-    how = replace(settings.of(cell), mesh=MeshConfig())
     where = {"data": place.data, "out": directory, "step": place.step}
     return adapt(place.run, place.tasks, how, **where, resume=True, quiet=True, workers=0).directory
+
+
+def _made_of(place: Place, how: "AdaptConfig") -> str:
+    """A digest of what a run is made of: one that is there from other settings is not taken for it."""
+    files = [place.run / "config.json", *(dataset_folder(place.data, task) / "index.json" for task in place.tasks)]
+    said = [place.step, plain(cattrs.unstructure(how)), place.tasks, [file_entry(each) for each in files]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def play_cell(

@@ -226,9 +226,14 @@ class _Study:
 
     def _play(self, cell: Cell, block: str) -> Job:
         seeds = self.selection if block == "selection" else self.seeds
-        made_with = self.made_with | {"cell": asdict(cell), "seeds": len(seeds), "keep": self.settings.keep}
+        made_with = self.made_with | self._cell(cell) | {"seeds": len(seeds)}
         arguments = (self.place, self.settings, cell, self.place.tasks, seeds, self.evaluation)
         return f"{cell.name}-{block}", made_with, play_cell, arguments
+
+    def _cell(self, cell: Cell | None) -> dict[str, Any]:
+        """What a cell's part is made with; KEPT is adapted in the first way, whichever that is."""
+        kept = {"kept": self.settings.ways[0]} if cell and cell.way == KEPT else {}
+        return {"cell": asdict(cell) if cell else None, "keep": self.settings.keep} | kept
 
     def _plain(self, name: str, number: int, draw: int) -> Job:
         made_with = {"demonstrations": self.made_with["demonstrations"], "seeds": len(self.seeds)}
@@ -237,7 +242,7 @@ class _Study:
 
     def _old(self, cell: Cell | None) -> Job:
         made_with = self.made_with | {"seeds": len(self.old_seeds), "tasks": list(self.old)}
-        made_with |= {"cell": asdict(cell) if cell else None, "keep": self.settings.keep}
+        made_with |= self._cell(cell)
         arguments = (self.place, self.settings, cell, self.old, self.old_seeds, self.evaluation)
         return f"{cell.name if cell else 'foundation'}-old", made_with, play_cell, arguments
 

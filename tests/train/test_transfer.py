@@ -162,7 +162,12 @@ def test_what_is_new_or_left_over_must_be_allowed_by_name():
         check_allowed(["sources"])
 
 
-@pytest.mark.parametrize("change", [{"width": 24}, {"layers": 2}, {"heads": 4}, {"vector_hidden": 8}], ids=str)
+SAME_SHAPES = {"heads": AGENT.heads * 2, "head_size": AGENT.head_size // 2}
+
+
+@pytest.mark.parametrize(
+    "change", [{"width": 24}, {"layers": 2}, {"heads": 4}, {"vector_hidden": 8}, SAME_SHAPES], ids=str
+)
 def test_another_trunk_is_refused_with_both_shapes(change):
     with pytest.raises(CheckpointError, match=r"RUN holds another network .* is .* there, .* here.*take its width"):
         passed(side(agent=replace(AGENT, **change), vector_values=2), side(vector_values=2))

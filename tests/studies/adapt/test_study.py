@@ -12,8 +12,8 @@ from tiny import CONFIG, _folder
 from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
-from generalist.studies.adapt.measure import Place, play_plain
-from generalist.studies.adapt.settings import KEPT, SCRATCH, Settings
+from generalist.studies.adapt.measure import Place, adapted_run, play_plain
+from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
 from generalist.studies.adapt.study import adapt_study
 from generalist.train.run import read_run
 
@@ -123,11 +123,30 @@ def test_runs_of_another_foundation_are_not_taken_for_its_own(tmp_path):
     few = replace(SETTINGS, numbers=(1,), steps=(2,), demonstration_seeds=1, plain=(), keep=0.0)
     out = tmp_path / "study"
     adapt_study(foundation(), NEW, few, out=out, quiet=True, keep_runs=True)
-    [one] = (out / "runs").iterdir()
+    [one] = (out / "runs").glob("full-1-draw0-2-*")
     adapt_study(foundation(), NEW, few, out=out, step=2, quiet=True, keep_runs=True)
-    [other] = set((out / "runs").iterdir()) - {one}
-    foundations = [read_run(each / "full-1-draw0-2").foundation["step"] for each in (one, other)]
+    [other] = set((out / "runs").glob("full-1-draw0-2-*")) - {one}
+    foundations = [read_run(each).foundation["step"] for each in (one, other)]
     assert foundations == [4, 2]
+
+
+def test_a_run_that_is_left_is_not_taken_for_one_of_other_settings(tmp_path):
+    place = Place(run=foundation(), step=4, tasks=NEW[:1], data=_folder() / "study-data", runs=tmp_path)
+    cell = Cell(way="full", number=1, seed=0, steps=2)
+    rows = [replace(SETTINGS, adaptation=replace(SETTINGS.adaptation, batch_size=size)) for size in (8, 8, 16)]
+    first, again, changed = (adapted_run(place, each, cell) for each in rows)
+    assert first == again
+    assert [read_run(each).config.batch_size for each in (first, changed)] == [8, 16]
+
+
+def test_what_is_kept_in_mind_is_made_again_with_another_first_way(tmp_path):
+    again = shutil.copytree(studied(), tmp_path / "study")
+    few = replace(SETTINGS, ways=("head",), numbers=(2,), demonstration_seeds=1, steps=(2,))
+    old = {path.name: path.stat().st_mtime_ns for path in (again / "parts").glob("kept-2-draw0-4-*")}
+    adapt_study(foundation(), NEW, few, out=again, quiet=True)
+    new = {path.name: path.stat().st_mtime_ns for path in (again / "parts").glob("kept-2-draw0-4-*")}
+    assert len(new) == 2
+    assert all(old.get(name) != when for name, when in new.items())
 
 
 def test_plain_policies_see_the_demonstrations_that_the_agents_are_given(tmp_path):
