@@ -248,6 +248,11 @@ class Agent:
             ('CartPole-v1', 'FrozenLake8x8-v1', 'Acrobot-v1')
         """
         keep_compilations()
+        if read_run(self.run.directory).config != self.run.config:
+            raise ValueError(
+                f"this agent has an adapter, which is not in {self.run.directory}: write both as one run (generalist "
+                "adapter merge RUN FILE --out MERGED) and adapt that"
+            )
         several = (tasks,) if isinstance(tasks, str) else tuple(tasks)
         run = adapt(
             self.run,

@@ -96,6 +96,12 @@ class AdaptConfig:
             raise ValueError(f"keep is a share of the examples in [0, 1), got {self.keep}")
         if self.timesteps < 1 or self.steps < 1:
             raise ValueError(f"timesteps and steps must be positive, got {self.timesteps} and {self.steps}")
+        for name in ("learning_rate", "batch_size", "episodes"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise ValueError(f"{name} must be positive, got {value}; None is the default")
+        if (draw := self.episodes_seed) is not None and (self.episodes is None or draw < 0):
+            asked = "together with episodes, of which it draws" if draw >= 0 else "0 or more"
+            raise ValueError(f"episodes_seed must be {asked}, got {draw}")
         if self.from_scratch and (self.keep or self.trainable.how != "full"):
             raise ValueError(
                 "from scratch there is no foundation: nothing of it can be kept, and everything is trained"

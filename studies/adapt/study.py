@@ -113,9 +113,10 @@ def adapt_study(
 
 def _step(foundation: Run, step: int | Literal["best"] | None) -> int:
     with foundation.open_checkpoints() as checkpoints:
-        found = checkpoints.best if step == "best" else step or checkpoints.latest
-    if found is None:
-        raise CheckpointError(f"{foundation.directory} has no checkpoint to start from; train it first")
+        found = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
+        if found is None:
+            raise CheckpointError(f"{foundation.directory} has no checkpoint to start from; train it first")
+        checkpoints.check_there(found)
     return found
 
 
@@ -125,6 +126,8 @@ def _check(foundation: Run, place: Place, settings: Settings) -> None:
         raise ValueError("no task to adapt to; name some (--task, --set)")
     if known := [task for task in place.tasks if task in foundation.layouts]:
         raise ValueError(f"{foundation.directory} was trained on {', '.join(known)}: name tasks that are new to it")
+    if "embedding" in settings.ways and not foundation.config.agent.source_embedding:
+        raise ValueError(f"{foundation.directory} has no task embeddings (agent.source_embedding): leave out that way")
     most = max(*settings.numbers, settings.old_number)
     cell = Cell(way=settings.ways[0], number=most, seed=0, steps=1)
     config = adapted(foundation, place.tasks, settings.of(cell), place.data)

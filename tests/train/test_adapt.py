@@ -13,6 +13,7 @@ from generalist.demonstrations.collect import collect
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
 from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapted
+from generalist.train.adapter import save_adapter
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import DocumentsConfig, TrainableConfig
 from generalist.train.run import read_run
@@ -166,6 +167,14 @@ def test_a_checkpoint_that_is_not_there_is_refused_before_anything_is_replaced(t
     assert (tmp_path / "config.json").read_text() == "a run that is there"
 
 
+def test_an_agent_with_an_adapter_is_merged_before_it_learns_more(tmp_path):
+    few = replace(FEW, trainable=TrainableConfig(how="head"))
+    save_adapter(adapt(foundation(), (NEW,), few, out=tmp_path / "run", quiet=True), tmp_path / "one.safetensors")
+    agent = Agent.load(foundation(), adapter=tmp_path / "one.safetensors")
+    with pytest.raises(ValueError, match=r"this agent has an adapter.*generalist adapter merge"):
+        agent.adapt(NEW, out=tmp_path / "more", quiet=True)
+
+
 def test_a_foundation_without_a_checkpoint_is_named(tmp_path):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.json").write_bytes((foundation() / "config.json").read_bytes())
@@ -203,7 +212,14 @@ def test_a_foundation_of_words_is_told_how_tasks_are_shown(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"keep": 1.0}, r"share .* in \[0, 1\)"), ({"from_scratch": True, "keep": 0.5}, "there is no foundation")],
+    [
+        ({"keep": 1.0}, r"share .* in \[0, 1\)"),
+        ({"from_scratch": True, "keep": 0.5}, "there is no foundation"),
+        ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
+        ({"batch_size": 0}, "batch_size must be positive, got 0"),
+        ({"episodes": None, "episodes_seed": 1}, "episodes_seed must be together with episodes"),
+        ({"episodes_seed": -1}, "episodes_seed must be 0 or more, got -1"),
+    ],
 )
 def test_settings_that_cannot_be(settings, message):
     with pytest.raises(ValueError, match=message):

@@ -15,6 +15,7 @@ from generalist.envs.files import read_json
 from generalist.studies.adapt.measure import Place, adapted_run, play_plain
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
 from generalist.studies.adapt.study import adapt_study
+from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import read_run
 
 NEW = ("CliffWalking-v1", "Taxi-v4")
@@ -172,6 +173,19 @@ def test_plain_policies_see_the_demonstrations_that_the_agents_are_given(tmp_pat
 def test_bad_input_is_refused_before_anything_is_done(tmp_path, tasks, change, error, message):
     with pytest.raises(error, match=message):
         adapt_study(foundation(), tasks, replace(SETTINGS, **change), out=tmp_path / "study", quiet=True)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_foundation_that_lacks_what_is_asked_for_is_refused_before_anything_is_done(tmp_path):
+    with pytest.raises(CheckpointError, match=r"checkpoints/7: there is no such checkpoint; there are 4"):
+        adapt_study(foundation(), NEW, SETTINGS, out=tmp_path / "study", step=7, quiet=True)
+    plain = shutil.copytree(foundation(), tmp_path / "plain")
+    said = json.loads((plain / "config.json").read_text())
+    said["config"]["agent"]["source_embedding"] = False
+    said.pop("generalist_checksum")
+    (plain / "config.json").write_text(json.dumps(said))
+    with pytest.raises(ValueError, match=r"plain has no task embeddings .*: leave out that way"):
+        adapt_study(plain, NEW, replace(SETTINGS, ways=("embedding",)), out=tmp_path / "study", quiet=True)
     assert not (tmp_path / "study").exists()
 
 
