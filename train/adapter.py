@@ -141,7 +141,11 @@ def _config_and_layouts(foundation: Run, path: Path, said: Mapping[str, Any]) ->
     if config.text.tokenizer != base.text.tokenizer:
         different.append("text")
     if different or base.trainable.how == "lora":
-        why = f"its {', '.join(different)} differs" if different else "it has LoRA of its own, which is not merged"
+        why = (
+            f"its {', '.join(different)} differs"
+            if different
+            else ("it has LoRA of its own, not merged; name the run that `generalist adapter merge` makes of it")
+        )
         raise WrongFoundation(f"{_named(path, said)} was not trained on {foundation.directory}: {why}")
     own = replace(config, text=foundation.own_text.text)
     layouts = {

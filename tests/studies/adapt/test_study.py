@@ -140,6 +140,7 @@ def test_a_run_that_is_left_is_not_taken_for_one_of_other_settings(tmp_path):
     assert [read_run(each).config.batch_size for each in (first, changed)] == [8, 16]
 
 
+@pytest.mark.rare
 def test_what_is_kept_in_mind_is_made_again_with_another_first_way(tmp_path):
     again = shutil.copytree(studied(), tmp_path / "study")
     few = replace(SETTINGS, ways=("head",), numbers=(2,), demonstration_seeds=1, steps=(2,))
