@@ -128,6 +128,7 @@ def adapt(
         tasks: ids; those that it knows are trained further.
         data: folder of the demonstrations; the foundation's by default.
         step: which of its checkpoints; the newest by default.
+        resume: go on with the run in `out`, also where the foundation is there no more.
 
     Raises:
         ValueError: no task, an unknown one, too few demonstrations, something that does not go together.
@@ -135,6 +136,9 @@ def adapt(
         FileNotFoundError: no run there, or no demonstrations of a task.
         FileExistsError: as `generalist.train.loop.train`.
     """
+    if resume and not isinstance(run, Run) and not (run / "config.json").exists() and (out / "config.json").exists():
+        own = read_run(out)  # it has all that it needs of the foundation, which is gone
+        return train(own.config, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
     foundation = run if isinstance(run, Run) else read_run(run)
     data = Path(data or foundation.data)
     training = adapted(foundation, tasks, config, data)

@@ -1,5 +1,6 @@
 """Adapting an agent to new tasks: the job that is made of the foundation's, and what comes out of it."""
 
+import shutil
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -130,6 +131,17 @@ def test_it_goes_on_to_the_bit_with_lora(tmp_path):
     assert rows(whole).tolist() != rows(foundation()).tolist()
     again = adapt(foundation(), (NEW,), few, out=tmp_path / "whole", resume=True, quiet=True)
     assert rows(again).tolist() == rows(whole).tolist()
+
+
+def test_it_goes_on_when_the_foundation_is_gone(tmp_path):
+    gone = shutil.copytree(foundation(), tmp_path / "foundation")
+    run = adapt(gone, (NEW,), FEW, out=tmp_path / "run", quiet=True)
+    shutil.rmtree(gone)
+    again = adapt(gone, (NEW,), FEW, out=run.directory, resume=True, quiet=True)
+    assert again.foundation == run.foundation
+    assert rows(again).tolist() == rows(run).tolist()
+    with pytest.raises(FileNotFoundError, match="foundation is not a run directory"):
+        adapt(gone, (NEW,), FEW, out=tmp_path / "other", resume=True, quiet=True)
 
 
 @pytest.mark.parametrize(
