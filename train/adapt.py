@@ -1,7 +1,7 @@
 """An agent learns new tasks from few demonstrations: the training job that does it, and its defaults.
 
-The defaults come from a small trial on Meta-World, one seed each, and are to be measured: everything is trained, at half
-the rate of the foundation, in few updates of few timesteps; the statistics of observations are the foundation's.
+The defaults come from a small trial on Meta-World, one seed each, and are to be measured: everything is trained, at
+half the rate of the foundation, in few updates of few timesteps; the statistics of observations are the foundation's.
 """
 
 import shutil
