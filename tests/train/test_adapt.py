@@ -17,6 +17,7 @@ from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapte
 from generalist.train.adapter import save_adapter
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import DocumentsConfig, TrainableConfig
+from generalist.train.loop import train
 from generalist.train.run import read_run
 
 NEW = "MountainCarContinuous-v0"
@@ -24,17 +25,25 @@ FEW = AdaptConfig(episodes=3, steps=2, failures=True)
 
 
 @cache
+def data() -> Path:
+    """A folder with demonstrations of the tiny run's tasks, and of another one."""
+    folder = shutil.copytree(demonstrations(), _folder() / "adapt-data")
+    collect((NEW,), folder, seed=0, episodes=4, policy="random", workers=0, quiet=True)
+    return folder
+
+
+@cache
 def foundation() -> Path:
     """A run with task embeddings, whose data folder has demonstrations of another task too."""
-    collect((NEW,), demonstrations(), seed=0, episodes=4, policy="random", workers=0, quiet=True)
     run = _folder() / "foundation"
-    train_here(run, agent=replace(CONFIG.agent, source_embedding=True), steps=3)
+    config = replace(CONFIG, agent=replace(CONFIG.agent, source_embedding=True), steps=3)
+    train(config, data(), run, quiet=True)
     (run / EVALUATION).write_text('{"episodes": 7}')
     return run
 
 
 def job(config=FEW, tasks=(NEW,)):
-    return adapted(read_run(foundation()), tasks, config, demonstrations())
+    return adapted(read_run(foundation()), tasks, config, data())
 
 
 def rows(run) -> np.ndarray:
@@ -86,7 +95,7 @@ def test_where_little_is_trained_embedders_that_are_new_are_trained_whole(tmp_pa
         replace(wide, layouts=known),
         (NEW,),
         replace(FEW, trainable=TrainableConfig(how="lora", rank=2)),
-        demonstrations(),
+        data(),
     )
     assert config.trainable.also == ("source", "vector")
 
@@ -117,11 +126,11 @@ def test_from_scratch_nothing_but_the_statistics_is_taken(tmp_path):
 
 def test_the_nearest_task_is_the_one_that_explains_the_demonstrations_best(tmp_path):
     """Its own, under another name that the foundation does not know."""
-    data = tmp_path / "data"
-    collect(("gym:CartPole-v1",), data, seed=5, episodes=4, policy="random", workers=0, quiet=True)
+    own = tmp_path / "data"
+    collect(("gym:CartPole-v1",), own, seed=5, episodes=4, policy="random", workers=0, quiet=True)
     longer = train_here(tmp_path / "run", agent=replace(CONFIG.agent, source_embedding=True), steps=60, keep=1)
     near = replace(FEW, new_tasks="nearest", learning_rate=1e-12)
-    run = adapt(longer, ("gym:CartPole-v1",), near, data=data, out=tmp_path / "near", quiet=True)
+    run = adapt(longer, ("gym:CartPole-v1",), near, data=own, out=tmp_path / "near", quiet=True)
     np.testing.assert_allclose(rows(run)[2], rows(longer)[0], atol=1e-6)
 
 
@@ -191,7 +200,7 @@ def test_a_foundation_without_a_checkpoint_is_named(tmp_path):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.json").write_bytes((foundation() / "config.json").read_bytes())
     with pytest.raises(CheckpointError, match=r"bare has no checkpoint to start from; train it first"):
-        adapt(tmp_path / "bare", (NEW,), FEW, data=demonstrations(), out=tmp_path / "run", quiet=True)
+        adapt(tmp_path / "bare", (NEW,), FEW, data=data(), out=tmp_path / "run", quiet=True)
     with pytest.raises(FileNotFoundError, match="nowhere is not a run directory"):
         adapt(tmp_path / "nowhere", (NEW,), FEW, out=tmp_path / "run", quiet=True)
     assert not (tmp_path / "run").exists()
@@ -214,9 +223,9 @@ def test_a_foundation_of_words_is_told_how_tasks_are_shown(tmp_path):
     with pytest.raises(
         ValueError, match=r"trained on no task, .* how MountainCarContinuous-v0 is shown: name a config"
     ):
-        adapt(words, (NEW,), FEW, data=demonstrations(), out=tmp_path / "run", quiet=True)
+        adapt(words, (NEW,), FEW, data=data(), out=tmp_path / "run", quiet=True)
     shown = replace(FEW, layout=CONFIG.sources[0].layout)
-    run = adapt(words, (NEW,), shown, data=demonstrations(), out=tmp_path / "run", quiet=True)
+    run = adapt(words, (NEW,), shown, data=data(), out=tmp_path / "run", quiet=True)
     assert run.config.names == (NEW, f"text:{texts}")
     assert run.config.weights == (1.0, 0.0)
     assert run.layouts[NEW].options == CONFIG.sources[0].layout
