@@ -15,11 +15,6 @@ class AdaptDisplay:
         self.quiet = quiet
         self.console = SafeConsole(stderr=True)
 
-    def __enter__(self) -> "AdaptDisplay":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
     @contextmanager
     def working(self, what: str, total: int, known: int) -> Iterator[Callable[[str], None]]:
         """A bar of parts, of which some are known already; gives the function to call as each ends."""

@@ -8,24 +8,12 @@ the same episodes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of one way at one number: [draws, tasks, episodes]."""
-
-    values: np.ndarray
-
-    @property
-    def mean(self) -> float:
-        return float(self.values.mean())
 
 
 class Draws:

@@ -97,10 +97,10 @@ def adapt_study(
         with (
             locked(out, "studying adaptation"),
             stopping_at_once("stopped on SIGTERM", "the same command goes on"),
-            AdaptDisplay(quiet=quiet) as display,
             ray_pool(ray) if ray else local_pool(workers) as pool,
         ):
-            study = _Study(foundation, place, settings, evaluation_of(foundation.directory), pool, display, out)
+            display, evaluation = AdaptDisplay(quiet=quiet), evaluation_of(foundation.directory)
+            study = _Study(foundation, place, settings, evaluation, pool, display, out)
             record = study.run()
     except Stopped as stopped:
         raise Stopped(stopped.where, "the same command goes on") from None
