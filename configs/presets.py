@@ -16,6 +16,7 @@ PRESETS = (
     "transfer/all",
     "transfer/words",
     "babyai",
+    "rooms",
     "local",
     "multimodal",
     "multimodal_ablation/control",

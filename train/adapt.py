@@ -233,7 +233,8 @@ def _layout(foundation: Run, task: str, data: Path, options: LayoutOptions | Non
     folder = dataset_folder(data, task)
     if not folder.exists():
         raise FileNotFoundError(
-            f"no demonstrations of {task} under {data}; run: generalist collect --task {task} --out {data}"
+            f"no demonstrations of {task} under {data}; run: generalist collect --task {task} --out {data}, or name "
+            "the folder that has them (--data)"
         )
     opened = Demonstrations.open(folder)
     spaces = opened.observation_space, opened.action_space

@@ -175,16 +175,19 @@ def _finished(run: Run, done: int) -> str:
 
 
 def _difference(old: TrainConfig, new: TrainConfig) -> str:
-    """The fields of two configurations that differ, as `path: old -> new`."""
+    """The first fields of two configurations that differ, as `path: old -> new`; of a list its length and entries."""
 
     def flat(value: Any, path: str) -> dict[str, Any]:
+        if isinstance(value, list | tuple):
+            value = {"length": len(value), **{str(at): part for at, part in enumerate(value)}}
         if isinstance(value, dict):
             return {k: v for key, part in value.items() for k, v in flat(part, f"{path}.{key}".strip(".")).items()}
         return {path: value}
 
     before, after = flat(cattrs.unstructure(old), ""), flat(cattrs.unstructure(new), "")
     changed = [key for key in before | after if before.get(key) != after.get(key)]
-    return ", ".join(f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed[:5])
+    said = [f"{key}: {before.get(key)} -> {after.get(key)}" for key in changed[:5]]
+    return ", ".join([*said, f"{len(changed) - 5} more"] if len(changed) > 5 else said)
 
 
 def _remove_run(directory: Path) -> None:

@@ -111,7 +111,7 @@ class StudyAdapt:
     keep: float = 0.5
     """Share of the foundation's own data where it is kept, against forgetting; 0 leaves that out."""
     old_number: int = 10
-    """Demonstrations with which is measured what is lost of the foundation's own tasks."""
+    """The nearest of --numbers to this: with so many is measured what is lost of the foundation's own tasks."""
     old_episodes: int = 5
     """Of each of these."""
     rank: int = 8

@@ -31,7 +31,8 @@ class Settings:
         episodes: of each task, number and draw, on the evaluation seeds.
         selection_episodes: of each task, on the selection seeds, with which budgets are chosen.
         keep: share of the foundation's own data where it is kept; 0 leaves that out.
-        old_number: of demonstrations, with which is measured what was lost of the foundation's own tasks.
+        old_number: of demonstrations: the nearest of `numbers` is that with which is measured what was lost of the
+            foundation's own tasks.
         old_episodes: of each of these.
         adaptation: what all have in common; its episodes, steps and so on do not count.
     """

@@ -30,12 +30,12 @@ from generalist.envs.task import UnknownTask
 from generalist.eval.config import EvaluationConfig, evaluation_of
 from generalist.eval.report.record import plain
 from generalist.eval.workers import Pool, local_pool, ray_pool
-from generalist.studies.adapt.display import AdaptDisplay
 from generalist.studies.adapt.findings import scaled
 from generalist.studies.adapt.measure import Place, Records, in_worker, play_cell, play_ends, play_plain
 from generalist.studies.adapt.page import write_page
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
 from generalist.studies.adapt.summary import summarise
+from generalist.studies.display import StudyDisplay
 from generalist.studies.kept import Kept
 from generalist.train.adapt import adapted
 from generalist.train.checkpoint import CheckpointError
@@ -99,7 +99,7 @@ def adapt_study(
             stopping_at_once("stopped on SIGTERM", "the same command goes on"),
             ray_pool(ray) if ray else local_pool(workers) as pool,
         ):
-            display, evaluation = AdaptDisplay(quiet=quiet), evaluation_of(foundation.directory)
+            display, evaluation = StudyDisplay(quiet=quiet), evaluation_of(foundation.directory)
             study = _Study(foundation, place, settings, evaluation, pool, display, out)
             record = study.run()
     except Stopped as stopped:
@@ -128,8 +128,7 @@ def _check(foundation: Run, place: Place, settings: Settings) -> None:
         raise ValueError(f"{foundation.directory} was trained on {', '.join(known)}: name tasks that are new to it")
     if "embedding" in settings.ways and not foundation.config.agent.source_embedding:
         raise ValueError(f"{foundation.directory} has no task embeddings (agent.source_embedding): leave out that way")
-    most = max(*settings.numbers, settings.old_number)
-    cell = Cell(way=settings.ways[0], number=most, seed=0, steps=1)
+    cell = Cell(way=settings.ways[0], number=max(settings.numbers), seed=0, steps=1)
     config = adapted(foundation, place.tasks, settings.of(cell), place.data)
     for source in config.sources:
         folder = dataset_folder(place.data, source.task)
@@ -157,7 +156,7 @@ class _Study:
         settings: Settings,
         evaluation: EvaluationConfig,
         pool: Pool,
-        display: AdaptDisplay,
+        display: StudyDisplay,
         out: Path,
     ):
         self.foundation, self.place, self.settings = foundation, place, settings
@@ -265,13 +264,13 @@ class _Study:
 
     def _lost(self, budgets: Mapping[tuple[str, int], int]) -> dict[str, Any]:
         """The foundation's own tasks before and after adaptation, and what keeping its data does to the new ones."""
-        settings, number = self.settings, self.settings.old_number
+        settings = self.settings
         if not self.old:
             return {}
-        nearest = min(settings.numbers, key=lambda each: abs(each - number))
-        cells = [Cell(way=way, number=number, seed=0, steps=budgets[way, nearest]) for way in settings.ways]
+        number = min(settings.numbers, key=lambda each: abs(each - settings.old_number))
+        cells = [Cell(way=way, number=number, seed=0, steps=budgets[way, number]) for way in settings.ways]
         if settings.keep:
-            steps = round(budgets[settings.ways[0], nearest] / (1 - settings.keep))
+            steps = round(budgets[settings.ways[0], number] / (1 - settings.keep))
             cells.append(Cell(way=KEPT, number=number, seed=0, steps=steps))
         jobs = [self._old(None), *(self._old(cell) for cell in cells)]
         before, *after = self._each("the foundation's own tasks", jobs)

@@ -29,9 +29,9 @@ from generalist.envs.task import Task, UnknownTask
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, plain
 from generalist.eval.workers import Pool, local_pool, ray_pool
+from generalist.studies.display import StudyDisplay
 from generalist.studies.kept import Kept
 from generalist.studies.scale.cost import ASSUMED_UTILISATION, Pace, Plan, make_plan
-from generalist.studies.scale.display import StudyDisplay
 from generalist.studies.scale.findings import RESAMPLES, Findings
 from generalist.studies.scale.grid import Grid, Point
 from generalist.studies.scale.measure import baselines, passes, played, score, trained
@@ -121,12 +121,12 @@ class _Study:
     def run(self, resamples: int) -> dict[str, Any]:
         points = self.plan.points
         self.display.say(self._cost())
-        with self.display.counting("baselines, tasks", len(self.tasks)) as done:
+        with self.display.working("baselines, tasks", len(self.tasks)) as done:
             job, folder = points[0].config, self.out / "baselines"
             self.beside = baselines(self.pool, self.tasks, job, self.data, self.evaluation, folder, done)
         runs = [self._measure(index, point) for index, point in enumerate(points)]
         self.display.say(f"fitting the law to {len(runs)} runs and to {resamples} draws of them")
-        with self.display.counting("fits", resamples) as done:
+        with self.display.working("fits", resamples) as done:
             findings = Findings(runs, resamples=resamples, done=done)
         record = {"runs": [self._with_fit(findings, run) for run in runs], **findings.to_json(), "beyond": None}
         if self.plan.beyond:
@@ -149,7 +149,7 @@ class _Study:
         figures = trained(point, self.data, self.out / "runs", self.kept, self.evaluation, quiet=self.display.quiet)
         self.pace.trained(point, figures)
         begun = time.perf_counter()
-        with self.display.counting(f"playing {point.name}, tasks", len(self.tasks)) as done:
+        with self.display.working(f"playing {point.name}, tasks", len(self.tasks)) as done:
             run = self.out / "runs" / point.name
             records = played(self.pool, self.tasks, run, point.config, self.data, self.evaluation, done)
         self.pace.played(time.perf_counter() - begun)

@@ -257,6 +257,9 @@ def test_an_existing_run_is_not_touched():
     difference = r"another configuration \(optimizer.learning_rate: 0.01 -> 0.02, seed: 0 -> 1\); .* --weights .*run "
     with pytest.raises(ValueError, match=difference):
         train_here(trained(), start=Start(resume=True), optimizer=changed, seed=1, steps=9)
+    fewer = r"another configuration \(sources.length: 2 -> 1, sources.1.\S+: \S+ -> None, .*, \d+ more\); "
+    with pytest.raises(ValueError, match=fewer):
+        train_here(trained(), start=Start(resume=True), sources=CONFIG.sources[:1])
     for steps in (5, 3):
         with pytest.raises(ValueError, match=f"is at update 6 of 6 and cannot go on to {steps}: ask for more than 6"):
             train_here(trained(), start=Start(resume=True), steps=steps)

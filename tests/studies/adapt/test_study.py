@@ -27,7 +27,7 @@ SETTINGS = Settings(
     steps=(2, 4),
     episodes=3,
     selection_episodes=2,
-    old_number=2,
+    old_number=9,
     old_episodes=2,
 )
 
@@ -90,6 +90,7 @@ def test_budgets_are_chosen_by_play_and_said():
 def test_what_was_lost_is_paired_with_the_foundation_itself():
     lost = record(studied())["lost"]
     assert lost["tasks"] == ["CartPole-v1", "FrozenLake8x8-v1"]
+    assert lost["number"] == 2, "the nearest to the asked for of the numbers"
     assert [way["way"] for way in lost["ways"]] == ["full", KEPT]
     for way in lost["ways"]:
         assert way["difference"]["value"] == pytest.approx(way["after"]["value"] - lost["before"]["value"])
