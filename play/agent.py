@@ -18,7 +18,7 @@ from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import unstacked
 from generalist.demonstrations.episode import Episode
-from generalist.envs.table import family_of
+from generalist.envs.table import family_of, find_task
 from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
@@ -146,19 +146,16 @@ class Agent:
         to it, as `generalist.train.statistics.relatives` says.
 
         Raises:
-            ValueError: the network has no embedder for what this environment shows.
+            ValueError: no task of this id, or the network has no embedder for what this environment shows.
         """
         layouts, names = list(self.run.layouts.values()), list(self.run.layouts)
         if isinstance(what, str | Task):
             name = what if isinstance(what, str) else what.id
             if name in names:
                 return layouts[names.index(name)], names.index(name)
-            if isinstance(what, str):
-                raise ValueError(
-                    f"the agent was not trained on {name!r}; it knows {', '.join(names)}. Pass an environment"
-                )
-            with closing(what.make()) as env:
-                return self._layout_of(env, what.family)
+            task = find_task(what) if isinstance(what, str) else what
+            with closing(task.make()) as env:
+                return self._layout_of(env, task.family)
         return self._layout_of(what, None)
 
     def _layout_of(self, what: gym.Env | gym.vector.VectorEnv, family: str | None) -> tuple[Layout, int]:
@@ -196,7 +193,7 @@ class Agent:
             if not fits and needed != readable:
                 raise ValueError(
                     f"the environment shows {what} {needed}, this agent reads {readable}; "
-                    "train one with this environment among its sources"
+                    "let it learn this one from demonstrations: generalist adapt, or Agent.adapt"
                 )
         check_local_positions("this environment", layout, config)
         return layout
@@ -301,9 +298,9 @@ class Agent:
 
 
 def _name(what: str | Task | gym.Env | gym.vector.VectorEnv) -> str | None:
-    if isinstance(what, Task):
-        return what.id
-    return what.spec.id if not isinstance(what, str) and what.spec else None
+    if isinstance(what, str | Task):
+        return what if isinstance(what, str) else what.id
+    return what.spec.id if what.spec else None
 
 
 def _same(layout: Layout, observation: gym.Space, action: gym.Space) -> bool:

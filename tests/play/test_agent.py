@@ -14,6 +14,7 @@ from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.files import read_json, write_json
 from generalist.envs.table import find_task
+from generalist.envs.task import UnknownTask
 from generalist.play.agent import Agent
 from generalist.train.checkpoint import CheckpointError
 
@@ -107,8 +108,13 @@ def test_an_environment_is_known_by_its_id_or_by_its_spaces(agent):
         gym.make("CartPole-v1"), lambda seen: seen[:2], gym.spaces.Box(-9, 9, (2,))
     )
     assert agent.layout(other)[1] == -1
-    with pytest.raises(ValueError, match="was not trained on 'Acrobot-v1'; it knows CartPole-v1"):
-        agent.layout("Acrobot-v1")
+
+
+def test_a_task_by_its_id_need_not_be_one_that_was_trained_on(agent):
+    assert agent.layout("MountainCar-v0") == agent.layout(find_task("MountainCar-v0"))
+    assert agent.policy("MountainCar-v0")(np.zeros(2, np.float32)) in range(3)
+    with pytest.raises(UnknownTask, match=r"unknown task 'CartPole-v7': the nearest are CartPole-v1"):
+        agent.policy("CartPole-v7")
 
 
 def test_an_unknown_environment_is_played_without_a_source(agent):
@@ -122,7 +128,7 @@ def test_an_unknown_environment_is_played_without_a_source(agent):
 @pytest.mark.parametrize(
     ("space", "message"),
     [
-        (gym.spaces.Box(-1, 1, (9,), np.float32), "vectors of length 9, this agent reads 4"),
+        (gym.spaces.Box(-1, 1, (9,), np.float32), "vectors of length 9, this agent reads 4; .*generalist adapt"),
         (gym.spaces.Box(0, 255, (32, 32, 3), np.uint8), r"patches of \(16, 3\), this agent reads \(0, 3\)"),
         (gym.spaces.MultiDiscrete([3] * 40), "timesteps of tokens 42, this agent reads 32"),
     ],
