@@ -140,6 +140,8 @@ def adapt(
         own = read_run(out)  # it has all that it needs of the foundation, which is gone
         return train(own.config, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
     foundation = run if isinstance(run, Run) else read_run(run)
+    if foundation.directory.resolve() in out.resolve().parents:
+        raise ValueError(f"{out} is inside the foundation, which is only read: choose another --out")
     data = Path(data or foundation.data)
     training = adapted(foundation, tasks, config, data)
     weights = Weights(run=foundation.directory, step=step, allow=PARTS, parameters=not config.from_scratch)

@@ -121,7 +121,8 @@ def _print_adapted(record: Mapping[str, Any]) -> None:
     out.print(table(rows))
     if lost := record["lost"]:
         before = lost["before"]["value"]
-        out.print(f"\nthe foundation's own {len(lost['tasks'])} tasks, before: {before:.3f}", markup=False)
+        what = " or ".join(sorted(set(lost["scores"]), reverse=True))
+        out.print(f"\nmean {what} on the foundation's own {len(lost['tasks'])} tasks, before: {before:.3f}", markup=False)
         out.print(table([_change(each) for each in lost["ways"]]))
 
 

@@ -176,6 +176,9 @@ def test_a_foundation_is_not_overwritten_by_what_starts_from_it(tmp_path):
     for out in (foundation(), same):
         with pytest.raises(ValueError, match=r"is the run to start from.* choose another --out"):
             adapt(foundation(), (NEW,), FEW, out=out, quiet=True, overwrite=True)
+    with pytest.raises(ValueError, match=r"inside is inside the foundation, which is only read: choose another --out"):
+        adapt(foundation(), (NEW,), FEW, out=same / "inside", quiet=True)
+    assert not (foundation() / "inside").exists()
     with read_run(foundation()).open_checkpoints() as checkpoints:
         assert checkpoints.latest == 3
 
