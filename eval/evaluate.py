@@ -226,7 +226,7 @@ def _play(
     seeds = seeds_of(config)
     policy = make_policy(agent, task, data, config)
     begun = time.perf_counter()
-    results = rollout(task, policy, seeds, slots=config.slots, progress=progress)
+    results = rollout(task, policy, seeds, slots=policy.slots, progress=progress)
     seconds = time.perf_counter() - begun
     steps = sum(result.length for result in results)
     record = PolicyRecord.of(

@@ -122,7 +122,9 @@ def _print_adapted(record: Mapping[str, Any]) -> None:
     if lost := record["lost"]:
         before = lost["before"]["value"]
         what = " or ".join(sorted(set(lost["scores"]), reverse=True))
-        out.print(f"\nmean {what} on the foundation's own {len(lost['tasks'])} tasks, before: {before:.3f}", markup=False)
+        out.print(
+            f"\nmean {what} on the foundation's own {len(lost['tasks'])} tasks, before: {before:.3f}", markup=False
+        )
         out.print(table([_change(each) for each in lost["ways"]]))
 
 

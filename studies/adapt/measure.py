@@ -97,10 +97,11 @@ def play_cell(
 
     run = place.run if cell is None else adapted_run(place, settings, cell)
     agent = Agent.load(run, step=place.step if cell is None else None, decode=evaluation.decode)
+    evaluation = replace(evaluation, episodes=len(seeds))
     found = {}
     for task in find_tasks(tasks):
         policy = make_policy(agent, task, place.data, evaluation)
-        found[task.id] = recorded(PolicyRecord.of(rollout(task, policy, seeds, slots=evaluation.slots)))
+        found[task.id] = recorded(PolicyRecord.of(rollout(task, policy, seeds, slots=policy.slots)))
     return found
 
 

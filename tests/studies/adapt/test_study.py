@@ -12,7 +12,8 @@ from tiny import CONFIG, _folder
 from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
-from generalist.studies.adapt.measure import Place, adapted_run, play_plain
+from generalist.eval.config import EvaluationConfig
+from generalist.studies.adapt.measure import Place, adapted_run, play_cell, play_plain
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
 from generalist.studies.adapt.study import adapt_study
 from generalist.train.checkpoint import CheckpointError
@@ -139,6 +140,13 @@ def test_a_run_that_is_left_is_not_taken_for_one_of_other_settings(tmp_path):
     first, again, changed = (adapted_run(place, each, cell) for each in rows)
     assert first == again
     assert [read_run(each).config.batch_size for each in (first, changed)] == [8, 16]
+
+
+def test_more_episodes_are_played_than_the_foundation_is_evaluated_with(tmp_path):
+    place = Place(run=foundation(), step=4, tasks=NEW[:1], data=_folder() / "study-data", runs=tmp_path)
+    few = EvaluationConfig(episodes=2, slots=4)
+    found = play_cell(place, SETTINGS, None, ("CartPole-v1",), [2**30, 2**30 + 1, 2**30 + 2], few)
+    assert len(found["CartPole-v1"]["returns"]) == 3
 
 
 @pytest.mark.rare
