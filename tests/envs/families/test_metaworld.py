@@ -28,6 +28,18 @@ def test_no_trace_of_the_episode_before():
         one, other = fresh.step(action)[0], used.step(action)[0]
 
 
+def test_environments_of_one_task_share_no_state():
+    one, other = metaworld.make("push-v3"), metaworld.make("push-v3")
+    start, _ = one.reset(seed=3)
+    other.reset(seed=4)
+    other.unwrapped.model.body_pos[:] += 1
+    other.step(np.ones(4, np.float32))
+    again = metaworld.make("push-v3")
+    for env in (one, again):
+        observation, _ = env.reset(seed=3)
+        assert observation.tolist() == start.tolist()
+
+
 def test_the_global_random_state_has_no_say():
     env = metaworld.make("push-v3")
     np.random.seed(0)  # noqa: NPY002 (Meta-World itself draws from it)
