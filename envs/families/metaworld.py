@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from generalist.envs.headless import prepare_mujoco
+from generalist.envs.mujoco_models import mujoco_module
 from generalist.envs.task import ActionFunction, Task, needs_extra
 
 HORIZON = 500
@@ -32,7 +33,7 @@ def _kind(name: str) -> Any:
     """Meta-World's class of the task, its environments with a copy each of one compiled model."""
     with needs_extra("metaworld"):
         from metaworld.env_dict import ALL_V3_ENVIRONMENTS
-    import mujoco
+    mujoco = mujoco_module()
 
     class OfOneModel(ALL_V3_ENVIRONMENTS[name]):
         def _initialize_simulation(self):
@@ -49,7 +50,7 @@ def _kind(name: str) -> Any:
 @lru_cache(maxsize=2)
 def _compiled(path: str) -> Any:
     """The model of this file. Compiling it takes 0.2 s, the larger part of an environment's making."""
-    import mujoco
+    mujoco = mujoco_module()
 
     return mujoco.MjModel.from_xml_path(path)
 
