@@ -11,7 +11,7 @@ from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_
 from generalist.configs.commands.terminal import print_notice
 
 Config = TypeVar("Config")
-Way = Literal["full", "lora", "head", "embedding"]
+Way = Literal["full", "kept", "lora", "head", "embedding"]
 Plain = Literal["linear", "nearest_neighbour", "mlp", "gru"]
 
 
@@ -98,8 +98,8 @@ class StudyAdapt:
     """Of demonstrations of each task."""
     draws: int = 3
     """Draws of demonstrations at each number, each with a training seed of its own."""
-    ways: tuple[Way, ...] = ("full", "lora")
-    """Of adapting, as for `generalist adapt --how`."""
+    ways: tuple[Way, ...] = ("kept", "full", "lora")
+    """Of adapting, as for `generalist adapt --how`; `kept` is `full` with the foundation's own data mixed in."""
     plain: tuple[Plain, ...] = ("linear", "nearest_neighbour", "mlp", "gru")
     """Policies of each task alone, fitted on the same demonstrations."""
     steps: tuple[int, ...] = (200, 600, 2400)
@@ -109,7 +109,7 @@ class StudyAdapt:
     selection_episodes: int = 10
     """Of each task, to choose a budget."""
     keep: float = 0.5
-    """Share of the foundation's own data where it is kept, against forgetting; 0 leaves that out."""
+    """Share of the foundation's own data in the way `kept`."""
     old_number: int = 10
     """The nearest of --numbers to this: with so many is measured what is lost of the foundation's own tasks."""
     old_episodes: int = 5

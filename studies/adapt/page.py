@@ -83,7 +83,7 @@ def render_page(record: Mapping[str, Any]) -> str:
 def way_names(record: Mapping[str, Any]) -> dict[str, str]:
     """Of every way, what the page calls it."""
     settings = record["settings"]
-    kept = f"{WAY_NAMES[settings['ways'][0]]}, {percent(settings['keep'])} old data"
+    kept = f"{WAY_NAMES['full']}, {percent(settings['keep'])} old data"
     return {**NAMES, **WAY_NAMES, KEPT: kept}
 
 
@@ -219,20 +219,21 @@ def _sweep(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lost(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The foundation's own tasks, and those that lost most in any way."""
+    """The foundation's own tasks beside the new ones, and those that lost most in any way."""
     lost = record["lost"]
     if not lost:
         return None
-    hardest = []
+    hardest, ways = [], {way["way"]: way for way in record["ways"]}
     for at, task in enumerate(lost["tasks"]):
         changes = [way["difference"]["tasks"][at] for way in lost["ways"]]
         afters = [way["after"]["tasks"][at] for way in lost["ways"]]
         row = {"id": task, "score": lost["scores"][at], "before": lost["before"]["tasks"][at]["value"]}
-        ways = list(zip(afters, changes, strict=True))
-        hardest.append(row | {"ways": ways, "most": min(change["value"] for change in changes)})
+        pairs = list(zip(afters, changes, strict=True))
+        hardest.append(row | {"ways": pairs, "most": min(change["value"] for change in changes)})
     hardest = sorted((row for row in hardest if row["most"] < 0), key=lambda row: row["most"])
     return {
         **lost,
+        "ways": [way | {"new": _point(ways[way["way"]], lost["number"])["score"]} for way in lost["ways"]],
         "hardest": hardest[:HARDEST],
         "worse": len(hardest),
         "mixed": set(lost["scores"]) != {"success"},

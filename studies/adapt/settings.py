@@ -7,12 +7,12 @@ from generalist.envs.names import nearest
 from generalist.train.adapt import AdaptConfig
 from generalist.train.config import TrainableConfig
 
-WAYS = ("full", "lora", "head", "embedding")
-"""Of adapting the foundation: what of it is trained."""
+KEPT = "kept"
+"""Everything is trained, with a share of the foundation's own data in every batch."""
+WAYS = ("full", KEPT, "lora", "head", "embedding")
+"""Of adapting the foundation: what of it is trained, and with what data."""
 SCRATCH = "scratch"
 """The same network with new parameters, on the same demonstrations and with the foundation's statistics."""
-KEPT = "kept"
-"""The first way, with a share of the foundation's own data in every batch."""
 PLAIN = ("linear", "nearest_neighbour", "mlp", "gru")
 """One small policy for each task, fitted on the same demonstrations."""
 
@@ -30,7 +30,7 @@ class Settings:
             play on the selection seeds, with the first draw of demonstrations.
         episodes: of each task, number and draw, on the evaluation seeds.
         selection_episodes: of each task, on the selection seeds, with which budgets are chosen.
-        keep: share of the foundation's own data where it is kept; 0 leaves that out.
+        keep: share of the foundation's own data in the way `kept`.
         old_number: of demonstrations: the nearest of `numbers` is that with which is measured what was lost of the
             foundation's own tasks.
         old_episodes: of each of these.
@@ -39,7 +39,7 @@ class Settings:
 
     numbers: tuple[int, ...] = (1, 5, 10, 25, 50, 100)
     demonstration_seeds: int = 3
-    ways: tuple[str, ...] = ("full", "lora")
+    ways: tuple[str, ...] = (KEPT, "full", "lora")
     plain: tuple[str, ...] = PLAIN
     steps: tuple[int, ...] = (200, 600, 2400)
     episodes: int = 50
@@ -64,8 +64,8 @@ class Settings:
         for name in ("demonstration_seeds", "episodes", "selection_episodes", "old_number", "old_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.keep < 1:
-            raise ValueError(f"keep is a share of the examples in [0, 1), got {self.keep}")
+        if not 0 < self.keep < 1:
+            raise ValueError(f"keep is a share of the examples in (0, 1), got {self.keep}; name other ways without it")
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -81,15 +81,15 @@ class Settings:
 
     def of(self, cell: "Cell") -> AdaptConfig:
         """How a cell is adapted."""
-        way = self.ways[0] if cell.way == KEPT else cell.way
-        trainable = TrainableConfig(how="full") if way == SCRATCH else replace(self.adaptation.trainable, how=way)  # pyright: ignore[reportArgumentType]
+        whole = cell.way in (SCRATCH, KEPT)
+        trainable = TrainableConfig() if whole else replace(self.adaptation.trainable, how=cell.way)  # pyright: ignore[reportArgumentType]
         return replace(
             self.adaptation,
             episodes=cell.number,
             episodes_seed=cell.seed,
             steps=cell.steps,
             trainable=trainable,
-            from_scratch=way == SCRATCH,
+            from_scratch=cell.way == SCRATCH,
             keep=self.keep if cell.way == KEPT else 0.0,
             seed=cell.seed,
         )

@@ -135,10 +135,10 @@ def _check(foundation: Run, place: Place, settings: Settings) -> None:
         if source.task in place.tasks:
             find_task(source.task)
             select_episodes(config, source, Demonstrations.open(folder))
-        elif settings.keep and not folder.exists():
+        elif KEPT in settings.ways and not folder.exists():
             raise FileNotFoundError(
                 f"no demonstrations of {source.task} under {place.data}: to keep the foundation's own tasks in mind "
-                "needs theirs too; record them there (generalist collect), or leave that out (--keep 0)"
+                f"needs theirs too; record them there (generalist collect), or name other ways than {KEPT!r} (--ways)"
             )
 
 
@@ -233,9 +233,8 @@ class _Study:
         return f"{cell.name}-{block}", made_with, play_cell, arguments
 
     def _cell(self, cell: Cell | None) -> dict[str, Any]:
-        """What a cell's part is made with; KEPT is adapted in the first way, whichever that is."""
-        kept = {"kept": self.settings.ways[0]} if cell and cell.way == KEPT else {}
-        return {"cell": asdict(cell) if cell else None, "keep": self.settings.keep} | kept
+        kept = self.settings.keep if cell and cell.way == KEPT else 0.0
+        return {"cell": asdict(cell) if cell else None, "keep": kept}
 
     def _plain(self, name: str, number: int, draw: int) -> Job:
         made_with = {"demonstrations": self.made_with["demonstrations"], "seeds": len(self.seeds)}
@@ -263,25 +262,20 @@ class _Study:
         return chosen, [row | {"chosen": row["steps"] == chosen[row["way"], row["number"]]} for row in table]
 
     def _lost(self, budgets: Mapping[tuple[str, int], int]) -> dict[str, Any]:
-        """The foundation's own tasks before and after adaptation, and what keeping its data does to the new ones."""
+        """The foundation's own tasks before and after adaptation with the first draw."""
         settings = self.settings
         if not self.old:
             return {}
         number = min(settings.numbers, key=lambda each: abs(each - settings.old_number))
         cells = [Cell(way=way, number=number, seed=0, steps=budgets[way, number]) for way in settings.ways]
-        if settings.keep:
-            steps = round(budgets[settings.ways[0], number] / (1 - settings.keep))
-            cells.append(Cell(way=KEPT, number=number, seed=0, steps=steps))
         jobs = [self._old(None), *(self._old(cell) for cell in cells)]
         before, *after = self._each("the foundation's own tasks", jobs)
-        new = self._each("new tasks beside them", [self._play(cell, "evaluation") for cell in cells])
         return {
             "number": number,
             "before": before,
             "after": [
                 _row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, after, strict=True)
             ],
-            "new": [_row(cell.way, cell.number, 0, cell.steps, found) for cell, found in zip(cells, new, strict=True)],
         }
 
     def _described(self) -> dict[str, Any]:

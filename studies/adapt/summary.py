@@ -9,8 +9,8 @@
                                     seconds and parameters of a plain policy (means over draws and tasks)
                                     needed[k]: level, value, ci95 (null: not reached) in normalised score
     sweep[i]                        way, number, seed, steps, score on the selection seeds, chosen
-    lost                            number, and ways[i]: way, steps; old and new: before, after, and their paired
-                                    difference with ci95, old of each task too; old tasks, and the score each has
+    lost                            number, old tasks and the score each has, before, and ways[i]: way, steps, after
+                                    and the paired difference, with ci95 and of each task
     episodes[i]                     way, number, draw, steps and the episodes by task
 
 Scores are normalised: 0 is the random policy, 1 the expert, each by its own episodes on the same seeds. `success` is
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from generalist.studies.adapt.findings import Draws, difference, interval, needed_interval, scaled, scores, summary
+from generalist.studies.adapt.findings import Draws, difference, needed_interval, scaled, scores, summary
 from generalist.studies.adapt.settings import SCRATCH, WAYS, Settings
 
 LEVELS = (0.5, 0.8)
@@ -47,7 +47,7 @@ def summarise(
         ends: by new task, episodes of the random policy and the expert.
         rows: way, number, draw, steps and `tasks`: by id, the episodes.
         sweep: what was tried to choose budgets.
-        lost: `number`, `before`, `after` and `new`, or nothing.
+        lost: `number`, `before` and `after`, or nothing.
     """
     tasks = list(ends)
     draws = Draws(settings.demonstration_seeds, len(tasks), settings.episodes)
@@ -62,7 +62,7 @@ def summarise(
         "tasks": [_task(task, kinds[task], ends[task]) for task in tasks],
         "ways": [_way(way, rows, values, settings, draws, tasks) for way in ways],
         "sweep": list(sweep),
-        "lost": _lost(lost, kinds, ends, settings) if lost else None,
+        "lost": _lost(lost, kinds, settings) if lost else None,
         "episodes": list(rows),
     }
 
@@ -129,27 +129,20 @@ def _cost(rows: Sequence[Row]) -> dict[str, Any]:
     return {"cost": {name: float(np.mean([each[of] for each in records])) for name, of in names.items()}}
 
 
-def _lost(
-    lost: Mapping[str, Any], kinds: Mapping[str, str], ends: Mapping[str, Any], settings: Settings
-) -> dict[str, Any]:
+def _lost(lost: Mapping[str, Any], kinds: Mapping[str, str], settings: Settings) -> dict[str, Any]:
     """Old tasks are scored by success or return as they are: there is no expert beside them."""
     old = list(lost["before"])
     before = np.stack([scores(lost["before"][task], kinds[task]) for task in old])[None]
     draws = Draws(1, len(old), settings.old_episodes)
-    fresh = Draws(1, len(ends), settings.episodes)
     ways = []
-    for row, new in zip(lost["after"], lost["new"], strict=True):
+    for row in lost["after"]:
         after = np.stack([scores(row["tasks"][task], kinds[task]) for task in old])[None]
-        played = scaled(new["tasks"], ends, kinds)
-        values = np.stack([played[task] for task in ends])[None]
-        samples = fresh.means(values).mean(axis=1)
         ways.append(
             {
                 "way": row["way"],
                 "steps": row["steps"],
                 "after": summary(after, draws),
                 "difference": difference(after, before, draws),
-                "new": interval(samples, float(values.mean())),
             }
         )
     return {

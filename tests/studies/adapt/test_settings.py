@@ -30,7 +30,8 @@ def test_a_cell_says_how_it_is_adapted():
     scratch = SETTINGS.of(Cell(way=SCRATCH, number=5, seed=2, steps=10))
     assert (scratch.from_scratch, scratch.trainable.how, scratch.timesteps) == (True, "full", 64)
     kept = SETTINGS.of(Cell(way=KEPT, number=5, seed=0, steps=10))
-    assert (kept.keep, kept.trainable.how) == (0.5, "lora")
+    assert (kept.keep, kept.trainable.how) == (0.5, "full")
+    assert not found.keep
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,7 @@ def test_a_cell_says_how_it_is_adapted():
         ({"steps": (0, 5)}, r"steps must be different positive numbers"),
         ({"episodes": 0}, r"episodes must be at least 1"),
         ({"keep": 1.0}, r"keep is a share"),
+        ({"keep": 0.0}, r"keep is a share .* other ways without it"),
     ],
     ids=str,
 )
