@@ -1,7 +1,8 @@
 """An agent learns new tasks from few demonstrations: the training job that does it, and its defaults.
 
-The defaults come from a small trial on Meta-World, one seed each, and are to be measured: everything is trained, at
-half the rate of the foundation, in few updates of few timesteps; the statistics of observations are the foundation's.
+The defaults come from Meta-World (`docs/adapting.md`): everything is trained, at half the rate of the foundation, in
+few updates of few timesteps, with the foundation's own data in half of each batch where it is there; the statistics of
+observations are the foundation's.
 """
 
 import shutil
@@ -31,6 +32,8 @@ from generalist.train.transfer import PARTS
 EVALUATION = "evaluation.json"
 """How the foundation's experiment wants to be measured; the adapted run is measured the same way."""
 WARM_UP = 0.05
+KEEP = 0.5
+"""Share of the examples that are of the foundation's own tasks, where their demonstrations are there."""
 RATES = {"full": 0.5, "lora": 1.5, "head": 0.5, "embedding": 5.0, "scratch": 1.5}
 """Highest learning rate, as a part of the foundation's: what is trained less of can be moved faster."""
 ROWS_MULTIPLE = 4
@@ -45,8 +48,9 @@ class AdaptConfig:
         episodes_seed: draws them at random; None takes the first, in the order of their seeds.
         failures: take demonstrations that did not reach the goal, too.
         trainable: what is trained.
-        keep: share of the examples that are of the foundation's own tasks, against forgetting; 0 trains on the new ones
-            alone. Needs the foundation's demonstrations.
+        keep: share of the examples that are of the foundation's own tasks, against forgetting and because a new task is
+            learnt better so from few demonstrations; 0 trains on the new ones alone. None is `KEEP` where the
+            demonstrations of all of them are there, else 0.
         steps: updates.
         learning_rate: the highest; None is `RATES` of the foundation's.
         timesteps: of one update, about; None chooses the batch size by `batch_size`.
@@ -64,8 +68,8 @@ class AdaptConfig:
     episodes_seed: int | None = None
     failures: bool = False
     trainable: TrainableConfig = field(default_factory=TrainableConfig)
-    keep: float = 0.0
-    steps: int = 600
+    keep: float | None = None
+    steps: int = 2400
     learning_rate: float | None = None
     timesteps: int = 128
     batch_size: int | None = None
@@ -92,7 +96,7 @@ class AdaptConfig:
         return cls(**rest)
 
     def __post_init__(self):
-        if not 0 <= self.keep < 1:
+        if not 0 <= (self.keep or 0) < 1:
             raise ValueError(f"keep is a share of the examples in [0, 1), got {self.keep}")
         if self.timesteps < 1 or self.steps < 1:
             raise ValueError(f"timesteps and steps must be positive, got {self.timesteps} and {self.steps}")
@@ -172,10 +176,10 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
     before = foundation.config
     layouts = {task: _layout(foundation, task, data, config.layout) for task in tasks}
     new = tuple(_source(foundation, task, layouts[task], config) for task in tasks)
-    weight = sum(source.weight for source in new)
+    weight, keep = sum(source.weight for source in new), _kept(foundation, config, data)
     old = () if config.from_scratch else tuple(each for each in before.sources if each.task not in tasks)
     documents = () if config.from_scratch else before.documents
-    kept = _shares([*old, *documents], weight * config.keep / (1 - config.keep))
+    kept = _shares([*old, *documents], weight * keep / (1 - keep))
     agent = replace(
         before.agent,
         local_positions=max(before.agent.local_positions, *(each.max_observation_tokens for each in layouts.values())),
@@ -205,6 +209,14 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
         keep_best=0,
         seed=config.seed,
     )
+
+
+def _kept(foundation: Run, config: AdaptConfig, data: Path) -> float:
+    """`keep` of the configuration, or what its default comes to here."""
+    if config.keep is not None or config.from_scratch:
+        return config.keep or 0.0
+    trained = [source.task for source in foundation.config.sources if source.weight]
+    return KEEP if trained and all(dataset_folder(data, task).exists() for task in trained) else 0.0
 
 
 def _also(foundation: Run, new: list[Layout], asked: TrainableConfig) -> tuple[str, ...]:

@@ -51,9 +51,10 @@ class Adapt:
     """LoRA's products are scaled by alpha / rank."""
     parts: tuple[str, ...] = ("attention", "feedforward")
     """Matrices with LoRA: query key value out (together attention), gate up down (feedforward)."""
-    keep: float = 0.0
-    """Share of the examples that are of the foundation's own tasks, against forgetting; needs their demonstrations."""
-    steps: int = 600
+    keep: float | None = None
+    """Share of the examples that are of the foundation's own tasks, which needs their demonstrations; default: 0.5
+    where all of them are there, else 0."""
+    steps: int = 2400
     """Updates."""
     learning_rate: float | None = None
     """The highest; default: a part of the foundation's, by what is trained (see docs/adapting.md)."""
@@ -105,9 +106,10 @@ class Adapt:
             from_scratch=self.from_scratch,
             seed=self.seed,
         )
+        new = with_sets(self.task, self.sets)
         run = adapt(
             self.run,
-            with_sets(self.task, self.sets),
+            new,
             config,
             data=self.data,
             out=self.out or self.run.with_name(f"{self.run.name}-adapted"),
@@ -116,4 +118,10 @@ class Adapt:
             overwrite=self.overwrite,
             workers=self.workers,
         )
+        trained = [each for each in run.config.sources if each.weight]
+        if self.keep is None and not self.from_scratch and len(trained) == len(new):
+            print_notice(
+                f"learnt from the new demonstrations alone, as not all of the foundation's own are under {run.data}: "
+                "some of what it could may be lost (docs/adapting.md)"
+            )
         print_notice(f"{run.directory}: a run like any other; `generalist eval {run.directory}` measures it")

@@ -102,7 +102,7 @@ class StudyAdapt:
     """Of adapting, as for `generalist adapt --how`; `kept` is `full` with the foundation's own data mixed in."""
     plain: tuple[Plain, ...] = ("linear", "nearest_neighbour", "mlp", "gru")
     """Policies of each task alone, fitted on the same demonstrations."""
-    steps: tuple[int, ...] = (200, 600, 2400)
+    steps: tuple[int, ...] = (600, 2400, 4800)
     """Budgets of updates, of which play on the selection seeds chooses for every way and number, and from scratch."""
     episodes: int = 50
     """Of each task, number and draw, on the evaluation seeds."""

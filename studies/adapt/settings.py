@@ -41,7 +41,7 @@ class Settings:
     demonstration_seeds: int = 3
     ways: tuple[str, ...] = (KEPT, "full", "lora")
     plain: tuple[str, ...] = PLAIN
-    steps: tuple[int, ...] = (200, 600, 2400)
+    steps: tuple[int, ...] = (600, 2400, 4800)
     episodes: int = 50
     selection_episodes: int = 10
     keep: float = 0.5

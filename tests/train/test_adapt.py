@@ -11,6 +11,7 @@ from flax import nnx
 from tiny import CONFIG, _folder, demonstrations, train_here
 
 from generalist.demonstrations.collect import collect
+from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
 from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapted
@@ -21,7 +22,7 @@ from generalist.train.loop import train
 from generalist.train.run import read_run
 
 NEW = "MountainCarContinuous-v0"
-FEW = AdaptConfig(episodes=3, steps=2, failures=True)
+FEW = AdaptConfig(episodes=3, steps=2, failures=True, keep=0.0)
 
 
 @cache
@@ -67,6 +68,15 @@ def test_what_is_kept_is_a_share_of_the_examples_as_the_foundation_had_them(keep
     weights = np.array(job(replace(FEW, keep=keep)).weights)
     shares = weights / weights.sum()
     np.testing.assert_allclose(shares, [keep / 3, 2 * keep / 3, 1 - keep])
+
+
+def test_the_old_tasks_are_kept_by_default_where_their_demonstrations_are(tmp_path):
+    default = replace(FEW, keep=None)
+    assert sum(job(default).weights[:2]) == pytest.approx(job(default).weights[2])
+    assert job(replace(default, from_scratch=True)).weights == (1.0,)
+    shutil.copytree(dataset_folder(data(), NEW), dataset_folder(tmp_path, NEW))
+    alone = adapted(read_run(foundation()), (NEW,), default, tmp_path)
+    assert alone.weights == (0.0, 0.0, 1.0)
 
 
 def test_a_task_that_is_known_is_trained_further():
