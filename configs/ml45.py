@@ -5,7 +5,7 @@
 
 26 minutes on two CPU cores, 0.7M parameters. The five tasks of `metaworld/ml45-test` are not among them (Yu et al.
 2019, "Meta-World"). Means and spreads of the observation are shared by all tasks, so that a position means the same in
-a task that is new. `docs/adapting.md` has what it is worth there.
+a task that is new. `docs/adapting.md` has how it is adapted.
 """
 
 from dataclasses import replace

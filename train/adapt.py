@@ -48,8 +48,8 @@ class AdaptConfig:
         episodes_seed: draws them at random; None takes the first, in the order of their seeds.
         failures: take demonstrations that did not reach the goal, too.
         trainable: what is trained.
-        keep: share of the examples that are of the foundation's own tasks, against forgetting and because a new task is
-            learnt better so from few demonstrations; 0 trains on the new ones alone. None is `KEEP` where the
+        keep: share of the examples that are of the foundation's own tasks, against forgetting; 0 trains on the new ones
+            alone. None is `KEEP` where the
             demonstrations of all of them are there, else 0.
         steps: updates.
         learning_rate: the highest; None is `RATES` of the foundation's.

@@ -50,9 +50,7 @@ def _kind(name: str) -> Any:
 @lru_cache(maxsize=2)
 def _compiled(path: str) -> Any:
     """The model of this file. Compiling it takes 0.2 s, the larger part of an environment's making."""
-    mujoco = mujoco_module()
-
-    return mujoco.MjModel.from_xml_path(path)
+    return mujoco_module().MjModel.from_xml_path(path)
 
 
 class SeededEpisodes(gym.Wrapper):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from generalist.envs.names import nearest
-from generalist.train.adapt import AdaptConfig
+from generalist.train.adapt import KEEP, AdaptConfig
 from generalist.train.config import TrainableConfig
 
 KEPT = "kept"
@@ -44,7 +44,7 @@ class Settings:
     steps: tuple[int, ...] = (600, 2400, 4800)
     episodes: int = 50
     selection_episodes: int = 10
-    keep: float = 0.5
+    keep: float = KEEP
     old_number: int = 10
     old_episodes: int = 5
     adaptation: AdaptConfig = field(default_factory=AdaptConfig)
