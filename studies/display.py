@@ -39,7 +39,9 @@ class StudyDisplay:
             passed, left = time.monotonic() - begun, total - known - count
             if lines and (passed - said >= EVERY or not left):
                 said = passed
-                ahead = f"; about {passed / count * left / 60:.0f} min left of these" if left else ""
+                minutes = passed / count * left / 60
+                about = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
+                ahead = f"; {about} left of these" if left else ""
                 self.say(f"{what}: {known + count} of {total}, {name}{ahead}")
 
         with bars:
