@@ -18,6 +18,7 @@ PACKAGES = (
     "grain",
     "gymnasium",
     "numpy",
+    "scipy",
     "mujoco",
     "metaworld",
     "minigrid",

@@ -102,7 +102,7 @@ def compare(
     sides, folder = sides_of(runs, episodes), Path(out)
     first, others = sides[0], sides[1:]
     check_writable(folder)
-    asked = find_tasks(tasks)
+    asked = list({task.id: task for task in find_tasks(tasks)}.values())
     shared = [_shared(first, other, asked) for other in others]
     wanted = [
         (chosen, pair.tasks)

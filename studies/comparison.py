@@ -130,7 +130,9 @@ def _task(task: TaskScores, *, same: bool, pooled: bool, size: float, among: int
         **_counts(found, task, same=same, among=among),
         "episodes_to_find": None
         if unplanned
-        else count_to_find(size * abs(task.scale.one - task.scale.zero), found.variance, count),
+        else count_to_find(
+            size * abs(task.scale.one - task.scale.zero), found.variance, count, tests=among, exact=True
+        ),
     }
 
 
@@ -216,6 +218,8 @@ def _words(row: Mapping[str, Any], pooled: bool) -> str:
     if row["verdict"] == "same":
         return "the same agent"
     ends = f"{number(min(abs(low), abs(high)))} to {number(max(abs(low), abs(high)))}"
+    if low < 0 < high:  # the test may see what the interval does not
+        ends = f"{number(low)} to {number(high)}"
     if row["verdict"] != "open":
         return f"{row['verdict']} by {number(abs(value))} ({ends})"
     if low > 0 or high < 0:

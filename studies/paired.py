@@ -34,6 +34,8 @@ from generalist.eval.report.statistics import Interval
 
 FLIPS = 99_999
 """Random changes of signs, of 2**n that there are, from which a test of more than 16 episodes gets its p."""
+LARGEST_FLIPS = 2**22
+"""Signs in memory at once."""
 ADDED = 1.0
 """Episodes of each kind that are added where the score is success."""
 POWER = 0.8
@@ -198,14 +200,18 @@ def sign_flips(differences: Float[np.ndarray, "E"], *, seed: int = 0) -> float:
     left = differences[differences != 0]
     if not left.size:
         return 1.0
-    if exact := left.size <= 16:
-        signs = 1.0 - 2.0 * ((np.arange(2**left.size)[:, None] >> np.arange(left.size)) & 1)
-    else:
-        signs = np.random.default_rng(seed).choice(np.array([-1.0, 1.0], np.float32), (FLIPS, left.size))
     scaled = left / np.abs(left).max()
     # Sums of the same numbers in another order differ by rounding.
-    reached = int(np.sum(np.abs(signs @ scaled) >= abs(scaled.sum()) - 1e-5))
-    return reached / len(signs) if exact else (reached + 1) / (FLIPS + 1)
+    least = abs(scaled.sum()) - 1e-5
+    if left.size <= 16:
+        signs = 1.0 - 2.0 * ((np.arange(2**left.size)[:, None] >> np.arange(left.size)) & 1)
+        return int(np.sum(np.abs(signs @ scaled) >= least)) / len(signs)
+    rng, reached, flips = np.random.default_rng(seed), 0, np.array([-1.0, 1.0], np.float32)
+    rows = max(1, LARGEST_FLIPS // left.size)  # together: all at once would be gigabytes of thousands of episodes
+    for done in range(0, FLIPS, rows):
+        signs = rng.choice(flips, (min(rows, FLIPS - done), left.size))
+        reached += int(np.sum(np.abs(signs @ scaled) >= least))
+    return (reached + 1) / (FLIPS + 1)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -251,10 +257,18 @@ def runs_to_settle(
     return None
 
 
-def count_to_find(size: float, variance: float, now: int, *, confidence: float = 0.95) -> int:
+def count_to_find(
+    size: float, variance: float, now: int, *, tests: int = 1, exact: bool = False, confidence: float = 0.95
+) -> int:
     """How many episodes find a true difference of `size` in 80 of 100 comparisons, at 5% false ones.
 
     The usual normal approximation, n = ((z_0.975 + z_0.8) s / size)**2 with s of single differences.
+
+    Args:
+        tests: among how many it must stand out, as for `count_to_settle`.
+        exact: the test is one of signs, whose p is never below 2 / 2**n.
     """
-    width = float(stats.norm.isf((1 - confidence) / 2) + stats.norm.ppf(POWER))
-    return max(2, math.ceil(now * width**2 * variance / size**2 - 1e-9))
+    alpha = (1 - confidence) / tests
+    width = float(stats.norm.isf(alpha / 2) + stats.norm.ppf(POWER))
+    fewest = math.ceil(math.log2(2 / alpha)) if exact else 2
+    return max(fewest, math.ceil(now * width**2 * variance / size**2 - 1e-9))

@@ -138,6 +138,8 @@ def _check_pooled(side: Side) -> None:
         pair = f"{first.name} and {other.name} cannot stand together"
         if differing := _differences(_training(first.run), _training(other.run)):
             raise ValueError(f"{pair}: they differ in more than the seed: {'; '.join(differing)}")
+        if differing := _foundations(first.run, other.run):
+            raise ValueError(f"{pair}: they began from other foundations: {'; '.join(differing)}")
         if first.step != other.step:
             raise ValueError(f"{pair}: one is at update {first.step}, the other at {other.step}")
         if differing := acting_differences(first, other):
@@ -161,6 +163,19 @@ def _training(run: Run) -> dict[str, Any]:
     """What must be equal: all but the seed, and the mesh, on which results depend by rounding alone."""
     config = cattrs.unstructure(run.config)
     return {name: value for name, value in config.items() if name not in ("seed", "mesh")}
+
+
+def _foundations(one: Run, other: Run) -> list[str]:
+    """How the runs that two began from differ in more than a training seed of their own."""
+    first, second = (dict(run.foundation or {}) for run in (one, other))
+    if first.get("run") != second.get("run"):
+        where = [first.pop("run", None), second.pop("run", None)]
+        if not all(path and (Path(path) / "config.json").exists() for path in where):
+            return [f"run: {where[0]} and {where[1]}"]
+        own, theirs = (_training(read_run(Path(path))) for path in where)
+        if differing := _differences(own, theirs):
+            return differing
+    return _differences(first, second)
 
 
 def acting_differences(one: Chosen, other: Chosen) -> list[str]:

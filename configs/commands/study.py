@@ -10,6 +10,7 @@ from generalist.configs.experiment import Experiment
 from generalist.configs.fit import with_sources
 from generalist.demonstrations.data_folder import check_known
 from generalist.envs.trust import trust_task
+from generalist.studies.adapt.charts import normalised
 from generalist.studies.adapt.settings import Settings
 from generalist.studies.adapt.study import adapt_study
 from generalist.studies.scale.cost import ASSUMED_UTILISATION, Pace, make_plan
@@ -37,7 +38,9 @@ def scale(
         check_known(source.task, data)
     if estimate:
         split_cpu(config.mesh.cpu_devices)
-        _print_cost(Pace(make_plan(config, grid, data, grid_only=options["grid_only"]), measured_peak()))
+        _print_cost(
+            Pace(make_plan(config, grid, data, grid_only=options["grid_only"]), measured_peak(config.agent.dtype))
+        )
         return
     record = study_scale(config, experiment.evaluation, data=data, out=out, grid=grid, **options)
     _print_found(record)
@@ -117,7 +120,13 @@ def _print_adapted(record: Mapping[str, Any]) -> None:
             row[str(point["number"])] = f"{point['score']['value']:.2f} [{low:.2f}, {high:.2f}]"
         rows.append(row)
     out = console()
-    out.print("normalised score by demonstrations of each task, mean over tasks and draws, 95% intervals", markup=False)
+    settings, raw = record["settings"], any(not normalised(task) for task in record["tasks"])
+    out.print(
+        f"{'score' if raw else 'normalised score'} by demonstrations of each task, with 95% intervals: mean over "
+        f"{len(record['tasks'])} tasks, {settings['demonstration_seeds']} draws, {settings['episodes']} episodes each",
+        markup=False,
+        soft_wrap=True,
+    )
     out.print(table(rows))
     if lost := record["lost"]:
         before = lost["before"]["value"]

@@ -29,7 +29,7 @@ LONGEST_ROW = 400
 def with_sets(ids: tuple[str, ...], sets: tuple[str, ...]) -> tuple[str, ...]:
     """These ids and those of the named sets, each once."""
     if not sets:
-        return ids
+        return tuple(dict.fromkeys(ids))
     from generalist.envs.sets import task_set  # here, so that help is quick
 
     return tuple(dict.fromkeys((*ids, *(task.id for name in sets for task in task_set(name)))))

@@ -73,6 +73,8 @@ def render_page(record: Mapping[str, Any]) -> str:
         raw=[task["id"] for task in tasks if not normalised(task)],
         costs=[way for way in record["ways"] if "cost" in way["points"][-1]],
         sweep=_sweep(record),
+        fewest=min(record["there"].values()),
+        most=max(record["there"].values()),
         lost=_lost(record),
         regent=REGENT if {task["id"] for task in tasks} == ML45_TEST else None,
         configuration=json.dumps(_configuration(record), indent=2, ensure_ascii=False),

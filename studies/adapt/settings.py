@@ -51,9 +51,12 @@ class Settings:
 
     def __post_init__(self):
         for name, known in (("ways", WAYS), ("plain", PLAIN)):
-            for each in getattr(self, name):
+            given = getattr(self, name)
+            for each in given:
                 if each not in known:
                     raise ValueError(f"{name}: there is no {each!r}: {nearest(each, known)}")
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name}: name each once, got {' '.join(given)}")
         if not self.ways:
             raise ValueError("ways: name at least one way of adapting")
         for name in ("numbers", "steps"):

@@ -9,11 +9,9 @@ Called again it goes on where it was stopped; a part that was made with other se
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +27,7 @@ from generalist.envs.table import find_task
 from generalist.envs.task import UnknownTask
 from generalist.eval.config import EvaluationConfig, evaluation_of
 from generalist.eval.report.record import plain
+from generalist.eval.versions import episode_versions, versions_of
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.studies.adapt.findings import scaled
 from generalist.studies.adapt.measure import Place, Records, in_worker, play_cell, play_ends, play_plain
@@ -36,14 +35,14 @@ from generalist.studies.adapt.page import write_page
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
 from generalist.studies.adapt.summary import summarise
 from generalist.studies.display import StudyDisplay
+from generalist.studies.gathering import gather
 from generalist.studies.kept import Kept
+from generalist.studies.sides import ACTING
 from generalist.train.adapt import adapted
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.episodes import select_episodes
 from generalist.train.preemption import Stopped, stopping_at_once
 from generalist.train.run import Run, read_run
-
-PACKAGES = ("generalist", "jax", "flax", "optax", "scipy", "numpy", "gymnasium", "mujoco", "metaworld", "minigrid")
 
 
 def adapt_study(
@@ -79,7 +78,7 @@ def adapt_study(
         ValueError: no task, one that the foundation knows, too few demonstrations (with both numbers).
         FileNotFoundError: no run there, or no demonstrations of a task.
         CheckpointError: the foundation has no such checkpoint.
-        JobFailed: a part failed; the same call goes on.
+        PartsFailed: some parts failed; the others are kept, and the same call tries these again.
         Stopped: SIGTERM came; the same call goes on.
     """
     settings, out = settings or Settings(), Path(out)
@@ -91,7 +90,7 @@ def adapt_study(
         data=Path(data or foundation.data).absolute(),
         runs=(out / "runs").absolute(),
     )
-    _check(foundation, place, settings)
+    there = _check(foundation, place, settings)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with (
@@ -101,7 +100,7 @@ def adapt_study(
         ):
             display, evaluation = StudyDisplay(quiet=quiet), evaluation_of(foundation.directory)
             study = _Study(foundation, place, settings, evaluation, pool, display, out)
-            record = study.run()
+            record = study.run(there)
     except Stopped as stopped:
         raise Stopped(stopped.where, "the same command goes on") from None
     write_json(out / "adapt.json", record)
@@ -120,8 +119,11 @@ def _step(foundation: Run, step: int | Literal["best"] | None) -> int:
     return found
 
 
-def _check(foundation: Run, place: Place, settings: Settings) -> None:
-    """Raises before anything is done where a task is known, cannot be played or has too few demonstrations."""
+def _check(foundation: Run, place: Place, settings: Settings) -> dict[str, int]:
+    """Of each new task, the demonstrations from which draws are made.
+
+    Raises before anything is done where a task is known, cannot be played or has too few of them.
+    """
     if not place.tasks:
         raise ValueError("no task to adapt to; name some (--task, --set)")
     if known := [task for task in place.tasks if task in foundation.layouts]:
@@ -130,16 +132,20 @@ def _check(foundation: Run, place: Place, settings: Settings) -> None:
         raise ValueError(f"{foundation.directory} has no task embeddings (agent.source_embedding): leave out that way")
     cell = Cell(way=settings.ways[0], number=max(settings.numbers), seed=0, steps=1)
     config = adapted(foundation, place.tasks, settings.of(cell), place.data)
+    there = {}
     for source in config.sources:
         folder = dataset_folder(place.data, source.task)
         if source.task in place.tasks:
             find_task(source.task)
-            select_episodes(config, source, Demonstrations.open(folder))
+            demonstrations = Demonstrations.open(folder)
+            select_episodes(config, source, demonstrations)
+            there[source.task] = select_episodes(config, replace(source, episodes=None), demonstrations).training.size
         elif KEPT in settings.ways and not folder.exists():
             raise FileNotFoundError(
                 f"no demonstrations of {source.task} under {place.data}: to keep the foundation's own tasks in mind "
                 f"needs theirs too; record them there (generalist collect), or name other ways than {KEPT!r} (--ways)"
             )
+    return there
 
 
 Job = tuple[str, Any, Callable[..., Any], tuple]
@@ -162,25 +168,28 @@ class _Study:
         self.foundation, self.place, self.settings = foundation, place, settings
         self.evaluation, self.pool, self.display = evaluation, pool, display
         self.kept = Kept(out / "parts")
-        self.kinds = {task: find_task(task).score for task in (*place.tasks, *_playable(foundation))}
         self.old = _playable(foundation)
+        self.kinds = {task: find_task(task).score for task in (*place.tasks, *self.old)}
         self.selection = tuple(selection_seed(each) for each in range(settings.selection_episodes))
         self.seeds = tuple(evaluation_seed(each) for each in range(settings.episodes))
-        self.old_seeds = self.seeds[: settings.old_episodes]
+        self.old_seeds = tuple(evaluation_seed(each) for each in range(settings.old_episodes))
         self.made_with = {
             "foundation": {"config": file_entry(place.run / "config.json"), "step": place.step},
             "demonstrations": {task: _digest(place.data, task) for task in place.tasks},
             "adaptation": plain(cattrs.unstructure(settings.adaptation)),
-            "decode": plain(asdict(evaluation.decode)),
+            "acting": plain({each: cattrs.unstructure(getattr(evaluation, each)) for each in ACTING}),
+            "versions": _versions_of(place.tasks),
         }
 
-    def run(self) -> dict[str, Any]:
+    def run(self, there: Mapping[str, int]) -> dict[str, Any]:
         settings = self.settings
         ends = self._each("random policy and expert", [self._ends(task) for task in self.place.tasks])
         self.ends = dict(zip(self.place.tasks, ends, strict=True))
-        sweep = list(settings.sweep())
+        sweep = list(settings.sweep()) if len(settings.steps) > 1 else []
         tried = self._each("choosing updates", [self._play(cell, "selection") for cell in sweep])
-        budgets, table = self._budgets(sweep, tried)
+        chosen, table = self._budgets(sweep, tried)
+        first = {(way, number): min(settings.steps) for way in settings.trained for number in settings.numbers}
+        budgets = first | chosen
         cells = [
             Cell(way=way, number=number, seed=draw, steps=budgets[way, number])
             for number in settings.numbers
@@ -200,30 +209,27 @@ class _Study:
         ]
         rows += [_row(*each, None, found) for each, found in zip(plain_cells, fitted, strict=True)]
         lost = self._lost(budgets)
-        return summarise(self._described(), settings, self.kinds, self.ends, rows, table, lost)
+        return summarise(self._described() | {"there": dict(there)}, settings, self.kinds, self.ends, rows, table, lost)
 
     def _each(self, what: str, jobs: Sequence[Job]) -> list[Any]:
         """What every part gives, in order; those that are missing are made by the pool and kept as they end."""
         found = [self.kept.load(name, made_with) for name, made_with, _, _ in jobs]
         with self.display.working(what, len(jobs), sum(each is not None for each in found)) as done:
-            waiting: list[tuple[int, Future]] = []
-            for at, (_, _, function, args) in enumerate(jobs):
-                if found[at] is None:
-                    waiting.append((at, self.pool.submit(in_worker, function, *args)))
-            failed = None
-            for at, future in waiting:
+            waiting = {
+                self.pool.submit(in_worker, function, *args): at
+                for at, (_, _, function, args) in enumerate(jobs)
+                if found[at] is None
+            }
+
+            def keep(at: int, made: Any) -> None:
                 name, made_with, _, _ = jobs[at]
-                try:
-                    found[at] = self.kept.save(name, made_with, future.result())
-                except Exception as error:
-                    failed = failed or error
-                done(name)
-            if failed is not None:
-                raise failed
+                found[at] = self.kept.save(name, made_with, made)
+
+            gather(waiting, keep, lambda at: jobs[at][0], done)
         return found
 
     def _ends(self, task: str) -> Job:
-        made_with = {"seeds": len(self.seeds), "task": task}
+        made_with = {"seeds": len(self.seeds), "task": task, "versions": _versions_of([task])}
         return f"ends-{task}", made_with, play_ends, (task, self.seeds)
 
     def _play(self, cell: Cell, block: str) -> Job:
@@ -233,17 +239,22 @@ class _Study:
         return f"{cell.name}-{block}", made_with, play_cell, arguments
 
     def _cell(self, cell: Cell | None) -> dict[str, Any]:
-        kept = self.settings.keep if cell and cell.way == KEPT else 0.0
+        """What a cell is made with besides what all are: of the foundation's own data where it is mixed in, too."""
+        kept = {}
+        if cell and cell.way == KEPT:
+            own = (source.task for source in self.foundation.config.sources)
+            kept = {"share": self.settings.keep, "of": {task: _digest(self.place.data, task) for task in own}}
         return {"cell": asdict(cell) if cell else None, "keep": kept}
 
     def _plain(self, name: str, number: int, draw: int) -> Job:
-        made_with = {"demonstrations": self.made_with["demonstrations"], "seeds": len(self.seeds)}
+        made_with = {name: self.made_with[name] for name in ("demonstrations", "adaptation", "versions")}
+        made_with |= {"seeds": len(self.seeds)}
         arguments = (self.place, self.settings, name, number, draw, self.seeds)
         return f"{name}-{number}-draw{draw}", made_with, play_plain, arguments
 
     def _old(self, cell: Cell | None) -> Job:
         made_with = self.made_with | {"seeds": len(self.old_seeds), "tasks": list(self.old)}
-        made_with |= self._cell(cell)
+        made_with |= self._cell(cell) | {"old_versions": _versions_of(self.old)}
         arguments = (self.place, self.settings, cell, self.old, self.old_seeds, self.evaluation)
         return f"{cell.name if cell else 'foundation'}-old", made_with, play_cell, arguments
 
@@ -293,7 +304,7 @@ class _Study:
             },
             "settings": plain(cattrs.unstructure(self.settings)),
             "scratch": SCRATCH,
-            "versions": _versions(),
+            "versions": versions_of(map(find_task, self.place.tasks)),
         }
 
 
@@ -317,11 +328,6 @@ def _digest(data: Path, task: str) -> list[Any]:
     return file_entry(dataset_folder(data, task) / "index.json")
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except ImportError:
-            continue
-    return found
+def _versions_of(tasks: Iterable[str]) -> dict[str, str]:
+    """Of the packages of these tasks' environments."""
+    return {name: found for task in tasks for name, found in episode_versions(find_task(task)).items()}

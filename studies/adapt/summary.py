@@ -22,10 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from generalist.studies.adapt.findings import Draws, difference, needed_interval, scaled, scores, summary
+from generalist.studies.adapt.findings import (
+    Draws,
+    Ends,
+    difference,
+    ends_of_success,
+    needed_interval,
+    scaled,
+    scores,
+    summary,
+)
 from generalist.studies.adapt.settings import SCRATCH, WAYS, Settings
 
 LEVELS = (0.5, 0.8)
+SUCCESS = (0.0, 1.0)
 
 Row = Mapping[str, Any]
 
@@ -49,7 +59,7 @@ def summarise(
         sweep: what was tried to choose budgets.
         lost: `number`, `before` and `after`, or nothing.
     """
-    tasks = list(ends)
+    tasks, limits = list(ends), ends_of_success(ends, kinds)
     draws = Draws(settings.demonstration_seeds, len(tasks), settings.episodes)
     ways = list(dict.fromkeys(row["way"] for row in rows))
     values = {
@@ -60,9 +70,9 @@ def summarise(
     return {
         **described,
         "tasks": [_task(task, kinds[task], ends[task]) for task in tasks],
-        "ways": [_way(way, rows, values, settings, draws, tasks) for way in ways],
+        "ways": [_way(way, rows, values, settings, draws, limits, tasks) for way in ways],
         "sweep": list(sweep),
-        "lost": _lost(lost, kinds, settings) if lost else None,
+        "lost": _lost(lost, kinds) if lost else None,
         "episodes": list(rows),
     }
 
@@ -84,17 +94,18 @@ def _way(
     values: Mapping[tuple[str, int], np.ndarray],
     settings: Settings,
     draws: Draws,
+    limits: Ends,
     tasks: Sequence[str],
 ) -> dict[str, Any]:
     points, curves = [], []
     for number in settings.numbers:
         mine = [row for row in rows if (row["way"], row["number"]) == (way, number)]
         found = values[way, number]
-        curves.append(draws.means(found).mean(axis=1))
-        point = {"number": number, "steps": mine[0]["steps"], "score": summary(found, draws)}
-        point["success"] = _success(mine, tasks, draws)
-        point["above_scratch"] = None if way == SCRATCH else difference(found, values[SCRATCH, number], draws)
-        point["above_plain"] = None if way in settings.plain else _above_plain(found, values, number, settings, draws)
+        curves.append(draws.means(found))
+        point = {"number": number, "steps": mine[0]["steps"], "score": summary(found, limits)}
+        point["success"] = _success(mine, tasks)
+        point["above_scratch"] = None if way == SCRATCH else difference(found, values[SCRATCH, number], limits)
+        point["above_plain"] = None if way in settings.plain else _above_plain(found, values, number, settings, limits)
         points.append(point | _cost(mine))
     means = np.array([point["score"]["value"] for point in points])
     kind = "adapted" if way in WAYS else "scratch" if way == SCRATCH else "plain"
@@ -103,21 +114,21 @@ def _way(
 
 
 def _above_plain(
-    found: np.ndarray, values: Mapping[tuple[str, int], np.ndarray], number: int, settings: Settings, draws: Draws
+    found: np.ndarray, values: Mapping[tuple[str, int], np.ndarray], number: int, settings: Settings, limits: Ends
 ) -> dict[str, Any] | None:
     """Against the plain policy with the highest score, which its own luck helped to choose; None without any."""
     if not settings.plain:
         return None
     best = max(settings.plain, key=lambda name: float(values[name, number].mean()))
-    return {"way": best, **difference(found, values[best, number], draws)}
+    return {"way": best, **difference(found, values[best, number], limits)}
 
 
-def _success(rows: Sequence[Row], tasks: Sequence[str], draws: Draws) -> dict[str, Any] | None:
+def _success(rows: Sequence[Row], tasks: Sequence[str]) -> dict[str, Any] | None:
     """Share of successful episodes; None where a task has no success."""
     told = [[row["tasks"][task]["successes"] for task in tasks] for row in sorted(rows, key=lambda row: row["draw"])]
     if any(each is None for row in told for each in row):
         return None
-    return summary(np.asarray(told, np.float64), draws)
+    return summary(np.asarray(told, np.float64), [SUCCESS] * len(tasks))
 
 
 def _cost(rows: Sequence[Row]) -> dict[str, Any]:
@@ -129,11 +140,11 @@ def _cost(rows: Sequence[Row]) -> dict[str, Any]:
     return {"cost": {name: float(np.mean([each[of] for each in records])) for name, of in names.items()}}
 
 
-def _lost(lost: Mapping[str, Any], kinds: Mapping[str, str], settings: Settings) -> dict[str, Any]:
+def _lost(lost: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
     """Old tasks are scored by success or return as they are: there is no expert beside them."""
     old = list(lost["before"])
     before = np.stack([scores(lost["before"][task], kinds[task]) for task in old])[None]
-    draws = Draws(1, len(old), settings.old_episodes)
+    limits: Ends = [SUCCESS if kinds[task] == "success" else None for task in old]
     ways = []
     for row in lost["after"]:
         after = np.stack([scores(row["tasks"][task], kinds[task]) for task in old])[None]
@@ -141,14 +152,14 @@ def _lost(lost: Mapping[str, Any], kinds: Mapping[str, str], settings: Settings)
             {
                 "way": row["way"],
                 "steps": row["steps"],
-                "after": summary(after, draws),
-                "difference": difference(after, before, draws),
+                "after": summary(after, limits),
+                "difference": difference(after, before, limits),
             }
         )
     return {
         "number": lost["number"],
         "tasks": old,
         "scores": [kinds[task] for task in old],
-        "before": summary(before, draws),
+        "before": summary(before, limits),
         "ways": ways,
     }

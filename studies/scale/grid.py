@@ -9,6 +9,7 @@ which carry the loss, are a fixed share of it within one mixture, so that they w
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 from generalist.agent.config import AgentConfig
@@ -50,6 +51,8 @@ class Grid:
     def __post_init__(self):
         if self.seeds < 1:
             raise ValueError(f"--seeds must be positive, got {self.seeds}")
+        if not isfinite(self.rate_power):
+            raise ValueError(f"--rate-power must be a finite number, got {self.rate_power}")
         if self.beyond and len(self.beyond) != 2:
             raise ValueError(f"--beyond takes a size and tokens, as in 3 16M; got {' '.join(self.beyond)}")
 
@@ -82,12 +85,21 @@ def points_of(grid: Grid, config: TrainConfig, tokens_per_update: float) -> tupl
     tokens = grid.tokens or tuple(round(share * config.steps * tokens_per_update) for share in DEFAULT_SHARES)
     _check_once("--sizes", grid.sizes, [sized(config.agent, size) for size in grid.sizes])
     _check_once("--tokens", [tokens_text(count) for count in tokens], [round(c / tokens_per_update) for c in tokens])
+    texts = [tokens_text(count) for count in tokens]
+    _check_once("--tokens", texts, texts)  # runs are named by them
     runs = [(size, count, seed) for count in tokens for size in grid.sizes for seed in range(grid.seeds)]
     check_enough([grid.sizes.index(size) for size, _, _ in runs], [count for _, count, _ in runs])
     made = [_point(grid, config, tokens_per_update, *run) for run in runs]
     made.sort(key=lambda point: (point.tokens, point.config.agent.width, point.config.agent.layers))
     widest = max((sized(config.agent, size) for size in grid.sizes), key=lambda agent: (agent.width, agent.layers))
-    return made, _point(grid, config, tokens_per_update, *_beyond(grid, config.agent, widest, max(tokens)), 0)
+    beyond = _point(grid, config, tokens_per_update, *_beyond(grid, config.agent, widest, max(tokens)), 0)
+    largest = beyond.config.agent.width <= widest.width and beyond.config.agent.layers <= widest.layers
+    if largest and beyond.tokens <= max(tokens):
+        raise ValueError(
+            f"--beyond {beyond.size} {tokens_text(beyond.tokens)} lies within the grid, of which the largest run has "
+            f"{widest.width}x{widest.layers} and {tokens_text(max(tokens))}; what is foretold must be larger"
+        )
+    return made, beyond
 
 
 def _check_once(option: str, given: Sequence[str], made: Sequence[Any]) -> None:
@@ -143,7 +155,7 @@ def sized(base: AgentConfig, size: str) -> AgentConfig:
     try:
         factor = Fraction(width) / (base.width if cross else 1)
         count = int(layers) if cross else base.layers
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         raise ValueError(f"a size is a multiplier, as 0.5, or WIDTHxLAYERS, as 96x3; got {size!r}") from None
     if factor <= 0 or count < 1:
         raise ValueError(f"size {size} must be positive")

@@ -1,7 +1,7 @@
 """One run of a scaling study: trained, then played on every task; what is finished is kept and not done again."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,7 @@ from typing import Any
 import cattrs
 
 from generalist.demonstrations.storage import dataset_folder
-from generalist.envs.failures import PartsFailed, in_words, is_of_one_part
 from generalist.envs.task import Task
-from generalist.envs.workers import JobFailed
 from generalist.eval.baselines.measure import measure_baselines
 from generalist.eval.config import EvaluationConfig, keep_evaluation
 from generalist.eval.evaluate import demonstrated_mean, play_there, seeds_of
@@ -19,6 +17,7 @@ from generalist.eval.parts import Parts
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord, to_json
 from generalist.eval.trained_on import learned
 from generalist.eval.workers import Pool
+from generalist.studies.gathering import gather
 from generalist.studies.kept import Kept
 from generalist.studies.scale.grid import Point
 from generalist.train.config import TrainConfig
@@ -137,19 +136,11 @@ def _each(
     """
     found = {task.id: parts.load(task, part) for task in tasks}
     waiting = {submit(task): task for task in tasks if found[task.id] is None}
-    failed = []
-    for future in as_completed(waiting):
-        task = waiting[future]
-        try:
-            found[task.id] = parts.save(task, part, record(task, future.result()))
-        except BaseException as error:
-            if not is_of_one_part(error):
-                raise
-            said = error.reason if isinstance(error, JobFailed) else in_words(error)
-            failed.append(f"playing {task.id} failed ({part}): {said}")
-        done(task.id)
-    if failed:
-        raise PartsFailed(failed)
+
+    def keep(task: Task, made: Any) -> None:
+        found[task.id] = parts.save(task, part, record(task, made))
+
+    gather(waiting, keep, lambda task: f"{part} on {task.id}", done)
     return {id: record for id, record in found.items() if record is not None}
 
 

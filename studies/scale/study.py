@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,15 @@ import cattrs
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.sharding import split_cpu
 from generalist.demonstrations.data_folder import is_recorded
+from generalist.demonstrations.storage import dataset_folder
+from generalist.envs.checksums import file_entry
 from generalist.envs.files import read_json, write_json
 from generalist.envs.lock import locked
 from generalist.envs.table import task_in_file
 from generalist.envs.task import Task, UnknownTask
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, plain
+from generalist.eval.versions import versions_of
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.studies.display import StudyDisplay
 from generalist.studies.kept import Kept
@@ -43,7 +45,6 @@ from generalist.train.preemption import Stopped, stopping_at_once
 SCHEMA = 1
 EPISODES = 20
 """Of each task and run. Scores are means over tasks, so that few episodes of each say enough."""
-PACKAGES = ("generalist", "jax", "flax", "optax", "scipy", "numpy", "gymnasium")
 
 
 def scale(
@@ -99,7 +100,7 @@ def scale(
             record = study.run(resamples)
     except Stopped as stopped:
         raise Stopped(stopped.where, "the same command goes on") from None
-    record = _described(out, config, evaluation, grid, plan) | record
+    record = _described(out, config, evaluation, grid, plan, study.tasks) | record
     write_json(out / "scale.json", record)
     write_page(out / "scale.html", record)
     return record
@@ -240,6 +241,9 @@ def check_same(path: Path, config: TrainConfig, evaluation: EvaluationConfig, gr
         "evaluation": plain(cattrs.unstructure(replace(evaluation, workers=0))),
         "rate_power": grid.rate_power,
         "data": str(data.absolute()),
+        "demonstrations": {
+            source.task: file_entry(dataset_folder(data, source.task) / "index.json") for source in config.sources
+        },
     }
     if not path.exists():
         write_json(path, asked)
@@ -249,8 +253,8 @@ def check_same(path: Path, config: TrainConfig, evaluation: EvaluationConfig, gr
     if changed := [key for key in before | now if key and before.get(key) != now.get(key)]:
         several = ", ".join(f"{key}: {before.get(key)} -> {now.get(key)}" for key in changed[:5])
         raise ValueError(
-            f"{path.parent} holds a study of another configuration ({several}): only sizes, tokens and seeds may be "
-            "added to it; choose another --out"
+            f"{path.parent} holds a study of another configuration or of other demonstrations ({several}): only sizes, "
+            "tokens and seeds may be added to it; choose another --out"
         )
 
 
@@ -261,7 +265,9 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {name: leaf for key, part in pairs for name, leaf in _flat(part, f"{path}.{key}".strip(".")).items()}
 
 
-def _described(out: Path, config: TrainConfig, evaluation: EvaluationConfig, grid: Grid, plan: Plan) -> dict[str, Any]:
+def _described(
+    out: Path, config: TrainConfig, evaluation: EvaluationConfig, grid: Grid, plan: Plan, tasks: Sequence[Task]
+) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": out.absolute().name,
@@ -274,7 +280,7 @@ def _described(out: Path, config: TrainConfig, evaluation: EvaluationConfig, gri
             "training": plain(cattrs.unstructure(config)),
             "evaluation": plain(cattrs.unstructure(evaluation)),
         },
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions_of(tasks),
     }
 
 

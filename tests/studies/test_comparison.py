@@ -56,6 +56,18 @@ def test_tasks_are_better_worse_or_open_and_families_and_all_are_their_means():
     assert "better on 2, open on 1 of 3 tasks, 40 episodes each" in headline(found, "A", "B")
 
 
+def test_an_interval_on_both_sides_of_nothing_keeps_its_signs():
+    """The test of signs sees what one large difference hides from the mean's interval."""
+    [row] = compare_scores([task("odd", np.zeros(6), [1, 1, 1, 1, 1, 100], random=0, expert=100)])["tasks"]
+    assert row["verdict"] == "better"
+    assert row["words"] == f"better by 17.50 ({MINUS}24.91 to 59.91)"
+
+
+def test_episodes_to_find_are_corrected_for_the_number_of_tasks():
+    alone, among = (compare_scores([LEVEL] * count)["tasks"][0]["episodes_to_find"] for count in (1, 10))
+    assert among > 1.3 * alone
+
+
 def test_the_other_way_round_it_is_worse():
     other = TaskScores(**{**vars(SOLVED), "first": SOLVED.second, "second": SOLVED.first})
     found = compare_scores([other])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from generalist.studies import paired
 from generalist.studies.paired import (
     Pair,
     count_to_find,
@@ -160,6 +161,22 @@ def test_the_number_that_finds_a_difference_finds_it_in_four_of_five():
     assert needed == math.ceil((1.959964 + 0.841621) ** 2 * 4 / 0.25)
     draws = np.random.default_rng(0).normal(0.5, 2, (COMPARISONS, needed))
     assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05) == pytest.approx(0.8, abs=0.04)
+
+
+def test_more_must_be_found_among_several_tests_and_by_an_exact_one():
+    assert count_to_find(0.5, 4 / 30, 30, tests=10) > 1.5 * count_to_find(0.5, 4 / 30, 30)
+    assert count_to_find(5.0, 4 / 30, 30) == 2
+    assert count_to_find(50.0, 4 / 30, 30, exact=True) == 6  # 2 / 2**6 is the first p below 0.05
+    assert mcnemar(np.zeros(6), np.ones(6)) < 0.05 < mcnemar(np.zeros(5), np.ones(5))
+    assert count_to_find(50.0, 4 / 30, 30, tests=10, exact=True) == 9
+
+
+def test_many_episodes_are_flipped_a_part_at_a_time(monkeypatch):
+    differences = np.random.default_rng(0).normal(0.2, 1, 100)
+    whole = sign_flips(differences)
+    monkeypatch.setattr(paired, "LARGEST_FLIPS", 70_001)
+    assert sign_flips(differences) == pytest.approx(whole, abs=0.005)
+    assert whole == pytest.approx(float(stats.ttest_1samp(differences, 0).pvalue), abs=0.01)
 
 
 def test_what_says_nothing_is_refused():

@@ -78,6 +78,30 @@ def test_runs_that_differ_in_more_than_the_seed_do_not_stand_together(runs):
         sides_of([f"{runs / 's0'},{runs / 's1'}", runs / "s1"])
 
 
+def test_runs_that_began_from_other_foundations_do_not_stand_together(runs):
+    def begun(name: str, foundation: dict | None) -> None:
+        path = runs / name / "config.json"
+        write_json(path, read_json(path, "") | {"foundation": foundation})
+
+    pair = f"{runs / 's0'},{runs / 's1'}"
+    begun("s0", {"run": str(runs / "f0"), "step": 3, "parameters": True})
+    begun("s1", {"run": str(runs / "f0"), "step": 6, "parameters": True})
+    with pytest.raises(ValueError, match="began from other foundations: step: 3 and 6"):
+        sides_of([pair, runs / "wide"])
+    begun("s1", {"run": str(runs / "f1"), "step": 3, "parameters": True})
+    with pytest.raises(ValueError, match=r"began from other foundations: run: .*f0 and .*f1"):
+        sides_of([pair, runs / "wide"])
+    for name, seed in (("f0", 0), ("f1", 1)):
+        path = Path(shutil.copytree(trained(), runs / name)) / "config.json"
+        stored = read_json(path, "")
+        stored["config"]["seed"] = seed
+        write_json(path, stored)
+    assert steps(pair, runs / "wide") == [[6, 6], [6]]
+    begun("s0", None)
+    with pytest.raises(ValueError, match="began from other foundations"):
+        sides_of([pair, runs / "wide"])
+
+
 def test_a_run_does_not_stand_on_both_sides_among_others(runs, monkeypatch):
     monkeypatch.chdir(runs)
     with pytest.raises(ValueError, match="s0@6 stands on both sides"):

@@ -92,6 +92,7 @@ def made_up(tasks=TASKS, *, returns=(), unknown=(), spoiled=(), worst=0.1, lost=
         },
         "settings": plain(cattrs.unstructure(chosen)),
         "scratch": SCRATCH,
+        "there": dict.fromkeys(tasks, 160),
         "versions": {"generalist": "0.1.0", "jax": "0.10.2"},
     }
     rows = [row(way, count, draw, steps) for way, count, steps in cells for draw in draws]

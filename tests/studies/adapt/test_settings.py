@@ -40,6 +40,8 @@ def test_a_cell_says_how_it_is_adapted():
         ({"ways": ("ful",)}, r"ways: there is no 'ful': .*full"),
         ({"ways": ()}, r"at least one way"),
         ({"plain": ("linaer",)}, r"plain: there is no 'linaer': .*linear"),
+        ({"ways": ("full", "lora", "full")}, r"ways: name each once, got full lora full"),
+        ({"plain": ("mlp", "mlp")}, r"plain: name each once, got mlp mlp"),
         ({"numbers": (5, 5)}, r"numbers must be different positive numbers"),
         ({"numbers": ()}, r"numbers must be different positive numbers"),
         ({"steps": (0, 5)}, r"steps must be different positive numbers"),

@@ -29,7 +29,7 @@ SETTINGS = Settings(
     episodes=3,
     selection_episodes=2,
     old_number=9,
-    old_episodes=2,
+    old_episodes=4,
 )
 
 
@@ -92,6 +92,8 @@ def test_what_was_lost_is_paired_with_the_foundation_itself():
     lost = record(studied())["lost"]
     assert lost["tasks"] == ["CartPole-v1", "FrozenLake8x8-v1"]
     assert lost["number"] == 2, "the nearest to the asked for of the numbers"
+    [part] = (studied() / "parts").glob("foundation-old.json")
+    assert all(len(each["returns"]) == 4 for each in read_json(part, "")["part"].values()), "more than of new tasks"
     assert [way["way"] for way in lost["ways"]] == ["full", KEPT]
     for way in lost["ways"]:
         assert way["difference"]["value"] == pytest.approx(way["after"]["value"] - lost["before"]["value"])

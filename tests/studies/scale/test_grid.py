@@ -80,6 +80,9 @@ def test_the_rate_and_the_run_outside_are_as_asked():
         ({"sizes": ("1", "2"), "tokens": (1000, 2000, 4000)}, "2 different sizes"),
         ({"sizes": ("1", "2", "64x2")}, "--sizes: 1 and 64x2 are the same; give each once"),
         ({"tokens": (100_000, 200_000, 200_010)}, "--tokens: 200k and 200k are the same"),
+        ({"tokens": (1_000_000, 100_000_000, 100_400_000)}, "--tokens: 100M and 100M are the same"),
+        ({"sizes": ("1", "2", "1/0")}, "a size is a multiplier"),
+        ({"beyond": ("1", "400k"), "tokens": (100_000, 200_000, 400_000)}, "--beyond 1 400k lies within the grid"),
     ],
 )
 def test_grids_that_cannot_be_fitted_are_refused(grid, said):
@@ -95,6 +98,17 @@ def test_nothing_held_out_is_refused():
 def test_the_run_outside_needs_a_size_and_tokens():
     with pytest.raises(ValueError, match="--beyond takes a size and tokens"):
         Grid(beyond=("3",))
+
+
+def test_a_power_is_a_number():
+    with pytest.raises(ValueError, match="--rate-power must be a finite number, got nan"):
+        Grid(rate_power=float("nan"))
+
+
+def test_the_run_outside_may_be_as_wide_and_read_more():
+    tokens = (100_000, 200_000, 400_000)
+    _, beyond = points_of(Grid(beyond=("2", "500k"), tokens=tokens), TRAIN, tokens_per_update=2000.0)
+    assert beyond.tokens == 500_000
 
 
 def test_numbers_of_tokens():

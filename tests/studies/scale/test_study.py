@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from tiny import CONFIG, TASKS, demonstrations
 
+from generalist.demonstrations.collect import collect
 from generalist.eval.config import EvaluationConfig
 from generalist.studies.scale import measure, study
 from generalist.studies.scale.grid import Grid
@@ -150,7 +152,7 @@ def test_the_page_shows_every_run_and_the_numbers_of_the_law(finished):
 def test_another_configuration_is_refused_with_what_differs(finished):
     out, _, _ = finished
     with pytest.raises(
-        ValueError, match=r"another configuration \(train\.label_width: 0\.0 -> 1\.0\).*choose another --out"
+        ValueError, match=r"another configuration .*\(train\.label_width: 0\.0 -> 1\.0\).*choose another --out"
     ):
         scale(replace(TRAIN, label_width=1.0), EVALUATION, data=demonstrations(), out=out, grid=GRID, episodes=2)
     with pytest.raises(ValueError, match=r"evaluation\.episodes: 2 -> 3"):
@@ -158,7 +160,8 @@ def test_another_configuration_is_refused_with_what_differs(finished):
 
 
 def test_a_folder_keeps_to_one_configuration(tmp_path):
-    same = {"config": TRAIN, "evaluation": EVALUATION, "grid": GRID, "data": tmp_path}
+    data = shutil.copytree(demonstrations(), tmp_path / "data")
+    same = {"config": TRAIN, "evaluation": EVALUATION, "grid": GRID, "data": data}
 
     def check(**changes):
         study.check_same(tmp_path / "study.json", *(same | changes).values())
@@ -166,7 +169,7 @@ def test_a_folder_keeps_to_one_configuration(tmp_path):
     check()
     check(grid=replace(GRID, sizes=("1", "2"), tokens=(1,), seeds=3), evaluation=replace(EVALUATION, workers=7))
     with pytest.raises(
-        ValueError, match=r"another configuration \(train\.agent\.width: 16 -> 32\).*choose another --out"
+        ValueError, match=r"or of other demonstrations \(train\.agent\.width: 16 -> 32\).*choose another --out"
     ):
         check(config=replace(TRAIN, agent=replace(TRAIN.agent, width=32)))
     with pytest.raises(ValueError, match=r"\(evaluation\.episodes: 50 -> 9\)"):
@@ -174,7 +177,10 @@ def test_a_folder_keeps_to_one_configuration(tmp_path):
     with pytest.raises(ValueError, match=r"\(rate_power: 1\.0 -> 0\.0\)"):
         check(grid=replace(GRID, rate_power=0.0))
     with pytest.raises(ValueError, match=r"\(data: "):
-        check(data=tmp_path / "other")
+        check(data=shutil.copytree(data, tmp_path / "other"))
+    collect(("CartPole-v1",), data, seed=5, episodes=1, policy="random", workers=0, quiet=True, overwrite=True)
+    with pytest.raises(ValueError, match=r"of other demonstrations \(demonstrations\.CartPole-v1\.0: \d+ -> \d+"):
+        check()
 
 
 def test_missing_demonstrations_are_named_before_anything_is_made(tmp_path):
