@@ -15,7 +15,8 @@ from generalist.envs.files import read_json
 from generalist.eval.config import EvaluationConfig
 from generalist.studies.adapt.measure import Place, adapted_run, play_cell, play_plain
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
-from generalist.studies.adapt.study import adapt_study
+from generalist.studies.adapt.study import _Study, adapt_study
+from generalist.studies.display import StudyDisplay
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import read_run
 
@@ -23,7 +24,7 @@ NEW = ("CliffWalking-v1", "Taxi-v4")
 SETTINGS = Settings(
     numbers=(1, 2),
     demonstration_seeds=2,
-    ways=("full", KEPT),
+    ways=(KEPT,),
     plain=("linear", "nearest_neighbour"),
     steps=(2, 4),
     episodes=3,
@@ -61,24 +62,24 @@ def record(out: Path) -> dict:
 
 def test_every_way_is_measured_at_every_number():
     found = record(studied())
-    assert [way["way"] for way in found["ways"]] == ["full", KEPT, SCRATCH, "linear", "nearest_neighbour"]
+    assert [way["way"] for way in found["ways"]] == [KEPT, SCRATCH, "linear", "nearest_neighbour"]
     for way in found["ways"]:
         assert [point["number"] for point in way["points"]] == [1, 2]
         for point in way["points"]:
             low, high = point["score"]["ci95"]
             assert low <= point["score"]["value"] <= high
             assert len(point["score"]["tasks"]) == 2
-    assert len(found["episodes"]) == 5 * 2 * 2
+    assert len(found["episodes"]) == 4 * 2 * 2
     assert all(len(each["returns"]) == 3 for row in found["episodes"] for each in row["tasks"].values())
-    plain = found["ways"][3]["points"][0]
+    plain = found["ways"][2]["points"][0]
     assert plain["cost"]["parameters"] > 0
     assert (studied() / "adapt.html").exists()
 
 
 def test_budgets_are_chosen_by_play_and_said():
     found = record(studied())
-    assert len(found["sweep"]) == 3 * 2 * 2
-    for way in ("full", SCRATCH):
+    assert len(found["sweep"]) == 2 * 2 * 2
+    for way in (KEPT, SCRATCH):
         for number in (1, 2):
             tried = [row for row in found["sweep"] if (row["way"], row["number"]) == (way, number)]
             best = max(row["score"] for row in tried)
@@ -94,7 +95,7 @@ def test_what_was_lost_is_paired_with_the_foundation_itself():
     assert lost["number"] == 2, "the nearest to the asked for of the numbers"
     [part] = (studied() / "parts").glob("foundation-old.json")
     assert all(len(each["returns"]) == 4 for each in read_json(part, "")["part"].values()), "more than of new tasks"
-    assert [way["way"] for way in lost["ways"]] == ["full", KEPT]
+    assert [way["way"] for way in lost["ways"]] == [KEPT]
     for way in lost["ways"]:
         assert way["difference"]["value"] == pytest.approx(way["after"]["value"] - lost["before"]["value"])
 
@@ -111,7 +112,7 @@ def test_a_finished_study_makes_nothing_again(tmp_path):
 
 def test_an_interrupted_study_makes_what_is_missing_and_no_more(tmp_path):
     again = shutil.copytree(studied(), tmp_path / "study")
-    [lost] = (again / "parts").glob("full-2-draw1-*-evaluation.json")
+    [lost] = (again / "parts").glob("kept-2-draw1-*-evaluation.json")
     lost.unlink()
     marks = {path.name: path.stat().st_mtime_ns for path in (again / "parts").iterdir()}
     found = adapt_study(foundation(), NEW, SETTINGS, out=again, quiet=True)
@@ -157,6 +158,28 @@ def test_what_is_kept_in_mind_is_made_again_with_another_share(tmp_path):
     new = {path.name for path in (again / "parts").iterdir() if marks.get(path.name) != path.stat().st_mtime_ns}
     assert new
     assert all(name.startswith("kept-") for name in new)
+
+
+def test_a_part_is_made_again_where_what_it_was_made_with_is_another(tmp_path):
+    run = foundation()
+    data = shutil.copytree(_folder() / "study-data", tmp_path / "data")
+    place = Place(run=run, step=4, tasks=NEW, data=data, runs=tmp_path / "runs")
+    kept, full = (Cell(way=way, number=1, seed=0, steps=2) for way in (KEPT, "full"))
+
+    def parts(settings: Settings = SETTINGS, evaluation: EvaluationConfig = EvaluationConfig()) -> list:  # noqa: B008
+        study = _Study(read_run(run), place, settings, evaluation, None, StudyDisplay(quiet=True), tmp_path)
+        jobs = [study._play(cell, "evaluation") for cell in (kept, full)] + [study._plain("linear", 1, 0)]
+        return [made_with for _, made_with, _, _ in jobs]
+
+    def changed(now: list) -> list[bool]:
+        return [one != other for one, other in zip(before, now, strict=True)]
+
+    before = parts()
+    assert changed(parts(evaluation=EvaluationConfig(likeliest=("toy text",)))) == [True, True, False]
+    failures = replace(SETTINGS, adaptation=replace(SETTINGS.adaptation, failures=True))
+    assert changed(parts(failures)) == [True, True, True]
+    collect(("CartPole-v1",), data, seed=7, episodes=1, policy="random", workers=0, quiet=True, overwrite=True)
+    assert changed(parts()) == [True, False, False], "the foundation's own data are those that are kept in mind"
 
 
 def test_plain_policies_see_the_demonstrations_that_the_agents_are_given(tmp_path):
