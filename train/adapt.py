@@ -19,13 +19,14 @@ from generalist.envs.names import nearest
 from generalist.envs.table import family_of
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.options import LayoutOptions
+from generalist.train.checkpoint import steps_in
 from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.nearest import nearest_tasks
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes
-from generalist.train.start import Start
+from generalist.train.start import Start, difference
 from generalist.train.statistics import plain_layout
 from generalist.train.transfer import PARTS
 
@@ -37,6 +38,8 @@ KEEP = 0.5
 RATES = {"full": 0.5, "lora": 1.5, "head": 0.5, "embedding": 5.0, "scratch": 1.5}
 """Highest learning rate, as a part of the foundation's: what is trained less of can be moved faster."""
 ROWS_MULTIPLE = 4
+CHECKPOINTS = 4
+"""Of a run, one after another: what a kill may cost is a quarter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,17 +144,20 @@ def adapt(
         FileExistsError: as `generalist.train.loop.train`.
     """
     if resume and not isinstance(run, Run) and not (run / "config.json").exists() and (out / "config.json").exists():
-        own = read_run(out)  # it has all that it needs of the foundation, which is gone
-        return train(own.config, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
+        own = read_run(out)  # from its first checkpoint on it has all that it needs of the foundation, which is gone
+        again = _as_begun(own, tasks, config)
+        return train(again, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
     foundation = run if isinstance(run, Run) else read_run(run)
     if foundation.directory.resolve() in out.resolve().parents:
         raise ValueError(f"{out} is inside the foundation, which is only read: choose another --out")
     data = Path(data or foundation.data)
     training = adapted(foundation, tasks, config, data)
+    if resume and (out / "config.json").exists():
+        training = _paced_as(read_run(out).config, training)
     weights = Weights(run=foundation.directory, step=step, allow=PARTS, parameters=not config.from_scratch)
     if config.new_tasks == "random":
         weights = replace(weights, new_tasks="random")
-    elif config.new_tasks == "nearest" and not config.from_scratch and not (resume and out.exists()):
+    elif config.new_tasks == "nearest" and not config.from_scratch and not (resume and steps_in(out / "checkpoints")):
         weights = replace(weights, new_tasks=nearest_tasks(training, data, weights))
     return train(
         training,
@@ -162,6 +168,43 @@ def adapt(
         workers=workers,
         on_start=lambda new: _as_measured(foundation, new),
     )
+
+
+def _paced_as(own: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """The job with what follows from the number of updates as it was when the run began: that number may change."""
+    optimizer = replace(asked.optimizer, warmup_steps=own.optimizer.warmup_steps)
+    return replace(asked, optimizer=optimizer, log_every=own.log_every, checkpoint_every=own.checkpoint_every)
+
+
+def _as_begun(own: Run, tasks: Sequence[str], config: AdaptConfig) -> TrainConfig:
+    """The job of a run whose foundation is gone, to the steps that are asked for.
+
+    Raises:
+        ValueError: what is asked for is not what it was started with, as far as that is known without the foundation.
+    """
+    before = own.config
+    new, rate = before.sources[-max(1, len(tasks)) :], before.optimizer.learning_rate
+    trained = {name: getattr(before.trainable, name) for name in ("how", "rank", "alpha", "parts")}
+    begun = {
+        "task": [source.task for source in new],
+        **trained,
+        "from_scratch": not (own.foundation or {}).get("parameters", True),
+        "episodes": new[0].episodes,
+        "episodes_seed": new[0].episodes_seed,
+        "failures": not new[0].successes,
+        "learning_rate": rate,
+        "batch_size": before.batch_size,
+        "seed": before.seed,
+    }
+    asked = {name: getattr(config, name) for name in begun if hasattr(config, name)}
+    asked |= {"task": list(tasks), **{name: getattr(config.trainable, name) for name in trained}}
+    asked |= {"learning_rate": config.learning_rate or rate, "batch_size": config.batch_size or before.batch_size}
+    if said := difference(begun, asked):
+        raise ValueError(
+            f"{own.directory} was started with another configuration ({said}), and its foundation is gone: give the "
+            "same options to go on with it; only --steps may change"
+        )
+    return replace(before, steps=config.steps, mesh=config.mesh or before.mesh)
 
 
 def _as_measured(foundation: Run, new: Run) -> None:
@@ -204,7 +247,7 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
         held_out=0.0,
         return_filter=0.0,
         log_every=max(1, config.steps // 20),
-        checkpoint_every=config.steps,
+        checkpoint_every=-(-config.steps // CHECKPOINTS),
         keep=1,
         keep_best=0,
         seed=config.seed,

@@ -163,6 +163,75 @@ def test_it_goes_on_when_the_foundation_is_gone(tmp_path):
         adapt(gone, (NEW,), FEW, out=tmp_path / "other", resume=True, quiet=True)
 
 
+def before_its_first_checkpoint(run) -> Path:
+    """The run as a kill leaves it that comes before its first checkpoint."""
+    shutil.rmtree(run.directory / "checkpoints")
+    (run.directory / "metrics.jsonl").unlink()
+    return run.directory
+
+
+def test_without_the_foundation_a_run_that_has_no_checkpoint_yet_is_not_begun_at_random(tmp_path):
+    gone = shutil.copytree(foundation(), tmp_path / "foundation")
+    run = before_its_first_checkpoint(adapt(gone, (NEW,), FEW, out=tmp_path / "run", quiet=True))
+    gone.rename(tmp_path / "moved")
+    before = (run / "config.json").read_bytes()
+    needed = r"run began with the parameters of .*/foundation .*and has no checkpoint yet: .*needed.*--overwrite"
+    with pytest.raises(CheckpointError, match=needed):
+        adapt(gone, (NEW,), FEW, out=run, resume=True, quiet=True)
+    with pytest.raises(CheckpointError, match=needed):
+        adapt(tmp_path / "moved", (NEW,), FEW, out=run, resume=True, quiet=True)
+    assert (run / "config.json").read_bytes() == before
+    (tmp_path / "moved").rename(gone)
+    again = adapt(gone, (NEW,), replace(FEW, learning_rate=None), out=run, resume=True, quiet=True)
+    assert np.abs(rows(again)[:2] - rows(gone)).max() < 0.1  # two updates away
+
+
+def test_without_the_foundation_it_goes_on_with_the_same_job_alone(tmp_path):
+    gone = shutil.copytree(foundation(), tmp_path / "foundation")
+    run = adapt(gone, (NEW,), FEW, out=tmp_path / "run", quiet=True).directory
+    shutil.rmtree(gone)
+    for tasks, change, said in (
+        (("CartPole-v1",), {}, rf"task\.0: {NEW} -> CartPole-v1"),
+        ((NEW,), {"learning_rate": 1.0}, r"learning_rate: 0\.005 -> 1\.0"),
+        ((NEW,), {"seed": 3, "episodes": 2}, "episodes: 3 -> 2, seed: 0 -> 3"),
+        ((NEW,), {"trainable": TrainableConfig(how="head")}, "how: full -> head"),
+        ((NEW,), {"from_scratch": True}, "from_scratch: False -> True"),
+    ):
+        with pytest.raises(ValueError, match=f"run was started with another configuration .*{said}"):
+            adapt(gone, tasks, replace(FEW, **change), out=run, resume=True, quiet=True)
+    assert adapt(gone, (NEW,), replace(FEW, steps=3), out=run, resume=True, quiet=True).config.steps == 3
+
+
+def test_the_nearest_task_is_sought_again_until_there_is_a_checkpoint(tmp_path, monkeypatch):
+    near = replace(FEW, new_tasks="nearest", learning_rate=1e-12)
+    sought = []
+
+    def nearest(config, data, weights):
+        sought.append(config.names)
+        return {NEW: "FrozenLake8x8-v1"}
+
+    monkeypatch.setattr("generalist.train.adapt.nearest_tasks", nearest)
+    run = before_its_first_checkpoint(adapt(foundation(), (NEW,), near, out=tmp_path / "run", quiet=True))
+    again = adapt(foundation(), (NEW,), near, out=run, resume=True, quiet=True)
+    np.testing.assert_allclose(rows(again)[2], rows(foundation())[1], atol=1e-6)
+    adapt(foundation(), (NEW,), near, out=run, resume=True, quiet=True)
+    assert len(sought) == 2
+
+
+def test_a_run_that_is_killed_has_lost_no_more_than_a_quarter():
+    assert [job(replace(FEW, steps=steps)).checkpoint_every for steps in (1, 10, 2400)] == [1, 3, 600]
+    assert job().keep == 1
+
+
+def test_a_finished_adaptation_goes_on_to_more_updates(tmp_path):
+    few = replace(FEW, steps=20)
+    run = adapt(foundation(), (NEW,), few, out=tmp_path / "run", quiet=True)
+    longer = adapt(foundation(), (NEW,), replace(few, steps=60), out=run.directory, resume=True, quiet=True)
+    assert longer.config == replace(run.config, steps=60)
+    with longer.open_checkpoints() as checkpoints:
+        assert checkpoints.latest == 60
+
+
 @pytest.mark.parametrize(
     ("change", "tasks", "error", "message"),
     [
