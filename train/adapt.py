@@ -5,9 +5,7 @@ few updates of few timesteps, with the foundation's own data in half of each bat
 observations are the foundation's.
 """
 
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -24,14 +22,12 @@ from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, T
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.nearest import nearest_tasks
-from generalist.train.run import Run, read_run
+from generalist.train.run import Run, measured_alike, read_run
 from generalist.train.sources import input_sizes
 from generalist.train.start import Start, difference
 from generalist.train.statistics import plain_layout
 from generalist.train.transfer import PARTS
 
-EVALUATION = "evaluation.json"
-"""How the foundation's experiment wants to be measured; the adapted run is measured the same way."""
 WARM_UP = 0.05
 KEEP = 0.5
 """Share of the examples that are of the foundation's own tasks, where their demonstrations are there."""
@@ -166,7 +162,7 @@ def adapt(
         start=Start(resume=resume, overwrite=overwrite, weights=weights),
         quiet=quiet,
         workers=workers,
-        on_start=lambda new: _as_measured(foundation, new),
+        on_start=lambda new: measured_alike(foundation, new.directory),
     )
 
 
@@ -205,11 +201,6 @@ def _as_begun(own: Run, tasks: Sequence[str], config: AdaptConfig) -> TrainConfi
             "same options to go on with it; only --steps may change"
         )
     return replace(before, steps=config.steps, mesh=config.mesh or before.mesh)
-
-
-def _as_measured(foundation: Run, new: Run) -> None:
-    with suppress(FileNotFoundError):
-        shutil.copyfile(foundation.directory / EVALUATION, new.directory / EVALUATION)
 
 
 def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Path) -> TrainConfig:

@@ -20,14 +20,14 @@ from generalist.train.config import TrainConfig
 from generalist.train.foundation import Weights, with_weights
 from generalist.train.optimizer import schedule
 from generalist.train.processes import leads, true_anywhere, wait_for_all
-from generalist.train.run import TEXT_MODEL, Run, read_run, rewrite_steps, write_run
+from generalist.train.run import EVALUATION, TEXT_MODEL, Run, read_run, rewrite_steps, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
 
 FILES = (
     "config.json",
     "metrics.jsonl",
-    "evaluation.json",
+    EVALUATION,
     "report.json",
     "report.html",
     "damaged.json",

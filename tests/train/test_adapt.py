@@ -14,12 +14,12 @@ from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
-from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapted
+from generalist.train.adapt import RATES, AdaptConfig, adapt, adapted
 from generalist.train.adapter import save_adapter
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import DocumentsConfig, TrainableConfig
 from generalist.train.loop import train
-from generalist.train.run import read_run
+from generalist.train.run import EVALUATION, read_run
 
 NEW = "MountainCarContinuous-v0"
 FEW = AdaptConfig(episodes=3, steps=2, failures=True, keep=0.0)
