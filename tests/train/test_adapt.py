@@ -14,10 +14,10 @@ from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
-from generalist.train.adapt import RATES, AdaptConfig, adapt, adapted
+from generalist.train.adapt import RATES, AdaptConfig, adapt, adapted, missing_data
 from generalist.train.adapter import save_adapter
 from generalist.train.checkpoint import CheckpointError
-from generalist.train.config import DocumentsConfig, TrainableConfig
+from generalist.train.config import DocumentsConfig, MeshConfig, TrainableConfig
 from generalist.train.loop import train
 from generalist.train.run import EVALUATION, read_run
 
@@ -77,6 +77,51 @@ def test_the_old_tasks_are_kept_by_default_where_their_demonstrations_are(tmp_pa
     shutil.copytree(dataset_folder(data(), NEW), dataset_folder(tmp_path, NEW))
     alone = adapted(read_run(foundation()), (NEW,), default, tmp_path)
     assert alone.weights == (0.0, 0.0, 1.0)
+
+
+def test_they_are_not_where_one_is_half_collected_or_a_corpus_is_gone(tmp_path):
+    default, folder = replace(FEW, keep=None), tmp_path / "data"
+    shutil.copytree(data(), folder)
+    (dataset_folder(folder, "CartPole-v1") / "index.json").unlink()
+    assert adapted(read_run(foundation()), (NEW,), default, folder).weights == (0.0, 0.0, 1.0)
+    words = (DocumentsConfig(corpus=f"text:{tmp_path / 'gone'}"),)
+    read = replace(read_run(foundation()), config=replace(read_run(foundation()).config, documents=words))
+    assert adapted(read, (NEW,), default, data()).weights == (0.0, 0.0, 1.0, 0.0)
+    assert missing_data(read, (NEW,), folder) == ["CartPole-v1", words[0].corpus]
+
+
+def test_what_is_to_be_kept_must_be_there():
+    own = ("CartPole-v1", "FrozenLake8x8-v1")
+    with pytest.raises(ValueError, match=r"foundation was trained on nothing but CartPole-v1, Frozen.*: .*keep"):
+        job(replace(FEW, keep=0.5), tasks=own)
+    assert job(replace(FEW, keep=None), tasks=own).weights == (1.0, 1.0)
+
+
+def test_the_default_batch_divides_over_the_devices_and_the_parts_of_an_update(tmp_path):
+    assert job(replace(FEW, timesteps=4)).batch_size == 4
+    read = read_run(foundation())
+    parts = replace(read, config=replace(read.config, accumulation=3, batch_size=6))
+    assert adapted(parts, (NEW,), replace(FEW, timesteps=4), data()).batch_size == 12
+    wide = replace(FEW, timesteps=4, mesh=MeshConfig(), steps=1)  # of eight devices
+    with pytest.raises(ValueError, match=r"batch_size 4 must be a multiple of .* = 8"):
+        adapt(foundation(), (NEW,), replace(wide, batch_size=4), out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    assert adapt(foundation(), (NEW,), wide, out=tmp_path / "run", quiet=True).config.batch_size == 8
+
+
+def test_the_cpu_is_split_before_anything_is_computed(monkeypatch, tmp_path):
+    done = []
+    monkeypatch.setattr("generalist.train.adapt.split_cpu", lambda devices: done.append(devices))
+
+    def nearest(*_):
+        done.append("nearest")
+        raise ValueError("enough")
+
+    monkeypatch.setattr("generalist.train.adapt.nearest_tasks", nearest)
+    near = replace(FEW, new_tasks="nearest", mesh=MeshConfig(data=1, cpu_devices=2))
+    with pytest.raises(ValueError, match="enough"):
+        adapt(foundation(), (NEW,), near, out=tmp_path / "run", quiet=True)
+    assert done == [2, "nearest"]
 
 
 def test_a_task_that_is_known_is_trained_further():
