@@ -47,7 +47,7 @@ class LowRank(nnx.Module):
 
     def product(self) -> Float[Array, "*L I O"]:
         """What is added to the kernel."""
-        return self.a[...] @ self.b[...] * self.scale
+        return jnp.matmul(self.a[...], self.b[...], precision="highest") * self.scale  # the same on every device
 
 
 def projections(network: Any, matrices: Iterable[str]) -> Iterator[Projection]:

@@ -92,8 +92,6 @@ def fit(
     ids = tuple(task if isinstance(task, str) else task.id for task in several)
     for id in ids:
         trust_task(id)
-    for id in ids:
-        trust_task(id)
     training = with_sources(experiment.train, ids, (corpora,) if isinstance(corpora, str) else tuple(corpora))
     for source in training.sources:
         check_known(source.task, data)

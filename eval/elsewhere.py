@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from generalist.demonstrations.storage import dataset_folder
@@ -62,17 +63,25 @@ def elsewhere(
             return lambda: known
         future = submit(task)
         unsaved: list[OSError] = []
+        finished = Event()
 
         def finish(ended: Future) -> None:
-            if not ended.cancelled() and ended.exception() is None:
-                try:
-                    parts.save(task, part, record(task, ended.result()))
-                except OSError as error:  # nobody would see it here
-                    unsaved.append(error)
-                done(task.id)
+            try:
+                if not ended.cancelled() and ended.exception() is None:
+                    save(ended.result())
+                    done(task.id)
+            finally:
+                finished.set()
+
+        def save(made: Any) -> None:
+            try:
+                parts.save(task, part, record(task, made))
+            except OSError as error:  # nobody would see it here
+                unsaved.append(error)
 
         def wait() -> TaskRecord:
             found = record(task, future.result())
+            finished.wait()  # a future gives its result before it calls back
             if unsaved:
                 raise unsaved[0]
             return found

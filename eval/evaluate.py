@@ -127,9 +127,10 @@ def evaluate(
         ids, of = {task.id: task.id for task in chosen}, partial(learned, agent.run.config, data)
         episodes = failures.of_each("baselines", ids, of)
         parts = Parts(folder, config, agent.step, data, episodes)
-        by_id = {task.id: task for task in chosen if task.id in episodes}
-        slowest_first = sorted(by_id.values(), key=lambda task: -slowness(task))
-        waiting = start_fitted(pool, slowest_first, data, config, parts, display)
+        by_id = {task.id: task for task in chosen}
+        slowest_first = sorted(chosen, key=lambda task: -slowness(task))
+        learnable = {task.id: task for task in slowest_first if task.id in episodes}
+        waiting = start_fitted(pool, tuple(learnable.values()), data, config, parts, display)
         played = _agents(pool, agent, slowest_first, data, config, parts, display) if ray else {}
         here = partial(_agent_part, agent, data=data, config=config, parts=parts, display=display)
         agents = failures.of_each("agent", by_id, lambda task: played[task.id]() if ray else here(task))
@@ -143,7 +144,7 @@ def evaluate(
         )
         # Asked for some tasks, it is those that are wanted.
         corpora = [] if tasks else measure_corpora(agent, config, parts.folder, display)
-        fitted = [failures.of_each(part, by_id, lambda task, at=at: at[task.id]()) for part, at in waiting.items()]
+        fitted = [failures.of_each(part, learnable, lambda task, at=at: at[task.id]()) for part, at in waiting.items()]
     finished = _merged(by_id, agents, fitted, data)
     timings["evaluation"] = time.perf_counter() - started
     made = _report(agent, run, config, finished, timings, beside(corpora, others))

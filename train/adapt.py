@@ -5,38 +5,42 @@ few updates of few timesteps, with the foundation's own data in half of each bat
 observations are the foundation's.
 """
 
-import shutil
+import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
+
+from generalist.agent.sharding import mesh_sizes, split_cpu
+from generalist.corpora.open import open_corpus
 from generalist.demonstrations.data_folder import check_known
-from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.demonstrations.storage import INDEX, Demonstrations, dataset_folder
 from generalist.envs.names import nearest
 from generalist.envs.table import family_of
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.options import LayoutOptions
+from generalist.train.checkpoint import steps_in
 from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.nearest import nearest_tasks
-from generalist.train.run import Run, read_run
+from generalist.train.run import Run, measured_alike, read_run
 from generalist.train.sources import input_sizes
-from generalist.train.start import Start
+from generalist.train.start import Start, difference
 from generalist.train.statistics import plain_layout
 from generalist.train.transfer import PARTS
 
-EVALUATION = "evaluation.json"
-"""How the foundation's experiment wants to be measured; the adapted run is measured the same way."""
 WARM_UP = 0.05
 KEEP = 0.5
 """Share of the examples that are of the foundation's own tasks, where their demonstrations are there."""
 RATES = {"full": 0.5, "lora": 1.5, "head": 0.5, "embedding": 5.0, "scratch": 1.5}
 """Highest learning rate, as a part of the foundation's: what is trained less of can be moved faster."""
 ROWS_MULTIPLE = 4
+CHECKPOINTS = 4
+"""Of a run, one after another: what a kill may cost is a quarter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,7 @@ class AdaptConfig:
         steps: updates.
         learning_rate: the highest; None is `RATES` of the foundation's.
         timesteps: of one update, about; None chooses the batch size by `batch_size`.
-        batch_size: rows of one update; None is as many as hold `timesteps`.
+        batch_size: rows of one update; None is as many as hold `timesteps`, or some more, so that devices divide them.
         new_tasks: how the embedding of a new task begins: as the mean of those of its family, as that of the trained
             task that is nearest (`generalist.train.nearest`), or at random.
         layout: how a new task is shown; None is as the foundation's nearest task is.
@@ -141,17 +145,23 @@ def adapt(
         FileExistsError: as `generalist.train.loop.train`.
     """
     if resume and not isinstance(run, Run) and not (run / "config.json").exists() and (out / "config.json").exists():
-        own = read_run(out)  # it has all that it needs of the foundation, which is gone
-        return train(own.config, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
+        own = read_run(out)  # from its first checkpoint on it has all that it needs of the foundation, which is gone
+        again = _as_begun(own, tasks, config)
+        return train(again, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
     foundation = run if isinstance(run, Run) else read_run(run)
     if foundation.directory.resolve() in out.resolve().parents:
         raise ValueError(f"{out} is inside the foundation, which is only read: choose another --out")
     data = Path(data or foundation.data)
+    split_cpu((config.mesh or foundation.config.mesh).cpu_devices)  # before JAX is in use
     training = adapted(foundation, tasks, config, data)
+    if config.batch_size is None:
+        training = _over_devices(training)
+    if resume and (out / "config.json").exists():
+        training = _paced_as(read_run(out).config, training)
     weights = Weights(run=foundation.directory, step=step, allow=PARTS, parameters=not config.from_scratch)
     if config.new_tasks == "random":
         weights = replace(weights, new_tasks="random")
-    elif config.new_tasks == "nearest" and not config.from_scratch and not (resume and out.exists()):
+    elif config.new_tasks == "nearest" and not config.from_scratch and not (resume and steps_in(out / "checkpoints")):
         weights = replace(weights, new_tasks=nearest_tasks(training, data, weights))
     return train(
         training,
@@ -160,13 +170,45 @@ def adapt(
         start=Start(resume=resume, overwrite=overwrite, weights=weights),
         quiet=quiet,
         workers=workers,
-        on_start=lambda new: _as_measured(foundation, new),
+        on_start=lambda new: measured_alike(foundation, new.directory),
     )
 
 
-def _as_measured(foundation: Run, new: Run) -> None:
-    with suppress(FileNotFoundError):
-        shutil.copyfile(foundation.directory / EVALUATION, new.directory / EVALUATION)
+def _paced_as(own: TrainConfig, asked: TrainConfig) -> TrainConfig:
+    """The job with what follows from the number of updates as it was when the run began: that number may change."""
+    optimizer = replace(asked.optimizer, warmup_steps=own.optimizer.warmup_steps)
+    return replace(asked, optimizer=optimizer, log_every=own.log_every, checkpoint_every=own.checkpoint_every)
+
+
+def _as_begun(own: Run, tasks: Sequence[str], config: AdaptConfig) -> TrainConfig:
+    """The job of a run whose foundation is gone, to the steps that are asked for.
+
+    Raises:
+        ValueError: what is asked for is not what it was started with, as far as that is known without the foundation.
+    """
+    before = own.config
+    new, rate = before.sources[-max(1, len(tasks)) :], before.optimizer.learning_rate
+    trained = {name: getattr(before.trainable, name) for name in ("how", "rank", "alpha", "parts")}
+    begun = {
+        "task": [source.task for source in new],
+        **trained,
+        "from_scratch": not (own.foundation or {}).get("parameters", True),
+        "episodes": new[0].episodes,
+        "episodes_seed": new[0].episodes_seed,
+        "failures": not new[0].successes,
+        "learning_rate": rate,
+        "batch_size": before.batch_size,
+        "seed": before.seed,
+    }
+    asked = {name: getattr(config, name) for name in begun if hasattr(config, name)}
+    asked |= {"task": list(tasks), **{name: getattr(config.trainable, name) for name in trained}}
+    asked |= {"learning_rate": config.learning_rate or rate, "batch_size": config.batch_size or before.batch_size}
+    if said := difference(begun, asked):
+        raise ValueError(
+            f"{own.directory} was started with another configuration ({said}), and its foundation is gone: give the "
+            "same options to go on with it; only --steps may change"
+        )
+    return replace(before, steps=config.steps, mesh=config.mesh or before.mesh)
 
 
 def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Path) -> TrainConfig:
@@ -176,7 +218,7 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
     before = foundation.config
     layouts = {task: _layout(foundation, task, data, config.layout) for task in tasks}
     new = tuple(_source(foundation, task, layouts[task], config) for task in tasks)
-    weight, keep = sum(source.weight for source in new), _kept(foundation, config, data)
+    weight, keep = sum(source.weight for source in new), _kept(foundation, tasks, config, data)
     old = () if config.from_scratch else tuple(each for each in before.sources if each.task not in tasks)
     documents = () if config.from_scratch else before.documents
     kept = _shares([*old, *documents], weight * keep / (1 - keep))
@@ -197,26 +239,56 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
         trainable=trainable,
         optimizer=_optimizer(before.optimizer, rate, config.steps),
         sequence_length=length,
-        batch_size=config.batch_size or _rows(config.timesteps, length // longest),
+        batch_size=config.batch_size or _rows(config.timesteps, length // longest, before.accumulation),
         data_streams=0,
         mesh=config.mesh or before.mesh,
         steps=config.steps,
         held_out=0.0,
         return_filter=0.0,
         log_every=max(1, config.steps // 20),
-        checkpoint_every=config.steps,
+        checkpoint_every=-(-config.steps // CHECKPOINTS),
         keep=1,
         keep_best=0,
         seed=config.seed,
     )
 
 
-def _kept(foundation: Run, config: AdaptConfig, data: Path) -> float:
+def _kept(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Path) -> float:
     """`keep` of the configuration, or what its default comes to here."""
-    if config.keep is not None or config.from_scratch:
-        return config.keep or 0.0
-    trained = [source.task for source in foundation.config.sources if source.weight]
-    return KEEP if trained and all(dataset_folder(data, task).exists() for task in trained) else 0.0
+    if config.from_scratch:
+        return 0.0
+    own = own_data(foundation, tasks)
+    if config.keep and not own:
+        raise ValueError(
+            f"{foundation.directory} was trained on nothing but {', '.join(tasks)}: there is nothing else to keep "
+            f"(keep {config.keep}); leave --keep out"
+        )
+    if config.keep is not None:
+        return config.keep
+    known = any(name in foundation.layouts for name in own)
+    return KEEP if known and not missing_data(foundation, tasks, data) else 0.0
+
+
+def own_data(run: Run, tasks: Sequence[str]) -> list[str]:
+    """What a run was trained on besides these tasks: its other tasks, and its corpora."""
+    config = run.config
+    weighted = zip(config.names, config.weights, strict=True)
+    return [name for name, weight in weighted if weight and name not in tasks]
+
+
+def missing_data(foundation: Run, tasks: Sequence[str], data: Path) -> list[str]:
+    """What of the foundation's own tasks and corpora, besides these tasks, is not there to be kept."""
+
+    def is_there(name: str) -> bool:
+        if name in foundation.layouts:
+            return (dataset_folder(data, name) / INDEX).exists()
+        try:
+            open_corpus(name)
+        except (FileNotFoundError, ModuleNotFoundError):
+            return False
+        return True
+
+    return [name for name in own_data(foundation, tasks) if not is_there(name)]
 
 
 def _also(foundation: Run, new: list[Layout], asked: TrainableConfig) -> tuple[str, ...]:
@@ -292,7 +364,19 @@ def _optimizer(before: OptimizerConfig, rate: float, steps: int) -> OptimizerCon
     )
 
 
-def _rows(timesteps: int, in_a_row: int) -> int:
-    """Rows that hold so many timesteps, a multiple of `ROWS_MULTIPLE`, over which devices and streams divide."""
-    rows = -(-timesteps // max(in_a_row, 1))
-    return -(-rows // ROWS_MULTIPLE) * ROWS_MULTIPLE
+def _rows(timesteps: int, in_a_row: int, accumulation: int) -> int:
+    """Rows that hold so many timesteps, over which streams and the parts of an update divide."""
+    return _rounded(-(-timesteps // max(in_a_row, 1)), accumulation)
+
+
+def _rounded(rows: int, parts: int) -> int:
+    """So many rows or a few more, a multiple of `ROWS_MULTIPLE` and of `parts`."""
+    multiple = math.lcm(ROWS_MULTIPLE, parts)
+    return -(-rows // multiple) * multiple
+
+
+def _over_devices(config: TrainConfig) -> TrainConfig:
+    """The job with a batch that divides over its devices."""
+    mesh = config.mesh
+    data, fsdp, _ = mesh_sizes(mesh.data, mesh.fsdp, mesh.tensor, devices=jax.device_count())
+    return replace(config, batch_size=_rounded(config.batch_size, data * fsdp * config.accumulation))

@@ -24,13 +24,15 @@ from generalist.envs.files import temporary_path
 from generalist.tokenizers.layout import Layout
 from generalist.train.adapter_file import digest_of, fingerprint, read_parameters, read_said, write_adapter
 from generalist.train.config import TrainableConfig, TrainConfig
-from generalist.train.run import Run, config_from_json, read_run, write_merged
+from generalist.train.run import Run, config_from_json, measured_alike, read_run, write_merged
 from generalist.train.sources import layout_from_json, layout_to_json
 from generalist.train.trainable import name_of, split_trained
 from generalist.train.trained_network import abstract_network, trained_network
 
 SHOWN = 12
 """Letters of a fingerprint in a message."""
+MAY_GROW, GROWTH = ("window", "local_positions"), 16
+"""What a new task may need more of than the foundation has, and at most so many times that: memory is made for it."""
 
 
 class WrongFoundation(ValueError):  # noqa: N818
@@ -121,7 +123,7 @@ def apply_adapter(foundation: Run | Path, path: Path, *, step: int | Literal["be
         stays = {name_of(leaf) for leaf, _ in nnx.to_flat_state(frozen)}
         if stays != {*said["frozen"]} or fingerprint(said["frozen"]) != said["foundation"]:
             raise ValueError("what it says of its foundation is not what its configuration needs")
-        done = int(said["step"])
+        done, episodes = int(said["step"]), dict(said.get("episodes", {}))
     except WrongFoundation:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
@@ -129,15 +131,17 @@ def apply_adapter(foundation: Run | Path, path: Path, *, step: int | Literal["be
         raise ValueError(f"the adapter {path} does not say what is needed to play it: {why}") from error
     parameters = read_parameters(path, said, wanted)
     parameters |= _frozen_of(foundation, path, said, step)
-    found = Run(foundation.directory, config, layouts, foundation.data, dict(said.get("episodes", {})))
+    found = Run(foundation.directory, config, layouts, foundation.data, episodes)
     return Adapted(found, graphdef, _filled(abstract, parameters), done)
 
 
 def _config_and_layouts(foundation: Run, path: Path, said: Mapping[str, Any]) -> tuple[TrainConfig, dict[str, Layout]]:
     """The adapted run's; network and tokens must be those of the foundation, which bounds them too."""
     config, base = config_from_json(said["config"]), foundation.config
-    same = ("agent", "vocabulary")
-    different = [name for name in same if getattr(config, name) != getattr(base, name)]
+    sizes = {name: getattr(base.agent, name) for name in MAY_GROW}
+    smaller = any(getattr(config.agent, name) < size for name, size in sizes.items())
+    different = ["agent"] if smaller or replace(config.agent, **sizes) != base.agent else []
+    different += ["vocabulary"] if config.vocabulary != base.vocabulary else []
     if config.text.tokenizer != base.text.tokenizer:
         different.append("text")
     if different or base.trainable.how == "lora":
@@ -147,6 +151,9 @@ def _config_and_layouts(foundation: Run, path: Path, said: Mapping[str, Any]) ->
             else ("it has LoRA of its own, not merged; name the run that `generalist adapter merge` makes of it")
         )
         raise WrongFoundation(f"{_named(path, said)} was not trained on {foundation.directory}: {why}")
+    for name, size in sizes.items():
+        if (own := getattr(config.agent, name)) > GROWTH * size:
+            raise ValueError(f"its agent.{name} {own} is more than {GROWTH} times that of the foundation, {size}")
     own = replace(config, text=foundation.own_text.text)
     layouts = {
         source.task: layout_from_json(said["layouts"][source.task], own, source.layout) for source in config.sources
@@ -205,6 +212,7 @@ def merge_adapter(foundation: Run | Path, path: Path, out: Path, *, step: int | 
     shutil.rmtree(begun, ignore_errors=True)
     try:
         write_merged(begun, run, state, found.step)
+        measured_alike(run, begun)
         begun.replace(out)
     finally:
         shutil.rmtree(begun, ignore_errors=True)

@@ -25,8 +25,8 @@ KEY = "generalist"
 """Of the file's metadata, whose value is the JSON."""
 LONGEST_HEADER = 64 * 2**20
 """Bytes; the JSON stands in it."""
-LARGEST_SPACE = 2**24
-"""Values of one observation or action that a file may speak of; arrays of that size are made to read it."""
+LARGEST_SPACE, LARGEST_SPACES = 2**24, 2**27
+"""Values of one observation or action that a file may speak of, and of all; arrays of that size are made to read it."""
 REPAIR = "fetch it again, or export it again"
 
 
@@ -122,6 +122,7 @@ def _check_header(path: Path) -> None:
 def _check_spaces(said: Any) -> None:
     """Raises ValueError for shapes whose arrays no memory would hold, and for values that are no numbers."""
     stack: list[Any] = [said["layouts"], said["config"]]
+    total = 0
     while stack:
         part = stack.pop()
         if isinstance(part, dict):
@@ -129,8 +130,12 @@ def _check_spaces(said: Any) -> None:
                 if key == "dtype" and np.dtype(value).kind not in "biuf":
                     raise ValueError(f"{value!r} is no type of numbers")
                 numbers = isinstance(value, list) and value and all(isinstance(each, int) for each in value)
-                if numbers and key.endswith("shape") and not 0 <= prod(map(abs, value)) <= LARGEST_SPACE:
-                    raise ValueError(f"it speaks of an array of {' x '.join(map(str, value))}")
+                if numbers and key.endswith("shape"):
+                    total += (size := prod(map(abs, value)))
+                    if size > LARGEST_SPACE:
+                        raise ValueError(f"it speaks of an array of {' x '.join(map(str, value))}")
+        if total > LARGEST_SPACES:
+            raise ValueError(f"it speaks of arrays of {total:,} values, more than {LARGEST_SPACES:,}")
         stack += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
 
 

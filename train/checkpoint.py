@@ -32,6 +32,11 @@ class CheckpointError(ValueError):
     """A checkpoint is missing, damaged or of another run."""
 
 
+def steps_in(directory: Path) -> list[int]:
+    """Updates whose checkpoints are in this folder, ascending; none where there is no such folder."""
+    return sorted(int(path.name) for path in directory.glob("*") if path.name.isdigit())
+
+
 class Checkpoints:
     """The checkpoints of one run, under `directory`/<step>.
 
@@ -259,7 +264,7 @@ class Checkpoints:
                     raise self._refused(step, str(error)) from error
 
     def _folders(self) -> list[int]:
-        return sorted(int(path.name) for path in self.directory.iterdir() if path.name.isdigit())
+        return steps_in(self.directory)
 
     def _refused(self, step: int, why: str) -> CheckpointError:
         """The error for a checkpoint that is not whole, with those that are; nothing is deleted here."""

@@ -40,6 +40,9 @@ class SourceConfig:
             raise ValueError(f"weight of source {self.task} must not be negative, got {self.weight}")
         if self.episodes is not None and self.episodes < 1:
             raise ValueError(f"episodes of source {self.task} must be at least 1, got {self.episodes}; None is all")
+        if (draw := self.episodes_seed) is not None and (self.episodes is None or draw < 0):
+            asked = "together with episodes, of which it draws" if draw >= 0 else "0 or more"
+            raise ValueError(f"episodes_seed of source {self.task} must be {asked}, got {draw}")
         if self.loss_weight < 0:
             raise ValueError(f"loss_weight of source {self.task} must not be negative, got {self.loss_weight}")
 

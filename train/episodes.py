@@ -46,7 +46,7 @@ def _there(source: SourceConfig, demonstrations: Demonstrations) -> np.ndarray:
     if asked is None and len(every):
         return every
     if len(every) < (asked or 1):
-        which = f" that reached the goal, of {len(demonstrations):,}" if source.successes else ""
+        which = f" that reached the goal, of {len(demonstrations):,}" if source.successes and known else ""
         raise ValueError(
             f"{source.task}: too few episodes: {asked or 1:,} asked for, {demonstrations.folder} has {len(every):,}"
             f"{which}; collect more (generalist collect --task {source.task} --episodes N), or ask for fewer"

@@ -11,7 +11,7 @@ from generalist.agent.config import InputSizes
 from generalist.agent.lora import merged
 from generalist.agent.sharding import use_mesh
 from generalist.tokenizers.layout import Layout
-from generalist.train.checkpoint import CheckpointError
+from generalist.train.checkpoint import CheckpointError, steps_in
 from generalist.train.config import TrainConfig
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes, make_text_tokenizer
@@ -63,12 +63,34 @@ def check_weights(
     """Raises CheckpointError where the weights to start from do not fit, before anything is written.
 
     Args:
-        going_on: a run directory that is gone on with; from its first checkpoint on it needs the other run no more.
+        going_on: a run directory that is gone on with; from its first checkpoint on it needs the other run no more,
+            until then exactly those weights that it began with.
     """
-    if weights and weights.parameters and not (going_on and any(going_on.glob("checkpoints/*"))):
+    if going_on and steps_in(going_on / "checkpoints"):
+        return
+    if going_on and (going_on / "config.json").exists():
+        _check_same(read_run(going_on), weights)
+    if weights and weights.parameters:
         _, state = abstract_state(config, sizes, mesh)
         with use_mesh(mesh):
             _planned(state[0], config, sizes, weights)
+
+
+def _check_same(run: Run, weights: Weights | None) -> None:
+    """Raises CheckpointError where a run without a checkpoint would begin with other parameters than it says."""
+    begun, asked = run.foundation, weights.to_json() if weights else None
+    if begun and begun["parameters"] and asked != begun:
+        which = "its newest update" if begun["step"] is None else f"its update {begun['step']}"
+        raise CheckpointError(
+            f"{run.directory} began with the parameters of {begun['run']} ({which}) and has no checkpoint yet: until "
+            "it has one that run is needed, at the same place; bring it back and name it again, or begin anew "
+            "(--overwrite)"
+        )
+    if not (begun and begun["parameters"]) and asked and asked["parameters"]:
+        raise CheckpointError(
+            f"{run.directory} began with no other run's parameters: leave out --weights to go on with it, or begin "
+            "anew (--overwrite)"
+        )
 
 
 def with_weights(state: State, config: TrainConfig, sizes: InputSizes, weights: Weights) -> tuple[State, list[str]]:

@@ -22,7 +22,7 @@ from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
 from generalist.train.sources import Mixture, input_sizes, open_mixture
 from generalist.train.start import Start, first_state, go_on, one_writer, open_run
-from generalist.train.step import loss_config, make_step
+from generalist.train.step import check_batch, loss_config, make_step
 from generalist.train.streams import open_stream
 from generalist.train.validation import make_evaluation
 
@@ -73,6 +73,7 @@ def _train(config, data, directory, start, quiet, profile, workers, on_start, on
         wait_for_all("what is made of the data once is there")
     sizes = input_sizes(config, list(mixture.layouts.values()))
     mesh = make_mesh(config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
+    check_batch(config, mesh)
     check_weights(config, sizes, mesh, start.weights, directory if start.resume else None)
     run = open_run(config, mixture, data, directory, start)
     if on_start and leads():

@@ -4,7 +4,9 @@ Everything that is needed to load the agent is inside. `config.json` has a check
 whoever changes it by hand removes that field.
 """
 
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +28,8 @@ from generalist.train.sources import Mixture, layout_from_json, layout_to_json, 
 SCHEMA = 1
 TEXT_MODEL = "tokenizer.model"
 """The run's own copy of a SentencePiece model."""
+EVALUATION = "evaluation.json"
+"""How the run's experiment wants to be measured; what is made of a run is measured the same way."""
 REPAIR = "restore it from a copy; the checkpoints beside it are untouched"
 PACKAGES = ("generalist", "jax", "flax", "optax", "orbax-checkpoint", "grain", "gymnasium", "numpy")
 
@@ -131,6 +135,12 @@ def write_merged(directory: Path, run: Run, network: Any, step: int) -> None:
     _write(made, ())
     with made.open_checkpoints(writes=True) as checkpoints:
         checkpoints.save_agent(step, network)
+
+
+def measured_alike(run: Run, directory: Path) -> None:
+    """Copy to another run's directory how this one's experiment wants to be measured, where it says so."""
+    with suppress(FileNotFoundError):
+        shutil.copyfile(run.directory / EVALUATION, directory / EVALUATION)
 
 
 def rewrite_steps(directory: Path, steps: int) -> None:

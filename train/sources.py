@@ -145,6 +145,7 @@ def open_mixture(config: TrainConfig, data: Path, known: Mapping[str, Layout] | 
     idle, capacity = _inherited(config, known), row_capacity(sources)
     longest = max(capacity.vector_values, *(layout.vector_values for layout in idle.values()), 0)
     capacity = replace(capacity, vector_values=longest)
+    _check_pictures(config, {**layouts, **idle})
     mixture = Mixture(tuple(sources), weights, names, capacity, notices=tuple(notices), inherited=idle, order=order)
     return replace(mixture, held_out=_held_out(mixture, held_out))
 
@@ -266,23 +267,53 @@ def episodes_of(columns: Columns, episodes: np.ndarray) -> EpisodeTable:
 
 
 def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
-    """What the agent must be able to read; equal to what `row_capacity` gives for the same layouts."""
-    patches = [(layout.options.patch_size, layout.options.channels) for layout in layouts if layout.patch_count]
-    images = [layout.image_shape for layout in layouts if layout.image_count]
-    for pictures in (each.pictures for each in config.documents if each.room):
-        if pictures.images == "patches":
-            patches.append((pictures.patch_size, pictures.shape[2]))
-        else:
-            images.append(pictures.shape)
-    patch_size, patch_channels = patches[0] if patches else (0, 3)
+    """What the agent must be able to read, for layouts that `open_mixture` lets stand together; for those that are
+    trained on it is what `row_capacity` gives.
+    """
+    patches, images = _pictures(config, {f"{number}": layout for number, layout in enumerate(layouts)})
+    patch_size, patch_channels = next(iter(patches), (0, 3))
     return InputSizes(
         vocabulary=config.vocabulary.size,
         sources=len(config.names),
         patch_size=patch_size,
         patch_channels=patch_channels,
         vector_values=max((layout.vector_values for layout in layouts), default=0),
-        image_shape=images[0] if images else (0, 0, 0),
+        image_shape=next(iter(images), (0, 0, 0)),
     )
+
+
+Sizes = dict[tuple, list[str]]
+"""Names of what has each size, in the order in which the sizes are found."""
+
+
+def _pictures(config: TrainConfig, layouts: Mapping[str, Layout]) -> tuple[Sizes, Sizes]:
+    """(side, channels) of the patches and shapes of the whole images of tasks and corpora, trained on or not."""
+    patches: Sizes = {}
+    images: Sizes = {}
+    for task, layout in layouts.items():
+        if layout.patch_count:
+            patches.setdefault((layout.options.patch_size, layout.options.channels), []).append(task)
+        if layout.image_count:
+            images.setdefault(layout.image_shape, []).append(task)
+    for each in config.documents:
+        if each.room and each.pictures.images == "patches":
+            patches.setdefault((each.pictures.patch_size, each.pictures.shape[2]), []).append(each.corpus)
+        elif each.room:
+            images.setdefault(each.pictures.shape, []).append(each.corpus)
+    return patches, images
+
+
+def _check_pictures(config: TrainConfig, layouts: Mapping[str, Layout]) -> None:
+    """Raises ValueError where not all patches, or not all whole images, are of one size: they share an embedder."""
+    patches, images = _pictures(config, layouts)
+    squares: Sizes = {(size, size, channels): names for (size, channels), names in patches.items()}
+    for what, found in (("patches", squares), ("whole images", images)):
+        if len(found) > 1:
+            each = ", ".join(f"{' x '.join(map(str, size))} ({', '.join(names)})" for size, names in found.items())
+            raise ValueError(
+                f"pictures of all tasks and corpora of a run must share one size, those of weight 0 too: {what} of "
+                f"{each}; show the new ones as the others are, or leave those out"
+            )
 
 
 def layout_to_json(layout: Layout) -> dict[str, Any]:

@@ -20,9 +20,21 @@ from generalist.train.config import TrainConfig
 from generalist.train.foundation import Weights, with_weights
 from generalist.train.optimizer import schedule
 from generalist.train.processes import leads, true_anywhere, wait_for_all
-from generalist.train.run import TEXT_MODEL, Run, read_run, rewrite_steps, write_run
+from generalist.train.run import EVALUATION, TEXT_MODEL, Run, read_run, rewrite_steps, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
+
+FILES = (
+    "config.json",
+    "metrics.jsonl",
+    EVALUATION,
+    "report.json",
+    "report.html",
+    "damaged.json",
+    TEXT_MODEL,
+)
+FOLDERS = ("checkpoints", "tensorboard", "evaluation", "profile")
+"""What a run directory may hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +122,7 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
             asked = replace(config, mesh=run.config.mesh, steps=run.config.steps)
             if run.config != asked:
                 raise ValueError(
-                    f"{directory} was started with another configuration ({_difference(run.config, asked)}); only "
+                    f"{directory} was started with another configuration ({difference(run.config, asked)}); only "
                     "steps and mesh may change when it goes on. To train its agent otherwise, start another run from "
                     f"its parameters: --weights {directory} and another --out"
                 )
@@ -129,8 +141,8 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
             raise ValueError(
                 f"{directory} is the run to start from, which --overwrite would delete first: choose another --out"
             )
-    elif directory.exists() and any(path.name != LOCK for path in directory.iterdir()) and not start.resume:
-        raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory")
+    else:
+        _check_free(directory, start)
     wait_for_all("run directory looked at")
     if leads():
         _remove_run(directory)
@@ -174,7 +186,7 @@ def _finished(run: Run, done: int) -> str:
     return f"{run.directory} is finished: {done} updates are done; more --train.steps with --resume go on with it"
 
 
-def _difference(old: TrainConfig, new: TrainConfig) -> str:
+def difference(old: Any, new: Any) -> str:
     """The first fields of two configurations that differ, as `path: old -> new`; of a list its length and entries."""
 
     def flat(value: Any, path: str) -> dict[str, Any]:
@@ -190,17 +202,23 @@ def _difference(old: TrainConfig, new: TrainConfig) -> str:
     return ", ".join([*said, f"{len(changed) - 5} more"] if len(changed) > 5 else said)
 
 
+def _check_free(directory: Path, start: Start) -> None:
+    """Raises FileExistsError where a folder without `config.json` holds what a new run would replace or mix with."""
+    there = sorted({path.name for path in directory.glob("*")} - {LOCK})
+    ours = [name for name in there if name in (*FILES, *FOLDERS)]
+    if start.resume and [name for name in ours if name != TEXT_MODEL]:  # that one is written before config.json
+        raise FileExistsError(
+            f"{directory} holds {', '.join(ours)} and no config.json: to go on with that run bring it back, to begin "
+            "anew choose another directory or replace what is there (--overwrite)"
+        )
+    if not start.resume and there and not (start.overwrite and ours == there):
+        advice = ", or replace what a run has left there (--overwrite)" if ours == there else ""
+        raise FileExistsError(f"{directory} is not empty and holds no run; choose another directory{advice}")
+
+
 def _remove_run(directory: Path) -> None:
     """Remove what a run writes, `config.json` first, so that a half-removed run is not taken for one."""
-    for name in (
-        "config.json",
-        "metrics.jsonl",
-        "evaluation.json",
-        "report.json",
-        "report.html",
-        "damaged.json",
-        TEXT_MODEL,
-    ):
+    for name in FILES:
         (directory / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard", "evaluation", "profile"):
+    for name in FOLDERS:
         shutil.rmtree(directory / name, ignore_errors=True)

@@ -12,8 +12,10 @@ import gymnasium as gym
 import numpy as np
 
 from generalist.envs.table import family_of
-from generalist.tokenizers.continuous import VectorField
-from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.continuous import VectorField, is_float_box
+from generalist.tokenizers.image import image_format
+from generalist.tokenizers.layout import OBSERVATION, Layout
+from generalist.tokenizers.space import leaves
 
 LARGEST = 1e6
 """A bound beyond this says nothing of how large values are."""
@@ -59,29 +61,46 @@ def relatives(layout: Layout, family: str | None, known: Mapping[str, Layout]) -
     """Ids of the trained tasks that are nearest to a new one, by these rules in turn: of its family with the same
     arrays in the observation; of any family with the same; of its family; all.
     """
-    wanted = _shapes(layout)
-    alike = [task for task, other in known.items() if _shapes(other) == wanted]
+    return _nearest(_shapes(layout), {task: _shapes(other) for task, other in known.items()}, family)
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Of the arrays of an observation, by path."""
+
+
+def _nearest(wanted: Shapes, known: Mapping[str, Shapes], family: str | None) -> list[str]:
+    alike = [task for task, shapes in known.items() if shapes == wanted]
     kin = [task for task in known if family is not None and family_of(task) == family]
     both = [task for task in alike if task in kin]
     return both or alike or kin or list(known)
 
 
-def _shapes(layout: Layout) -> dict[str, tuple[int, ...]]:
+def _shapes(layout: Layout) -> Shapes:
     return {path: part.leaf.space.shape for path, part in vectors(layout).items()}
 
 
+def _arrays(observation: gym.Space) -> Shapes:
+    """Of what could be shown as vectors, however it is shown."""
+    found = [leaf for leaf in leaves(observation, OBSERVATION) if is_float_box(leaf.space)]
+    return {leaf.path: leaf.space.shape for leaf in found if image_format(leaf.space) is None}
+
+
 def plain_layout(observation: gym.Space, action: gym.Space, family: str | None, known: Mapping[str, Layout]) -> Layout:
-    """A layout for a task that is new, with the options of the trained task that is nearest to it and no statistics."""
-    first = next(iter(known.values()))
-    plain = Layout.from_spaces(observation, action, vocabulary=first.vocabulary, text=first.text, options=first.options)
-    return replace(plain, options=known[relatives(plain, family, known)[0]].options)
+    """A layout for a task that is new, with the options of the trained task that is nearest to it and no statistics.
+
+    Nearest by what the spaces hold, so that it does not depend on how any of them is shown.
+    """
+    arrays = {task: _arrays(other.observation_space) for task, other in known.items()}
+    near = known[_nearest(_arrays(observation), arrays, family)[0]]
+    return Layout.from_spaces(observation, action, vocabulary=near.vocabulary, text=near.text, options=near.options)
 
 
 def inherited(layout: Layout, task: str | None, family: str | None, known: Mapping[str, Layout]) -> Layout:
     """A layout with the statistics of trained ones, wherever they have any for its arrays.
 
     Those of the task itself, if it was trained; else, of every array, those that its relatives share, or, where each
-    has its own, pooled over them. A longer array at a path that they have takes theirs for the values it begins with.
+    has its own, pooled over them. An array that is longer than theirs of the same family at its path takes theirs for
+    the values it begins with.
 
     Args:
         task: its id, None for an environment without one.
@@ -89,18 +108,23 @@ def inherited(layout: Layout, task: str | None, family: str | None, known: Mappi
         known: layouts of the trained tasks.
     """
     own = known.get(task) if task is not None else None
-    near = [own] if own else [known[name] for name in relatives(layout, family, known)]
+    near = [task] if task is not None and own else relatives(layout, family, known)
+    kin = [name for name in near if own or (family is not None and family_of(name) == family)]
     found = dict(layout.statistics)
     for path, part in vectors(layout).items():
-        theirs = [other.statistics[path] for other in near if path in other.statistics]
-        fitting = [each for each in theirs if np.shape(each[0]) == (part.count,)]
+        fitting = [each for each in _moments(path, near, known) if len(each[0]) == part.count]
+        shorter = [each for each in _moments(path, kin, known) if len(each[0]) < part.count]
         if fitting:
             found[path] = pooled(fitting)
-        elif theirs and len(part.leaf.space.shape) == 1:
-            found[path] = _begun_by(pooled(_longest(theirs)), part, layout.statistics.get(path))
+        elif shorter and len(part.leaf.space.shape) == 1:
+            found[path] = _begun_by(pooled(_longest(shorter)), part, layout.statistics.get(path))
     before = own.ranges if own and _same_spaces(layout, own) else {}
     ranges = {path: before.get(path, here) for path, here in layout.ranges.items()}
     return replace(layout, statistics=found, ranges=ranges)
+
+
+def _moments(path: str, tasks: Iterable[str], known: Mapping[str, Layout]) -> list[Moments]:
+    return [known[task].statistics[path] for task in tasks if path in known[task].statistics]
 
 
 def _longest(moments: Sequence[Moments]) -> list[Moments]:
@@ -111,7 +135,7 @@ def _longest(moments: Sequence[Moments]) -> list[Moments]:
 def _begun_by(theirs: Moments, part: VectorField, own: Moments | None) -> Moments:
     """Theirs for the first values, and its own, or 0 and 1, for what follows."""
     rest = own or ([0.0] * part.count, [1.0] * part.count)
-    mean, std = ([*given[: part.count], *mine[len(given) :]] for given, mine in zip(theirs, rest, strict=True))
+    mean, std = ([*given, *mine[len(given) :]] for given, mine in zip(theirs, rest, strict=True))
     return mean, std
 
 

@@ -70,6 +70,15 @@ def abstract_state(config: TrainConfig, sizes: InputSizes, mesh: Mesh | Abstract
     return nnx.split(abstract)
 
 
+def check_batch(config: TrainConfig, mesh: Mesh) -> None:
+    """Raises ValueError where the rows of an update, or of one of its parts, do not divide over the mesh."""
+    shares = mesh.shape["data"] * mesh.shape["fsdp"] * config.accumulation
+    if config.batch_size % shares:
+        raise ValueError(
+            f"batch_size {config.batch_size} must be a multiple of mesh.data x mesh.fsdp x accumulation = {shares}"
+        )
+
+
 def make_step(
     config: TrainConfig, graphdef: nnx.GraphDef, state: State, loss: LossConfig, mesh: Mesh
 ) -> Callable[[State, TokenBatch], tuple[State, dict[str, jax.Array]]]:
@@ -81,13 +90,9 @@ def make_step(
     again and keeps two copies of the parameters.
 
     Raises:
-        ValueError: the rows of an update, or of one of its parts, do not divide over the mesh.
+        ValueError: as `check_batch`.
     """
-    shares = mesh.shape["data"] * mesh.shape["fsdp"] * config.accumulation
-    if config.batch_size % shares:
-        raise ValueError(
-            f"batch_size {config.batch_size} must be a multiple of mesh.data x mesh.fsdp x accumulation = {shares}"
-        )
+    check_batch(config, mesh)
     jitted = jit_update(config, graphdef, state, loss)
     here = rows_here(mesh, config.batch_size, config.streams)
 

@@ -82,7 +82,7 @@ class _Rows:
             mixing = np.zeros((len(self.take), old.shape[0]), np.float32)
             for row, members in enumerate(self.of):
                 mixing[row, list(members)] = 1 / max(len(members), 1)
-            begun = jnp.asarray(mixing) @ old
+            begun = jnp.matmul(jnp.asarray(mixing), old, precision="highest")  # else TF32 on some devices
         known = (self.take >= 0).reshape(-1, *(1,) * (new.ndim - 1))
         return jnp.where(known, taken, begun).astype(new.dtype)
 

@@ -87,8 +87,9 @@ class Adapt:
     def __call__(self) -> None:
         print_notice(f"adapting {self.run}: loading")
         from generalist.agent.compilation import keep_compilations
-        from generalist.train.adapt import AdaptConfig, adapt
+        from generalist.train.adapt import AdaptConfig, adapt, missing_data, own_data
         from generalist.train.config import TrainableConfig
+        from generalist.train.run import read_run
 
         keep_compilations()
         config = AdaptConfig(
@@ -118,10 +119,13 @@ class Adapt:
             overwrite=self.overwrite,
             workers=self.workers,
         )
-        trained = [each for each in run.config.sources if each.weight]
-        if self.keep is None and not self.from_scratch and len(trained) == len(new):
-            print_notice(
-                f"learnt from the new demonstrations alone, as not all of the foundation's own are under {run.data}: "
-                "some of what it could may be lost (docs/adapting.md)"
-            )
+        if self.keep is None and not self.from_scratch and (self.run / "config.json").exists():
+            foundation = read_run(self.run)
+            if own_data(foundation, new) and not own_data(run, new):
+                missing = missing_data(foundation, new, Path(run.data))
+                why = f", as not all of the foundation's own are under {run.data} (not {missing[0]})" if missing else ""
+                print_notice(
+                    f"learnt from the new demonstrations alone{why}: some of what it could may be lost "
+                    "(docs/adapting.md)"
+                )
         print_notice(f"{run.directory}: a run like any other; `generalist eval {run.directory}` measures it")

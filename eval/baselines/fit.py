@@ -92,7 +92,8 @@ def fit_baseline(
     policy = _fit(
         name, demonstrations, columns, steps if name == "gru" else drawn_steps(steps, most, seed), chosen, seed
     )
-    return Fitted(policy, policy.steps, len(chosen), policy.parameters, time.perf_counter() - begun)
+    count = policy.episodes if name == "gru" else len(chosen)
+    return Fitted(policy, policy.steps, count, policy.parameters, time.perf_counter() - begun)
 
 
 def _fit(

@@ -118,12 +118,16 @@ def _size(parameters: Any) -> int:
 
 @dataclass(frozen=True)
 class RecurrentPolicy:
-    """A fitted GRU as a policy: a state for each slot, from `reset` on. Other fields are those of `FittedPolicy`."""
+    """A fitted GRU as a policy: a state for each slot, from `reset` on.
+
+    Its `steps` are of so many `episodes`; other fields are those of `FittedPolicy`.
+    """
 
     encode: Features
     columns: ActionColumns
     predict: Any
     steps: int
+    episodes: int
     features: int
     parameters: int
     states: dict[int, np.ndarray] = field(default_factory=dict)
@@ -179,7 +183,15 @@ def fit_gru(
         states, said = said_by_gru(parameters, states, inputs(x[:, given.distinct]))
         return states, outputs.columns(said)
 
-    return RecurrentPolicy(given.encode, given.columns, predict, len(given.rows), given.features, _size(parameters))
+    return RecurrentPolicy(
+        given.encode,
+        given.columns,
+        predict,
+        steps=len(given.rows),
+        episodes=len(chosen),
+        features=given.features,
+        parameters=_size(parameters),
+    )
 
 
 def streams(lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

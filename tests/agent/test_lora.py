@@ -97,3 +97,10 @@ def test_it_stands_on_the_named_matrices_alone_and_its_size_is_that_of_the_paper
 def test_a_rank_that_saves_nothing_is_refused():
     with pytest.raises(ValueError, match=r"LoRA of rank 32 on a matrix of 32 x 32 .* choose a rank below 32"):
         add_lora(nnx.clone(network("tokens")), ("query",), 32, 1.0, rngs=nnx.Rngs(0))
+
+
+def test_merging_multiplies_in_full_precision_on_every_device():
+    """Accelerators round the inputs of a float32 product to far fewer bits unless they are told not to."""
+    low = next(projections(with_lora(), MATRICES)).lora
+    assert low is not None
+    assert "HIGHEST" in str(jax.make_jaxpr(lambda: low.product())())

@@ -19,6 +19,7 @@ from generalist.eval.failures import EvaluationError
 from generalist.eval.report.record import load_report, recompute
 from generalist.train.config import SourceConfig
 from generalist.train.loop import train
+from generalist.train.run import read_run
 
 CONFIG = EvaluationConfig(episodes=2, slots=2, prompts=0, films=False, selection_episodes=1, workers=1)
 FINE, LATER, UNMADE = map(faulty.id_of, (faulty.Counter, faulty.Later, faulty.Unmade))
@@ -68,6 +69,20 @@ def test_a_killed_worker_costs_its_task(run, tmp_path, monkeypatch):
         evaluate(run, CONFIG, tasks=[FINE, LATER], out=tmp_path, quiet=True)
     assert [task["id"] for task in failure.value.report["tasks"]] == [FINE]
     assert [(each["task"], each["part"]) for each in failure.value.report["failed"]] == [(LATER, "baselines")]
+
+
+def test_where_baselines_have_too_little_to_learn_from_the_agent_plays_all_the_same(run, tmp_path):
+    few = tmp_path / "data"
+    collect([FINE, LATER], few, policy="random", episodes=2, workers=0, quiet=True)
+    read = read_run(run)
+    sources = tuple(replace(each, episodes=4 if each.task == LATER else None) for each in read.config.sources)
+    train(replace(read.config, sources=sources), Path(read.data), tmp_path / "run", quiet=True)
+    with pytest.raises(EvaluationError, match=r"too few episodes: 4 asked for, .* has 2") as failure:
+        evaluate(tmp_path / "run", CONFIG, tasks=[FINE, LATER], data=few, quiet=True)
+    assert [(each["task"], each["part"]) for each in failure.value.report["failed"]] == [(LATER, "baselines")]
+    assert [task["id"] for task in failure.value.report["tasks"]] == [FINE]
+    played = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "run" / "evaluation").glob("*.agent.json")}
+    assert len(played) == 2, "the agent's part of both is kept"
 
 
 def test_an_environment_may_leave_the_working_directory(run, tmp_path, monkeypatch):

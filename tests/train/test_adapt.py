@@ -14,12 +14,12 @@ from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
-from generalist.train.adapt import EVALUATION, RATES, AdaptConfig, adapt, adapted
+from generalist.train.adapt import RATES, AdaptConfig, adapt, adapted, missing_data
 from generalist.train.adapter import save_adapter
 from generalist.train.checkpoint import CheckpointError
-from generalist.train.config import DocumentsConfig, TrainableConfig
+from generalist.train.config import DocumentsConfig, MeshConfig, TrainableConfig
 from generalist.train.loop import train
-from generalist.train.run import read_run
+from generalist.train.run import EVALUATION, read_run
 
 NEW = "MountainCarContinuous-v0"
 FEW = AdaptConfig(episodes=3, steps=2, failures=True, keep=0.0)
@@ -77,6 +77,51 @@ def test_the_old_tasks_are_kept_by_default_where_their_demonstrations_are(tmp_pa
     shutil.copytree(dataset_folder(data(), NEW), dataset_folder(tmp_path, NEW))
     alone = adapted(read_run(foundation()), (NEW,), default, tmp_path)
     assert alone.weights == (0.0, 0.0, 1.0)
+
+
+def test_they_are_not_where_one_is_half_collected_or_a_corpus_is_gone(tmp_path):
+    default, folder = replace(FEW, keep=None), tmp_path / "data"
+    shutil.copytree(data(), folder)
+    (dataset_folder(folder, "CartPole-v1") / "index.json").unlink()
+    assert adapted(read_run(foundation()), (NEW,), default, folder).weights == (0.0, 0.0, 1.0)
+    words = (DocumentsConfig(corpus=f"text:{tmp_path / 'gone'}"),)
+    read = replace(read_run(foundation()), config=replace(read_run(foundation()).config, documents=words))
+    assert adapted(read, (NEW,), default, data()).weights == (0.0, 0.0, 1.0, 0.0)
+    assert missing_data(read, (NEW,), folder) == ["CartPole-v1", words[0].corpus]
+
+
+def test_what_is_to_be_kept_must_be_there():
+    own = ("CartPole-v1", "FrozenLake8x8-v1")
+    with pytest.raises(ValueError, match=r"foundation was trained on nothing but CartPole-v1, Frozen.*: .*keep"):
+        job(replace(FEW, keep=0.5), tasks=own)
+    assert job(replace(FEW, keep=None), tasks=own).weights == (1.0, 1.0)
+
+
+def test_the_default_batch_divides_over_the_devices_and_the_parts_of_an_update(tmp_path):
+    assert job(replace(FEW, timesteps=4)).batch_size == 4
+    read = read_run(foundation())
+    parts = replace(read, config=replace(read.config, accumulation=3, batch_size=6))
+    assert adapted(parts, (NEW,), replace(FEW, timesteps=4), data()).batch_size == 12
+    wide = replace(FEW, timesteps=4, mesh=MeshConfig(), steps=1)  # of eight devices
+    with pytest.raises(ValueError, match=r"batch_size 4 must be a multiple of .* = 8"):
+        adapt(foundation(), (NEW,), replace(wide, batch_size=4), out=tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+    assert adapt(foundation(), (NEW,), wide, out=tmp_path / "run", quiet=True).config.batch_size == 8
+
+
+def test_the_cpu_is_split_before_anything_is_computed(monkeypatch, tmp_path):
+    done = []
+    monkeypatch.setattr("generalist.train.adapt.split_cpu", lambda devices: done.append(devices))
+
+    def nearest(*_):
+        done.append("nearest")
+        raise ValueError("enough")
+
+    monkeypatch.setattr("generalist.train.adapt.nearest_tasks", nearest)
+    near = replace(FEW, new_tasks="nearest", mesh=MeshConfig(data=1, cpu_devices=2))
+    with pytest.raises(ValueError, match="enough"):
+        adapt(foundation(), (NEW,), near, out=tmp_path / "run", quiet=True)
+    assert done == [2, "nearest"]
 
 
 def test_a_task_that_is_known_is_trained_further():
@@ -161,6 +206,75 @@ def test_it_goes_on_when_the_foundation_is_gone(tmp_path):
     assert rows(again).tolist() == rows(run).tolist()
     with pytest.raises(FileNotFoundError, match="foundation is not a run directory"):
         adapt(gone, (NEW,), FEW, out=tmp_path / "other", resume=True, quiet=True)
+
+
+def before_its_first_checkpoint(run) -> Path:
+    """The run as a kill leaves it that comes before its first checkpoint."""
+    shutil.rmtree(run.directory / "checkpoints")
+    (run.directory / "metrics.jsonl").unlink()
+    return run.directory
+
+
+def test_without_the_foundation_a_run_that_has_no_checkpoint_yet_is_not_begun_at_random(tmp_path):
+    gone = shutil.copytree(foundation(), tmp_path / "foundation")
+    run = before_its_first_checkpoint(adapt(gone, (NEW,), FEW, out=tmp_path / "run", quiet=True))
+    gone.rename(tmp_path / "moved")
+    before = (run / "config.json").read_bytes()
+    needed = r"run began with the parameters of .*/foundation .*and has no checkpoint yet: .*needed.*--overwrite"
+    with pytest.raises(CheckpointError, match=needed):
+        adapt(gone, (NEW,), FEW, out=run, resume=True, quiet=True)
+    with pytest.raises(CheckpointError, match=needed):
+        adapt(tmp_path / "moved", (NEW,), FEW, out=run, resume=True, quiet=True)
+    assert (run / "config.json").read_bytes() == before
+    (tmp_path / "moved").rename(gone)
+    again = adapt(gone, (NEW,), replace(FEW, learning_rate=None), out=run, resume=True, quiet=True)
+    assert np.abs(rows(again)[:2] - rows(gone)).max() < 0.1  # two updates away
+
+
+def test_without_the_foundation_it_goes_on_with_the_same_job_alone(tmp_path):
+    gone = shutil.copytree(foundation(), tmp_path / "foundation")
+    run = adapt(gone, (NEW,), FEW, out=tmp_path / "run", quiet=True).directory
+    shutil.rmtree(gone)
+    for tasks, change, said in (
+        (("CartPole-v1",), {}, rf"task\.0: {NEW} -> CartPole-v1"),
+        ((NEW,), {"learning_rate": 1.0}, r"learning_rate: 0\.005 -> 1\.0"),
+        ((NEW,), {"seed": 3, "episodes": 2}, "episodes: 3 -> 2, seed: 0 -> 3"),
+        ((NEW,), {"trainable": TrainableConfig(how="head")}, "how: full -> head"),
+        ((NEW,), {"from_scratch": True}, "from_scratch: False -> True"),
+    ):
+        with pytest.raises(ValueError, match=f"run was started with another configuration .*{said}"):
+            adapt(gone, tasks, replace(FEW, **change), out=run, resume=True, quiet=True)
+    assert adapt(gone, (NEW,), replace(FEW, steps=3), out=run, resume=True, quiet=True).config.steps == 3
+
+
+def test_the_nearest_task_is_sought_again_until_there_is_a_checkpoint(tmp_path, monkeypatch):
+    near = replace(FEW, new_tasks="nearest", learning_rate=1e-12)
+    sought = []
+
+    def nearest(config, data, weights):
+        sought.append(config.names)
+        return {NEW: "FrozenLake8x8-v1"}
+
+    monkeypatch.setattr("generalist.train.adapt.nearest_tasks", nearest)
+    run = before_its_first_checkpoint(adapt(foundation(), (NEW,), near, out=tmp_path / "run", quiet=True))
+    again = adapt(foundation(), (NEW,), near, out=run, resume=True, quiet=True)
+    np.testing.assert_allclose(rows(again)[2], rows(foundation())[1], atol=1e-6)
+    adapt(foundation(), (NEW,), near, out=run, resume=True, quiet=True)
+    assert len(sought) == 2
+
+
+def test_a_run_that_is_killed_has_lost_no_more_than_a_quarter():
+    assert [job(replace(FEW, steps=steps)).checkpoint_every for steps in (1, 10, 2400)] == [1, 3, 600]
+    assert job().keep == 1
+
+
+def test_a_finished_adaptation_goes_on_to_more_updates(tmp_path):
+    few = replace(FEW, steps=20)
+    run = adapt(foundation(), (NEW,), few, out=tmp_path / "run", quiet=True)
+    longer = adapt(foundation(), (NEW,), replace(few, steps=60), out=run.directory, resume=True, quiet=True)
+    assert longer.config == replace(run.config, steps=60)
+    with longer.open_checkpoints() as checkpoints:
+        assert checkpoints.latest == 60
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.numpy import load_file, save
 from tiny import CONFIG, leaves_of, train_here, trained
 
 from generalist.envs.checksums import sealed
+from generalist.envs.files import read_json
 from generalist.play.agent import Agent
 from generalist.train.adapter import (
     WrongFoundation,
@@ -28,7 +30,7 @@ from generalist.train.adapter import (
 from generalist.train.adapter_file import KEY, digest_of, fingerprint, read_parameters, read_said
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainableConfig
-from generalist.train.run import Run, read_run, write_merged
+from generalist.train.run import EVALUATION, Run, read_run, write_merged
 from generalist.train.start import Start
 from generalist.train.trainable import name_of
 from generalist.train.trained_network import abstract_network, trained_network
@@ -46,6 +48,7 @@ def changed(directory: Path, trainable: TrainableConfig, which=lambda name: True
     def value(path, leaf):
         name, shape = name_of(path), leaf.get_value().shape
         old = before.get(name, np.zeros(shape, np.float32))
+        old = old if old.shape == shape else np.zeros(shape, np.float32)
         drawn = rng.normal(0, 0.3, shape).astype(np.float32) if which(name) or "lora" in name else 0.0
         return jax.numpy.asarray(old + drawn)
 
@@ -140,6 +143,14 @@ def test_what_the_file_replaces_may_differ_in_the_foundation(tmp_path, file, ada
     assert equal(Agent.load(other.directory, adapter=file), Agent.load(adapted.directory))
 
 
+def test_an_adapter_may_look_back_further_and_number_more_positions_than_its_foundation(tmp_path):
+    """As that of a task whose timesteps are longer."""
+    wider = {"window": CONFIG.agent.window * 2, "local_positions": CONFIG.agent.local_positions + 8}
+    run = changed(tmp_path / "run", replace(LORA, also=("local",)), lambda name: name == "local/rows", **wider)
+    save_adapter(run, tmp_path / "one.safetensors")
+    assert equal(Agent.load(trained(), adapter=tmp_path / "one.safetensors"), Agent.load(run.directory))
+
+
 def frozen_of(run: Path, file: Path) -> dict[str, str]:
     names = read_said(file)["frozen"]
     found = named_parameters(trained_network(read_run(run))[1])
@@ -218,6 +229,23 @@ def less_frozen(said):
     said["foundation"] = fingerprint(said["frozen"])
 
 
+def many_spaces(said):
+    part = said["layouts"]["CartPole-v1"]["observation_space"]
+    said["layouts"]["more"] = {str(number): part | {"shape": [2**20]} for number in range(129)}
+
+
+def endless_window(said):
+    said["config"]["agent"]["window"] = 10**12
+
+
+def endless_positions(said):
+    said["config"]["agent"]["local_positions"] = 10**12
+
+
+def no_episodes(said):
+    said["episodes"] = 5
+
+
 def no_layout(said):
     said["layouts"].pop("CartPole-v1")
 
@@ -226,6 +254,10 @@ def no_layout(said):
     ("change", "said"),
     [
         (bomb, "it speaks of an array of 1000000 x 1000000"),
+        (many_spaces, "it speaks of arrays of 134,2.* more than 134,217,728"),
+        (endless_window, "its agent.window 1000000000000 is more than 16 times"),
+        (endless_positions, "its agent.local_positions 1000000000000 is more than 16 times"),
+        (no_episodes, "does not say what is needed to play it"),
         (other_type, "'V1000000000' is no type of numbers"),
         (many_layers, "its agent differs"),
         (high_rank, r"transformer/blocks/attention/key/lora/a is F32 \[1, 16, 2\], needed is F32 \[1, 16, 10\]"),
@@ -291,6 +323,13 @@ def test_merged_is_a_run_that_plays_the_same_and_cannot_be_resumed(tmp_path, fil
         merge_adapter(trained(), file, tmp_path / "whole")
     with pytest.raises(CheckpointError, match=r"holds a network alone, which training cannot go on from; .*--weights"):
         train_here(tmp_path / "whole", start=Start(resume=True), steps=20)
+
+
+def test_merged_is_measured_as_its_foundation_is(tmp_path, file):
+    foundation = shutil.copytree(trained(), tmp_path / "foundation")
+    (foundation / EVALUATION).write_text('{"episodes": 7}')
+    merge_adapter(foundation, file, tmp_path / "whole")
+    assert read_json(tmp_path / "whole" / EVALUATION, "") == {"episodes": 7}
 
 
 def test_a_merge_that_fails_leaves_nothing(tmp_path, file, monkeypatch):

@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 from tiny import CONFIG
 
+from generalist.train.config import SourceConfig
+
 
 @pytest.mark.parametrize(
     ("changes", "message"),
@@ -18,3 +20,15 @@ from tiny import CONFIG
 def test_settings_of_what_is_held_out_are_checked(changes, message):
     with pytest.raises(ValueError, match=message):
         replace(CONFIG, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"episodes": 3, "episodes_seed": -1}, "episodes_seed of source Taxi-v3 must be 0 or more, got -1"),
+        ({"episodes_seed": 2}, "episodes_seed of source Taxi-v3 must be together with episodes, .* got 2"),
+    ],
+)
+def test_a_draw_of_episodes_is_of_a_number_of_them(changes, message):
+    with pytest.raises(ValueError, match=message):
+        SourceConfig(task="Taxi-v3", **changes)

@@ -68,3 +68,8 @@ def test_too_few_are_refused_with_both_numbers(asked, message):
 def test_none_that_reached_the_goal():
     with pytest.raises(ValueError, match=r"1 asked for, .* has 0 that reached the goal, of 3"):
         chosen(opened=data(range(3), [False] * 3), successes=True)
+
+
+def test_of_a_task_without_a_goal_nothing_is_said_of_one():
+    with pytest.raises(ValueError, match=r"5 asked for, .* has 4; collect more"):
+        chosen(opened=data(range(4)), successes=True, episodes=5)

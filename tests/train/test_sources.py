@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import CONFIG, TASKS, demonstrations
 from token_examples import SPACES, layout, stacked, steps
+from written import episode_of, write_episodes
 
 from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
@@ -18,7 +19,8 @@ from generalist.envs.seeds import demonstration_seed
 from generalist.envs.spaces import take
 from generalist.envs.task import Task
 from generalist.tokenizers.continuous import expand
-from generalist.train.config import TextConfig
+from generalist.tokenizers.layout import Layout, LayoutOptions
+from generalist.train.config import SourceConfig, TextConfig
 from generalist.train.data import packed_rows
 from generalist.train.episodes import select_episodes
 from generalist.train.held_out import held_out_indices
@@ -190,3 +192,30 @@ def test_an_observation_longer_than_the_table_of_local_positions_is_refused():
     advice = r"raise it \(--train.agent.local-positions 4\)"
     with pytest.raises(ValueError, match=rf"CartPole-v1 has up to 4 tokens, agent.local_positions is 1; {advice}"):
         open_mixture(wide, demonstrations())
+
+
+@pytest.mark.parametrize(
+    ("idle", "said"),
+    [
+        (LayoutOptions(patch_size=16), r"patches of 8 x 8 x 3 \(New-v1\), 16 x 16 x 3 \(Old-v1\)"),
+        (LayoutOptions(images="conv", image_shape=(8, 8, 3)), ""),
+    ],
+    ids=["other patches", "patches and whole images"],
+)
+def test_pictures_of_tasks_that_are_known_alone_have_the_sizes_of_those_that_are_trained_on(tmp_path, idle, said):
+    spaces = gym.spaces.Box(0, 255, (16, 16, 3), np.uint8), gym.spaces.Discrete(2)
+    episode = episode_of("New-v1", np.zeros((4, 16, 16, 3), np.uint8), np.zeros(3, np.int64))
+    write_episodes(tmp_path, "New-v1", spaces, [episode])
+    known = {"Old-v1": Layout.from_spaces(*spaces, options=idle, vocabulary=CONFIG.vocabulary)}
+    sources = (
+        SourceConfig(task="Old-v1", layout=idle, weight=0.0),
+        SourceConfig(task="New-v1", layout=LayoutOptions(patch_size=8)),
+    )
+    config = replace(CONFIG, sources=sources, held_out=0.0)
+    if said:
+        with pytest.raises(ValueError, match=f"must share one size, those of weight 0 too: {said}"):
+            open_mixture(config, tmp_path, known)
+    else:
+        mixture = open_mixture(config, tmp_path, known)
+        sizes = input_sizes(config, list(mixture.layouts.values()))
+        assert (sizes.patch_size, sizes.image_shape) == (8, (8, 8, 3))

@@ -92,3 +92,41 @@ def test_damaged_weights_are_refused_and_stay(tmp_path):
     file.write_bytes(content[:99] + bytes([content[99] ^ 16]) + content[100:])
     with pytest.raises(CheckpointError, match=rf"checkpoint .*/6 is refused: .*{file.name} is damaged.*Whole are 3"):
         train_here(tmp_path / "run", start=Start(weights=Weights(run=other)))
+
+
+def test_a_run_without_a_checkpoint_goes_on_with_the_weights_that_it_began_with_alone(tmp_path):
+    other = shutil.copytree(trained(), tmp_path / "other")
+    run = train_here(tmp_path / "run", start=Start(weights=Weights(run=trained())), steps=2)
+    shutil.rmtree(run / "checkpoints")
+    message = r"run began with the parameters of .*/run .*and has no checkpoint yet: .*needed"
+    for weights in (None, Weights(run=other), Weights(run=trained(), step=3)):
+        with pytest.raises(CheckpointError, match=message):
+            train_here(run, start=Start(resume=True, weights=weights), steps=2)
+    bare = train_here(tmp_path / "bare", steps=1)
+    shutil.rmtree(bare / "checkpoints")
+    with pytest.raises(CheckpointError, match=r"bare began with no other run's parameters: leave out --weights"):
+        train_here(bare, start=Start(resume=True, weights=Weights(run=other)), steps=1)
+
+
+def test_without_config_json_nothing_is_deleted_until_overwriting_is_asked_for(tmp_path):
+    run = shutil.copytree(trained(), tmp_path / "run")
+    (run / "config.json").rename(tmp_path / "config.json")
+    (run / "report.json").write_text("{}")
+    before = sorted(path.relative_to(run) for path in run.rglob("*"))
+    said = r"run holds checkpoints, metrics.jsonl, report.json, .*and no config.json: .* bring it back, .*--overwrite"
+    with pytest.raises(FileExistsError, match=said):
+        train_here(run, start=Start(resume=True))
+    assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="not empty and holds no run"):
+        train_here(run, start=Start(overwrite=True))
+    (run / "notes.txt").unlink()
+    train_here(run, start=Start(overwrite=True), steps=1)
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["1"]
+    assert not (run / "report.json").exists()
+
+
+def test_a_start_that_was_killed_before_config_json_goes_on(tmp_path):
+    (tmp_path / "tokenizer.model").write_text("half")
+    run = train_here(tmp_path, start=Start(resume=True), steps=1)
+    assert not (run / "tokenizer.model").exists()

@@ -8,7 +8,7 @@ from gymnasium import spaces
 
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.options import LayoutOptions
-from generalist.train.statistics import inherited, of_bounds, pooled, relatives, shared
+from generalist.train.statistics import inherited, of_bounds, plain_layout, pooled, relatives, shared
 
 SPACE = LayoutOptions(continuous="vector", statistics="space", separator=False, past_actions="hidden")
 OWN = replace(SPACE, statistics="task")
@@ -102,8 +102,37 @@ def test_a_trained_task_keeps_its_own():
 def test_a_longer_array_takes_theirs_for_the_values_it_begins_with():
     new = inherited(layout(values=5, mean=50.0, std=9.0), "metaworld/wide", "metaworld", KNOWN)
     assert new.statistics["observation"] == ([1.0] * 3 + [50.0] * 2, [2.0] * 3 + [9.0] * 2)
-    shorter = inherited(layout(values=2, mean=50.0, std=9.0), "metaworld/narrow", "metaworld", KNOWN)
-    assert shorter.statistics["observation"] == ([1.0] * 2, [2.0] * 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "family"),
+    [(2, "metaworld/narrow", "metaworld"), (5, "atari/pong", "atari"), (5, "outside", None)],
+    ids=["shorter", "another family's", "no family"],
+)
+def test_what_is_like_no_trained_array_keeps_its_own(values, task, family):
+    new = inherited(layout(values=values, mean=50.0, std=9.0), task, family, KNOWN)
+    assert new.statistics["observation"] == ([50.0] * values, [9.0] * values)
+
+
+def test_of_several_that_an_array_begins_with_the_longest_that_fits_counts():
+    known = {f"metaworld/{values}": layout(values=values, mean=float(values)) for values in (2, 4, 9)}
+    new = inherited(layout(values=6, mean=50.0), "metaworld/new", "metaworld", known)
+    assert new.statistics["observation"][0] == [4.0] * 4 + [50.0] * 2
+
+
+TOKENS = LayoutOptions(continuous="tokens")
+PLACES = Layout.from_spaces(spaces.Discrete(9), spaces.Discrete(4), options=TOKENS)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_new_task_is_shown_as_the_nearest_whichever_was_trained_first(first):
+    """A task of places alone has the same arrays, none, as anything shown as tokens has vectors."""
+    known = {"FrozenLake8x8-v1": PLACES, "CartPole-v1": layout(values=4)}
+    known = known if first else dict(reversed(known.items()))
+    arm = layout(values=6).observation_space
+    assert plain_layout(arm, spaces.Discrete(2), "classic_control", known).options == SPACE
+    alike = known | {"mine/arm": replace(layout(values=6), options=replace(TOKENS, max_text_tokens=9))}
+    assert plain_layout(arm, spaces.Discrete(2), None, alike).options.max_text_tokens == 9
 
 
 def test_without_relatives_or_data_bounds_say_how_large_values_are():

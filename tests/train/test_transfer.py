@@ -90,6 +90,15 @@ def test_a_new_task_begins_as_the_mean_of_its_family_or_of_all_or_as_another_or_
     np.testing.assert_array_equal(rows(drawn, "source", "rows")[0], rows(born, "source", "rows")[0])
 
 
+def test_means_are_taken_in_full_precision_on_every_device():
+    there, here = side(("CartPole-v1", "Acrobot-v1")), side(("MountainCar-v0",))
+    with use_mesh(make_mesh(1)):
+        old, born = network(there, 1), network(here, 2)
+        rule = plan(born, here, old, there, allow=EVERYTHING).rules["source", "rows"]
+        given = (dict(nnx.to_flat_state(state))["source", "rows"].get_value() for state in (born, old))
+        assert "HIGHEST" in str(jax.make_jaxpr(rule)(*given))
+
+
 def test_rows_of_the_token_table_go_by_what_their_ids_mean():
     there, larger = side(), Vocabulary(text_size=20, bins=16, discrete_size=9)
     here = side(vocabulary=larger)

@@ -27,3 +27,9 @@ def test_without_the_foundations_demonstrations_it_says_what_may_be_lost(tmp_pat
     said = capsys.readouterr().err
     assert "learnt from the new demonstrations alone, as not all of the foundation's own are under " in said
     assert [source.task for source in read_run("alone").config.sources if source.weight] == [NEW]
+
+
+def test_of_a_foundation_whose_own_tasks_are_all_trained_further_nothing_is_lost(capsys):
+    own = ("--task", "CartPole-v1", "--task", "FrozenLake8x8-v1", "--failures", "--steps", "1", "--out", "further")
+    assert main(["adapt", str(trained()), *own]) == 0
+    assert "alone" not in capsys.readouterr().err

@@ -6,7 +6,7 @@ from tiny import demonstrations
 
 from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
-from generalist.eval.baselines import specialists
+from generalist.eval.baselines import fitted, specialists
 from generalist.eval.baselines.fit import NAMES, fit_baseline, steps_of
 from generalist.eval.baselines.measure import measure_baselines
 
@@ -42,6 +42,16 @@ def test_of_a_subset_it_is_the_one_of_a_data_set_of_that_subset(name, ten, first
     assert some.steps == alone.steps == first_four.columns().starts[-1] < all_ten.steps
     seen = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
     assert actions_of(some.policy, seen) == actions_of(alone.policy, seen) != actions_of(all_ten.policy, seen)
+
+
+def test_a_gru_says_of_how_many_episodes_it_has_its_steps(ten, monkeypatch):
+    """How many values a step has is known only when they are read; then fewer episodes may fit."""
+    monkeypatch.setattr(specialists, "UPDATES", 20)
+    monkeypatch.setattr(fitted, "FIT_STEPS", 60)
+    monkeypatch.setattr("generalist.eval.baselines.fit.most_steps", lambda space: 10**6)
+    found, lengths = fit_baseline("gru", ten), ten.columns().lengths
+    kept = fitted.whole_episodes(lengths, 60, 0)
+    assert (found.episodes, found.steps) == (len(kept), lengths[kept].sum())
 
 
 def test_all_baselines_of_a_task_are(first_four, ten):
