@@ -35,7 +35,7 @@ from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
 from generalist.eval.slowness import slowness
-from generalist.eval.trained_on import learned
+from generalist.eval.trained_on import learned, trained_on
 from generalist.eval.versions import versions_of
 from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
@@ -250,11 +250,12 @@ def decode_of(config: EvaluationConfig, task: Task) -> DecodeConfig:
 
 
 def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> AgentPolicy:
-    """The agent on one task, with demonstrations as prompts if the configuration asks for them."""
+    """The agent on one task, with demonstrations that it was trained on as prompts if the configuration asks for them."""
     prompts = []
     if config.prompts:
         demonstrations = Demonstrations.open(dataset_folder(data, task.id))
-        prompts = [demonstrations.episode(i) for i in range(min(config.prompts, len(demonstrations)))]
+        training, _ = trained_on(agent.run.config, task.id, demonstrations)
+        prompts = [demonstrations.episode(int(number)) for number in training[: config.prompts]]
     playing = agent.with_decode(decode_of(config, task))
     return playing.policy(task, slots=min(config.slots, config.episodes), prompts=prompts).policy
 

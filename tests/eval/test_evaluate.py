@@ -19,6 +19,7 @@ from generalist.eval.parts import Parts
 from generalist.eval.report.record import POLICIES, SPECIALISTS, load_report, recompute
 from generalist.eval.trained_on import trained_on
 from generalist.play.agent import Agent
+from generalist.play.policy import _prompt
 from generalist.train.metrics import read_metrics
 from generalist.train.run import read_run
 
@@ -166,6 +167,21 @@ def test_sampled_tasks_are_played_so(sampled, different):
     policy = make_policy(Agent.load(trained()), find_task(TASKS[1]), demonstrations(), config)
     assert policy.slots == 40
     assert len({int(action) for action in policy.act([0] * 40, list(range(40)))}) >= different
+
+
+def test_prompts_are_of_the_demonstrations_that_the_run_was_trained_on():
+    """Of a run that was given few, no others: else it would be shown more than it is said to have seen."""
+    agent, config = Agent.load(trained()), replace(CONFIG, prompts=5)
+    task, few = find_task(TASKS[0]), replace(agent.run.config.sources[0], episodes=3, episodes_seed=3)
+    sources = (few, *agent.run.config.sources[1:])
+    agent = replace(agent, run=replace(agent.run, config=replace(agent.run.config, sources=sources)))
+    there = Demonstrations.open(dataset_folder(demonstrations(), task.id))
+    [first, second] = trained_on(agent.run.config, task.id, there)[0]
+    shown = make_policy(agent, task, demonstrations(), config).prompts
+    layout, source = agent.run.layouts[task.id], 0
+    window = agent.run.config.agent.window // 2
+    expected = [_prompt(layout, source, there.episode(int(each)), window) for each in (first, second)]
+    assert [prompt.ids.tolist() for prompt in shown] == [prompt.ids.tolist() for prompt in expected]
 
 
 def test_settings_are_compared_on_seeds_of_their_own():
