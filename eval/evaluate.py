@@ -250,7 +250,7 @@ def decode_of(config: EvaluationConfig, task: Task) -> DecodeConfig:
 
 
 def make_policy(agent: Agent, task: Task, data: Path, config: EvaluationConfig) -> AgentPolicy:
-    """The agent on one task, with demonstrations that it was trained on as prompts if the configuration asks for them."""
+    """The agent on one task, prompted, if the configuration asks for it, by demonstrations that it was trained on."""
     prompts = []
     if config.prompts:
         demonstrations = Demonstrations.open(dataset_folder(data, task.id))

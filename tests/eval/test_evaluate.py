@@ -172,13 +172,13 @@ def test_sampled_tasks_are_played_so(sampled, different):
 def test_prompts_are_of_the_demonstrations_that_the_run_was_trained_on():
     """Of a run that was given few, no others: else it would be shown more than it is said to have seen."""
     agent, config = Agent.load(trained()), replace(CONFIG, prompts=5)
-    task, few = find_task(TASKS[0]), replace(agent.run.config.sources[0], episodes=3, episodes_seed=3)
-    sources = (few, *agent.run.config.sources[1:])
+    task, few = find_task(TASKS[1]), replace(agent.run.config.sources[1], episodes=3, episodes_seed=3)
+    sources = (agent.run.config.sources[0], few)
     agent = replace(agent, run=replace(agent.run, config=replace(agent.run.config, sources=sources)))
     there = Demonstrations.open(dataset_folder(demonstrations(), task.id))
     [first, second] = trained_on(agent.run.config, task.id, there)[0]
     shown = make_policy(agent, task, demonstrations(), config).prompts
-    layout, source = agent.run.layouts[task.id], 0
+    layout, source = agent.run.layouts[task.id], 1
     window = agent.run.config.agent.window // 2
     expected = [_prompt(layout, source, there.episode(int(each)), window) for each in (first, second)]
     assert [prompt.ids.tolist() for prompt in shown] == [prompt.ids.tolist() for prompt in expected]
