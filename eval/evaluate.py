@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cattrs
 
@@ -42,6 +42,7 @@ from generalist.play.agent import Agent
 from generalist.play.films import Film, film
 from generalist.play.policy import AgentPolicy
 from generalist.play.rollout import EpisodeResult, rollout
+from generalist.train.checkpoint import Which
 from generalist.train.metrics import read_metrics
 
 AGREEMENT_EPISODES = 5
@@ -54,7 +55,7 @@ def evaluate(
     tasks: str | Task | Iterable[str | Task] = (),
     data: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str] | None = None,
-    step: int | Literal["best"] | None = None,
+    step: Which = None,
     ray: str = "",
     alone: Sequence[str | os.PathLike[str]] = (),
     offline: bool = False,

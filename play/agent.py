@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium as gym
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
 from generalist.train.adapt import AdaptConfig, adapt
 from generalist.train.adapter import apply_adapter
+from generalist.train.checkpoint import Which
 from generalist.train.run import Run, read_run
 from generalist.train.sources import check_local_positions, input_sizes
 from generalist.train.statistics import inherited, of_bounds, plain_layout
@@ -80,7 +81,7 @@ class Agent:
         cls,
         run: str | os.PathLike[str],
         *,
-        step: int | Literal["best"] | None = None,
+        step: Which = None,
         decode: DecodeConfig | None = None,
         adapter: str | os.PathLike[str] | None = None,
     ) -> "Agent":

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -21,6 +21,7 @@ from generalist.corpora.open import open_corpus
 from generalist.play.agent import Agent
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
+from generalist.train.checkpoint import Which
 from generalist.train.config import DocumentsConfig, TrainConfig
 
 ROWS = 16
@@ -78,7 +79,7 @@ class Writer:
     def load(
         cls,
         run: str | os.PathLike[str],
-        step: int | Literal["best"] | None = None,
+        step: Which = None,
         *,
         source: str | None = None,
         measures: Sequence[Measure] = ("text", "dialogue", "answer", "caption", "label"),

@@ -13,7 +13,6 @@ import cattrs
 
 from generalist.envs.names import nearest
 from generalist.eval.config import EvaluationConfig, evaluation_of
-from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import Run, read_run
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -124,11 +123,7 @@ def _step(run: Run, update: str) -> int:
     if update not in ("", "best"):
         raise ValueError(f"{run.directory}@{update}: after @ stands the number of an update, or best")
     with run.open_checkpoints() as checkpoints:
-        step = checkpoints.best if update else checkpoints.latest
-    if step is None:
-        what = "checkpoint with a loss" if update else "checkpoint"
-        raise CheckpointError(f"{run.directory} has no {what} yet; wait for the first one, or train it with --resume")
-    return step
+        return checkpoints.chosen("best" if update else None)
 
 
 def _check_pooled(side: Side) -> None:

@@ -22,7 +22,7 @@ from generalist.envs.names import nearest
 from generalist.envs.table import family_of
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.options import LayoutOptions
-from generalist.train.checkpoint import steps_in
+from generalist.train.checkpoint import Which, steps_in
 from generalist.train.config import MeshConfig, OptimizerConfig, SourceConfig, TrainableConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
@@ -123,7 +123,7 @@ def adapt(
     *,
     data: Path | None = None,
     out: Path,
-    step: int | Literal["best"] | None = None,
+    step: Which = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cattrs
 import jax
@@ -23,6 +23,7 @@ from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.envs.files import temporary_path
 from generalist.tokenizers.layout import Layout
 from generalist.train.adapter_file import digest_of, fingerprint, read_parameters, read_said, write_adapter
+from generalist.train.checkpoint import Which
 from generalist.train.config import TrainableConfig, TrainConfig
 from generalist.train.run import Run, config_from_json, measured_alike, read_run, write_merged
 from generalist.train.sources import layout_from_json, layout_to_json
@@ -65,7 +66,7 @@ def digests_of(parameters: Mapping[str, np.ndarray]) -> dict[str, str]:
     return {name: digest_of(value) for name, value in parameters.items()}
 
 
-def save_adapter(run: Run | Path, path: Path, *, step: int | Literal["best"] | None = None) -> dict[str, Any]:
+def save_adapter(run: Run | Path, path: Path, *, step: Which = None) -> dict[str, Any]:
     """Write what a run has trained to a file, and give what the file says of it.
 
     Args:
@@ -101,7 +102,7 @@ def save_adapter(run: Run | Path, path: Path, *, step: int | Literal["best"] | N
     return said
 
 
-def apply_adapter(foundation: Run | Path, path: Path, *, step: int | Literal["best"] | None = None) -> Adapted:
+def apply_adapter(foundation: Run | Path, path: Path, *, step: Which = None) -> Adapted:
     """The network of a foundation with an adapter on it, and the tasks that it then knows.
 
     Args:
@@ -161,9 +162,7 @@ def _config_and_layouts(foundation: Run, path: Path, said: Mapping[str, Any]) ->
     return own, layouts
 
 
-def _frozen_of(
-    foundation: Run, path: Path, said: Mapping[str, Any], step: int | Literal["best"] | None
-) -> dict[str, np.ndarray]:
+def _frozen_of(foundation: Run, path: Path, said: Mapping[str, Any], step: Which) -> dict[str, np.ndarray]:
     """The foundation's parameters that the adapter leaves as they are. Raises WrongFoundation if it has others."""
     _, state, chosen = trained_network(foundation, step)
     here = {name: value for name, value in named_parameters(state).items() if name in said["frozen"]}
@@ -191,7 +190,7 @@ def _filled(abstract: Any, parameters: Mapping[str, np.ndarray]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
-def merge_adapter(foundation: Run | Path, path: Path, out: Path, *, step: int | Literal["best"] | None = None) -> Run:
+def merge_adapter(foundation: Run | Path, path: Path, out: Path, *, step: Which = None) -> Run:
     """Write a run directory whose network is the foundation with the adapter merged into it: a run as any other.
 
     It plays, is evaluated and is what others start from; it has no optimizer state, so that it cannot be resumed.

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from orbax.checkpoint import v1 as ocp
@@ -26,6 +26,10 @@ UNFINISHED = ".orbax-checkpoint-tmp"
 """End of the name of a checkpoint's folder while it is written."""
 FORMAT = 2
 """2: heads and head size are one axis of the attention's matrices."""
+
+
+Which = int | Literal["best"] | None
+"""A checkpoint: of this update, that of the lowest held-out loss, or the newest."""
 
 
 class CheckpointError(ValueError):
@@ -192,6 +196,21 @@ class Checkpoints:
         found = self._restored(step, {"agent": state[0], "optimizer": state[1], "data": data})
         leaves = jax.tree.leaves((found["agent"], found["optimizer"]))
         return jax.tree.unflatten(jax.tree.structure(state), leaves)
+
+    def chosen(self, step: Which = None) -> int:
+        """The step of the checkpoint that is asked for: the newest by default.
+
+        Raises:
+            CheckpointError: there is none yet, or none of this step.
+        """
+        found = self.latest if step is None else self.best if step == "best" else step
+        if found is None:
+            what = "checkpoint with a loss" if step == "best" else "checkpoint"
+            raise CheckpointError(
+                f"{self.directory.parent} has no {what} yet; wait for the first one, or train it with --resume"
+            )
+        self.check_there(found)
+        return found
 
     def check_there(self, step: int) -> None:
         """Raises CheckpointError if there is no checkpoint of this step, with those that there are."""

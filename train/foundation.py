@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from flax import nnx
 from jax.sharding import Mesh
@@ -11,7 +11,7 @@ from generalist.agent.config import InputSizes
 from generalist.agent.lora import merged
 from generalist.agent.sharding import use_mesh
 from generalist.tokenizers.layout import Layout
-from generalist.train.checkpoint import CheckpointError, steps_in
+from generalist.train.checkpoint import CheckpointError, Which, steps_in
 from generalist.train.config import TrainConfig
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes, make_text_tokenizer
@@ -33,7 +33,7 @@ class Weights:
     """
 
     run: Path
-    step: int | Literal["best"] | None = None
+    step: Which = None
     allow: tuple[str, ...] = ()
     new_tasks: NewTasks = "mean"
     parameters: bool = True
@@ -124,11 +124,7 @@ def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights
     made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
     graphdef, old = nnx.split(nnx.as_abstract(made))
     with other.open_checkpoints() as checkpoints:
-        newest, asked = checkpoints.latest, weights.step
-        step = newest if asked is None else checkpoints.best if asked == "best" else asked
-        if newest is None or step is None:
-            raise CheckpointError(f"{weights.run} has no checkpoint to start from; train it first (--resume goes on)")
-        checkpoints.check_there(step)
+        step = checkpoints.chosen(weights.step)
     here = Side(config, sizes, make_text_tokenizer(config.text).version)
     side = Side(other.config, there, other.text.version)
     how = plan(born, here, old, side, allow=weights.allow, new_tasks=weights.new_tasks, name=str(weights.run))

@@ -1,12 +1,11 @@
 """The network of a run as one of its checkpoints has it, on one device."""
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from flax import nnx
 
 from generalist.agent.sharding import make_mesh, use_mesh
-from generalist.train.checkpoint import CheckpointError
+from generalist.train.checkpoint import Which
 from generalist.train.config import TrainConfig
 from generalist.train.run import Run
 from generalist.train.sources import input_sizes
@@ -20,7 +19,7 @@ def abstract_network(config: TrainConfig, layouts: Any) -> tuple[nnx.GraphDef, A
         return nnx.split(nnx.as_abstract(nnx.eval_shape(lambda: make_network(config, sizes, rngs=nnx.Rngs(0)))))
 
 
-def trained_network(run: Run, step: int | Literal["best"] | None = None) -> tuple[nnx.GraphDef, Any, int]:
+def trained_network(run: Run, step: Which = None) -> tuple[nnx.GraphDef, Any, int]:
     """Structure and parameters of a run's network, layers stacked, and the update whose checkpoint they are from.
 
     Args:
@@ -31,9 +30,5 @@ def trained_network(run: Run, step: int | Literal["best"] | None = None) -> tupl
     """
     graphdef, state = abstract_network(run.config, run.layouts)
     with use_mesh(make_mesh(1)), run.open_checkpoints() as checkpoints:
-        chosen = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
-        if chosen is None:
-            what = "checkpoint with a loss" if step == "best" else "checkpoint"
-            where = Path(run.directory)
-            raise CheckpointError(f"{where} has no {what} yet; wait for the first one, or train it with --resume")
+        chosen = checkpoints.chosen(step)
         return graphdef, checkpoints.restore_agent(chosen, state), chosen

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cattrs
 import numpy as np
@@ -39,7 +39,7 @@ from generalist.studies.gathering import gather
 from generalist.studies.kept import Kept
 from generalist.studies.sides import ACTING
 from generalist.train.adapt import adapted
-from generalist.train.checkpoint import CheckpointError
+from generalist.train.checkpoint import Which
 from generalist.train.episodes import select_episodes
 from generalist.train.preemption import Stopped, stopping_at_once
 from generalist.train.run import Run, read_run
@@ -52,7 +52,7 @@ def adapt_study(
     *,
     data: str | os.PathLike[str] | None = None,
     out: str | os.PathLike[str],
-    step: int | Literal["best"] | None = None,
+    step: Which = None,
     workers: int = 0,
     ray: str = "",
     keep_runs: bool = False,
@@ -110,13 +110,9 @@ def adapt_study(
     return record
 
 
-def _step(foundation: Run, step: int | Literal["best"] | None) -> int:
+def _step(foundation: Run, step: Which) -> int:
     with foundation.open_checkpoints() as checkpoints:
-        found = checkpoints.latest if step is None else checkpoints.best if step == "best" else step
-        if found is None:
-            raise CheckpointError(f"{foundation.directory} has no checkpoint to start from; train it first")
-        checkpoints.check_there(found)
-    return found
+        return checkpoints.chosen(step)
 
 
 def _check(foundation: Run, place: Place, settings: Settings) -> dict[str, int]:

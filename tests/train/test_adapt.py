@@ -326,7 +326,7 @@ def test_an_agent_with_an_adapter_is_merged_before_it_learns_more(tmp_path):
 def test_a_foundation_without_a_checkpoint_is_named(tmp_path):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "config.json").write_bytes((foundation() / "config.json").read_bytes())
-    with pytest.raises(CheckpointError, match=r"bare has no checkpoint to start from; train it first"):
+    with pytest.raises(CheckpointError, match=r"bare has no checkpoint yet; .*train it with --resume"):
         adapt(tmp_path / "bare", (NEW,), FEW, data=data(), out=tmp_path / "run", quiet=True)
     with pytest.raises(FileNotFoundError, match="nowhere is not a run directory"):
         adapt(tmp_path / "nowhere", (NEW,), FEW, out=tmp_path / "run", quiet=True)
