@@ -135,7 +135,8 @@ def _check(foundation: Run, place: Place, settings: Settings) -> dict[str, int]:
             find_task(source.task)
             demonstrations = Demonstrations.open(folder)
             select_episodes(config, source, demonstrations)
-            there[source.task] = select_episodes(config, replace(source, episodes=None), demonstrations).training.size
+            every = replace(source, episodes=None, episodes_seed=None)
+            there[source.task] = select_episodes(config, every, demonstrations).training.size
         elif KEPT in settings.ways and not folder.exists():
             raise FileNotFoundError(
                 f"no demonstrations of {source.task} under {place.data}: to keep the foundation's own tasks in mind "
