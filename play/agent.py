@@ -23,7 +23,8 @@ from generalist.envs.task import GYM_PREFIX, Task
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
-from generalist.train.adapt import AdaptConfig, adapt
+from generalist.train.adapt import adapt
+from generalist.train.adaptation import AdaptConfig
 from generalist.train.adapter import apply_adapter
 from generalist.train.checkpoint import Which
 from generalist.train.run import Run, read_run
@@ -228,8 +229,8 @@ class Agent:
             resume: go on from the newest checkpoint of `out`, or begin if there is none.
             overwrite: remove the run that is there.
             quiet: show no progress.
-            **how: fields of `generalist.train.adapt.AdaptConfig` and of its `TrainableConfig`: episodes, how ("full",
-                "head", "lora", "embedding"), rank, keep, steps, learning_rate and others.
+            **how: fields of `generalist.train.adaptation.AdaptConfig` and of its `TrainableConfig`: episodes, how
+                ("full", "head", "lora", "embedding"), rank, keep, steps, learning_rate and others.
 
         Raises:
             ValueError: no task, an unknown one, too few demonstrations, settings that do not go together.

@@ -54,8 +54,8 @@ class Adapt:
     keep: float | None = None
     """Share of the examples that are of the foundation's own tasks, which needs their demonstrations; default: 0.5
     where all of them are there, else 0."""
-    steps: int = 2400
-    """Updates."""
+    steps: int | None = None
+    """Updates; default: 2400, or 600 where everything is trained on the new demonstrations alone."""
     learning_rate: float | None = None
     """The highest; default: a part of the foundation's, by what is trained (see docs/adapting.md)."""
     timesteps: int = 128
@@ -87,7 +87,9 @@ class Adapt:
     def __call__(self) -> None:
         print_notice(f"adapting {self.run}: loading")
         from generalist.agent.compilation import keep_compilations
-        from generalist.train.adapt import AdaptConfig, adapt, missing_data, own_data
+        from generalist.train.adapt import adapt
+        from generalist.train.adaptation import AdaptConfig
+        from generalist.train.adapted import missing_data, own_data
         from generalist.train.config import TrainableConfig
         from generalist.train.run import read_run
 

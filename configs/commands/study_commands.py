@@ -139,7 +139,7 @@ class StudyAdapt:
         print_notice(f"adaptation study of {self.run}: loading")
         from generalist.configs.commands import study
         from generalist.studies.adapt.settings import Settings
-        from generalist.train.adapt import AdaptConfig
+        from generalist.train.adaptation import AdaptConfig
 
         settings = Settings(
             numbers=self.numbers,

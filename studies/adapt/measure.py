@@ -24,7 +24,7 @@ from generalist.play.rollout import rollout
 from generalist.studies.adapt.settings import Cell, Settings
 
 if TYPE_CHECKING:
-    from generalist.train.adapt import AdaptConfig
+    from generalist.train.adaptation import AdaptConfig
 
 Records = dict[str, Any]
 """By task id, what `recorded` gives of a policy's episodes on it."""
@@ -107,7 +107,7 @@ def play_cell(
 
 def play_plain(place: Place, settings: Settings, name: str, number: int, draw: int, seeds: Sequence[int]) -> Records:
     """A policy for each task, fitted on the demonstrations that the agents of this number and draw are given."""
-    from generalist.train.adapt import adapted
+    from generalist.train.adapted import adapted
     from generalist.train.episodes import select_episodes
     from generalist.train.run import read_run
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from generalist.envs.names import nearest
-from generalist.train.adapt import KEEP, AdaptConfig
+from generalist.train.adaptation import KEEP, AdaptConfig
 from generalist.train.config import TrainableConfig
 
 KEPT = "kept"

@@ -38,7 +38,7 @@ from generalist.studies.display import StudyDisplay
 from generalist.studies.gathering import gather
 from generalist.studies.kept import Kept
 from generalist.studies.sides import ACTING
-from generalist.train.adapt import adapted
+from generalist.train.adapted import adapted
 from generalist.train.checkpoint import Which
 from generalist.train.episodes import select_episodes
 from generalist.train.preemption import Stopped, stopping_at_once

@@ -14,7 +14,9 @@ from generalist.demonstrations.collect import collect
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
-from generalist.train.adapt import RATES, AdaptConfig, adapt, adapted, missing_data
+from generalist.train.adapt import adapt
+from generalist.train.adaptation import RATES, AdaptConfig
+from generalist.train.adapted import adapted, missing_data
 from generalist.train.adapter import save_adapter
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import DocumentsConfig, MeshConfig, TrainableConfig
@@ -261,6 +263,13 @@ def test_the_nearest_task_is_sought_again_until_there_is_a_checkpoint(tmp_path, 
     np.testing.assert_allclose(rows(again)[2], rows(foundation())[1], atol=1e-6)
     adapt(foundation(), (NEW,), near, out=run, resume=True, quiet=True)
     assert len(sought) == 2
+
+
+def test_what_is_trained_whole_on_few_demonstrations_alone_takes_few_updates():
+    plain = AdaptConfig(episodes=3, failures=True, keep=0.0)
+    ways = [plain, replace(plain, keep=0.5), replace(plain, from_scratch=True), replace(plain, steps=7)]
+    ways.append(replace(plain, trainable=TrainableConfig(how="lora")))
+    assert [job(way).steps for way in ways] == [600, 2400, 2400, 7, 2400]
 
 
 def test_a_run_that_is_killed_has_lost_no_more_than_a_quarter():

@@ -10,7 +10,7 @@ from generalist.configs.commands.task_commands import with_sets
 from generalist.studies.adapt.settings import PLAIN, WAYS, Settings
 from generalist.studies.scale.grid import DEFAULT_SIZES, Grid
 from generalist.studies.scale.study import EPISODES
-from generalist.train.adapt import AdaptConfig
+from generalist.train.adaptation import AdaptConfig
 from generalist.train.config import TrainableConfig
 
 

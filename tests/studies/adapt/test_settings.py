@@ -3,7 +3,7 @@
 import pytest
 
 from generalist.studies.adapt.settings import KEPT, SCRATCH, Cell, Settings
-from generalist.train.adapt import AdaptConfig
+from generalist.train.adaptation import AdaptConfig
 from generalist.train.config import TrainableConfig
 
 SETTINGS = Settings(
