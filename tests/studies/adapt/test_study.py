@@ -160,6 +160,18 @@ def test_what_is_kept_in_mind_is_made_again_with_another_share(tmp_path):
     assert all(name.startswith("kept-") for name in new)
 
 
+@pytest.mark.rare
+def test_a_ray_cluster_makes_the_same_parts(tmp_path):
+    few = replace(SETTINGS, numbers=(1,), steps=(2,), demonstration_seeds=1, plain=("linear",), ways=("full",))
+    here = adapt_study(foundation(), NEW, few, out=tmp_path / "here", quiet=True)
+    there = adapt_study(foundation(), NEW, few, out=tmp_path / "there", ray="local", quiet=True)
+    for one, other in zip(here["episodes"], there["episodes"], strict=True):
+        assert {task: each["returns"] for task, each in one["tasks"].items()} == {
+            task: each["returns"] for task, each in other["tasks"].items()
+        }, one["way"]
+    assert here["lost"]["ways"] == there["lost"]["ways"]
+
+
 def test_a_part_is_made_again_where_what_it_was_made_with_is_another(tmp_path):
     run = foundation()
     data = shutil.copytree(_folder() / "study-data", tmp_path / "data")

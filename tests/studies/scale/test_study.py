@@ -159,6 +159,16 @@ def test_another_configuration_is_refused_with_what_differs(finished):
         run(out, episodes=3)
 
 
+@pytest.mark.rare
+def test_a_ray_cluster_plays_the_same_episodes(finished, tmp_path):
+    out, record, _ = finished
+    again = shutil.copytree(out, tmp_path / "out")
+    for folder in (again / "baselines", *(again / "runs").glob("*/evaluation")):
+        shutil.rmtree(folder)
+    found = run(again, ray="local")
+    assert [each["tasks"] for each in found["runs"]] == [each["tasks"] for each in record["runs"]]
+
+
 def test_a_folder_keeps_to_one_configuration(tmp_path):
     data = shutil.copytree(demonstrations(), tmp_path / "data")
     same = {"config": TRAIN, "evaluation": EVALUATION, "grid": GRID, "data": data}
