@@ -33,10 +33,7 @@ EPISODES = "episodes"
 
 
 class Store:
-    """Stored episodes of one run, and where new ones are kept: in the run, or in `out` where nothing is written into it.
-
-    That is where it is read-only, or an export.
-    """
+    """Stored episodes of one run, and where new ones are kept: in the run; of an export or a read-only run in `out`."""
 
     def __init__(self, chosen: Chosen, data: Path, out: Path):
         self.chosen, self.data = chosen, data

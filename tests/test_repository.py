@@ -126,8 +126,9 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_every_source_folder_is_packaged_and_none_is_importable_from_the_checkout():
     mapped = PROJECT["tool"]["setuptools"]["package-dir"]
-    assert mapped == {"generalist": "generalist"} | {f"generalist.{folder}": folder for folder in BELOW}
-    folders = {"generalist"} | {".".join(("generalist", *path.parts[:-1])) for path in SOURCES}
+    data = {"generalist.pretrained": "pretrained"}  # weights, no source
+    assert mapped == {"generalist": "generalist"} | {f"generalist.{folder}": folder for folder in BELOW} | data
+    folders = {"generalist", *data} | {".".join(("generalist", *path.parts[:-1])) for path in SOURCES}
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
     assert [path for path in SOURCES if path.name == "__init__.py"] == []
 

@@ -19,7 +19,8 @@ from generalist.configs.commands.arguments import parse
 from generalist.configs.commands.compare_command import Compare
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
-from generalist.configs.commands.import_command import Export, Import
+from generalist.configs.commands.export_command import Export, Push
+from generalist.configs.commands.import_command import Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
 from generalist.configs.commands.study_commands import STUDIES
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks, with_sets
@@ -200,6 +201,7 @@ COMMANDS: dict[str, Any] = {
     "expert": TrainExpert,
     "import": Import,
     "export": Export,
+    "push": Push,
     "view": View,
     "train": Train,
     "eval": Eval,
