@@ -75,7 +75,10 @@ _NAMES = {
     "load": "generalist.play.agent:Agent.load",
     "task_set": "generalist.envs.sets:task_set",
 }
-_PARTS = ("agent", "configs", "corpora", "demonstrations", "envs", "eval", "play", "studies", "tokenizers", "train")
+_PARTS = (
+    *("agent", "configs", "corpora", "demonstrations", "envs", "eval", "play", "pretrained", "studies", "tokenizers"),
+    "train",
+)
 
 
 def __dir__() -> list[str]:

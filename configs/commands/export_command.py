@@ -1,4 +1,4 @@
-"""The commands `generalist export` and `generalist push`: a run to give away, or demonstrations as a Minari data set."""
+"""The commands `generalist export` and `push`: a run as a folder to give away; demonstrations as a Minari data set."""
 
 from dataclasses import dataclass
 from pathlib import Path
