@@ -12,9 +12,10 @@ from generalist.configs.presets import PRESETS, load_preset
 from generalist.eval.report.card import CardFacts, write_card
 from generalist.eval.report.record import load_report, plain
 from generalist.train.checkpoint import Which
+from generalist.train.config import TrainConfig
 from generalist.train.export import check_target, prepared, public_config, public_corpus, without_paths, write_export
 from generalist.train.metrics import read_metrics
-from generalist.train.run import Run, read_run
+from generalist.train.run import Run, read_run, stored_config
 
 LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
 
@@ -92,8 +93,7 @@ def _scores(run: Run, step: int, report: str | os.PathLike[str] | None) -> dict[
         return None
     found = load_report(path)
     made = found["configuration"]
-    same = made.get("checkpoint") == step and made.get("training") == plain(cattrs.unstructure(run.config))
-    if same:
+    if made.get("checkpoint") == step and _same(made.get("training"), run.config):
         return found
     if report is not None:
         raise ValueError(
@@ -101,6 +101,14 @@ def _scores(run: Run, step: int, report: str | os.PathLike[str] | None) -> dict[
             f"{step}: evaluate that one, or leave out --report"
         )
     return None
+
+
+def _same(stored: Any, config: TrainConfig) -> bool:
+    """Whether a report is of this configuration; what an earlier version did not have yet is as it is by default."""
+    try:
+        return stored_config(stored) == config
+    except (ValueError, TypeError):
+        return False
 
 
 def _public(scores: Mapping[str, Any], run: Run, name: str) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
         except ValueError as problem:
             said = f"{problem}: restore it from a copy; without it the run's tokens mean nothing"
             raise CheckpointError(said) from None
-    config = config_from_json({"held_out": 0.0} | stored["config"])  # 0.1.0 held nothing out and had no such field
+    config = stored_config(stored["config"])
     if exported:
         check_sizes(directory, config)
         if config.text.model and not (directory / TEXT_MODEL).is_file():
@@ -239,6 +239,11 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
     sources = tuple(replace(source, layout=layouts[source.task].options) for source in config.sources)
     own, episodes = replace(config, sources=sources), stored.get("episodes", {})
     return Run(directory, own, layouts, stored["data"], episodes, stored.get("foundation"), exported)
+
+
+def stored_config(stored: dict[str, Any]) -> TrainConfig:
+    """The configuration of a run, of any version."""
+    return config_from_json({"held_out": 0.0} | stored)  # 0.1.0 held nothing out and had no such field
 
 
 def config_from_json(stored: dict[str, Any]) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""`generalist export`, and every command on what it writes: the same results as on the run, and nothing written into it."""
+"""`generalist export`, and commands on what it writes: the same results as on the run, and nothing written into it."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_it_stands_in_a_comparison_and_its_scores_are_not_taken_at_its_word(run,
     found = generalist.compare(run, shared, episodes=2, out=tmp_path / "out", data=demonstrations(), quiet=True)
     [one] = found["comparisons"]
     assert one["overall"]["mean"]["difference"] == 0
-    kept = [path for path in (tmp_path / "out" / "episodes").rglob("*.json")]
+    kept = list((tmp_path / "out" / "episodes").rglob("*.json"))
     assert len(kept) == len(TASKS)
 
 

@@ -106,7 +106,7 @@ def test_no_word_in_it_is_a_path_of_this_machine(export):
 
 def test_it_can_be_adapted_from_without_its_demonstrations(export, tmp_path):
     shutil.copytree(demonstrations(), tmp_path / "new")
-    config = AdaptConfig(episodes=4, steps=2)
+    config = AdaptConfig(episodes=4, steps=2, failures=True)
     run = adapt(export, [TASKS[1]], config, data=tmp_path / "new", out=tmp_path / "adapted", quiet=True)
     assert run.foundation is not None
     assert run.foundation["run"] == str(export)

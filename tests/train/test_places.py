@@ -1,4 +1,4 @@
-"""What the user typed becomes a directory: folders, exports of the package, and exports on the Hub, also without a net."""
+"""What the user typed becomes a directory: folders, exports of the package, exports on the Hub, also without a net."""
 
 import os
 import subprocess
