@@ -95,7 +95,11 @@ def _rows(scores: Mapping[str, Any]) -> list[dict[str, Any]]:
             of = scores["baselines"][name]
             of = of["overall"] if family == "overall" else of["families"].get(family, {})
             others.append(_interval(of))
-        row = {"family": "all" if family == "overall" else _family(family), "tasks": agent["tasks"]}
+        row = {
+            "id": "all" if family == "overall" else family,
+            "family": "all" if family == "overall" else _family(family),
+            "tasks": agent["tasks"],
+        }
         found.append(row | {"value": round(agent["mean"], 4), "agent": _interval(agent), "others": others})
     return found
 
