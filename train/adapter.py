@@ -133,7 +133,7 @@ def apply_adapter(foundation: Run | str | os.PathLike[str], path: Path, *, step:
         raise ValueError(f"the adapter {path} does not say what is needed to play it: {why}") from error
     parameters = read_parameters(path, said, wanted)
     parameters |= _frozen_of(foundation, path, said, step)
-    found = Run(foundation.directory, config, layouts, foundation.data, episodes)
+    found = replace(foundation, config=config, layouts=layouts, episodes=episodes, foundation=None)
     return Adapted(found, graphdef, _filled(abstract, parameters), done)
 
 

@@ -24,6 +24,7 @@ from generalist.train.config import MeshConfig, TrainConfig
 from generalist.train.exported import (
     CARD,
     CONFIG,
+    DATA,
     EVALUATION,
     FILES,
     NAME,
@@ -37,9 +38,6 @@ from generalist.train.exported import (
 from generalist.train.run import REPAIR, SCHEMA, Run, read_run
 from generalist.train.sources import layout_to_json
 from generalist.train.trained_network import trained_network
-
-DATA = "data"
-"""Where an export looks for demonstrations, if nobody says where they are."""
 
 
 @dataclass(frozen=True)

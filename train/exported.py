@@ -33,6 +33,8 @@ TEXT_MODEL, EVALUATION = "tokenizer.model", "evaluation.json"
 """As in a run directory."""
 FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, EVALUATION)
 """All that such a folder may hold, and all of it that is read or fetched."""
+DATA = "data"
+"""Where an export looks for demonstrations, if nobody says where they are."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 LARGEST_CACHE = 2**32
 """Bytes of keys and values of one environment that a folder may ask for when its agent acts."""
@@ -107,6 +109,13 @@ class Unreadable(ValueError):  # noqa: N818
     """What is wrong, in words of its own."""
 
 
+DAMAGE = (
+    *(SafetensorError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, RecursionError, MemoryError),
+)
+"""What reading contents that make no sense may raise."""
+
+
 @contextmanager
 def told_of(directory: Path) -> Iterator[None]:
     """What goes wrong inside is the folder's fault, and the error says so."""
@@ -114,7 +123,7 @@ def told_of(directory: Path) -> Iterator[None]:
         yield
     except (Unreadable, CheckpointError):
         raise
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, AssertionError, OverflowError) as error:
+    except DAMAGE as error:
         why = " ".join(f"{error}".split())[:300] or type(error).__name__
         missing = "no " * isinstance(error, KeyError)
         raise CheckpointError(f"the export {directory} is damaged: {missing}{why}; {REPAIR}") from error

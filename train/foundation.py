@@ -122,7 +122,8 @@ class _Planned:
 def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights) -> _Planned:
     other = read_run(weights.run)
     there = input_sizes(other.config, list(other.layouts.values()))
-    made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
+    with other.blamed():
+        made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
     graphdef, old = nnx.split(nnx.as_abstract(made))
     with other.open_weights() as checkpoints:
         step = checkpoints.chosen(weights.step)

@@ -8,7 +8,7 @@ whoever changes it by hand removes that field.
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import MeshConfig, TrainConfig
 from generalist.train.exported import (
+    DATA,
     EVALUATION,
     TEXT_MODEL,
     Exported,
@@ -103,6 +104,13 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.directory / "checkpoints"
+
+    def blamed(self) -> AbstractContextManager[None]:
+        """What goes wrong inside, where the network is made that the configuration describes, is the fault of an export.
+
+        Of a run's own configuration it is not: there it is raised as it is.
+        """
+        return told_of(self.directory) if self.exported else nullcontext()
 
     def open_weights(self) -> Checkpoints | WeightsFile:
         """Its checkpoints, to read the network of one."""
@@ -238,7 +246,11 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
         check_layouts(config, layouts)
     sources = tuple(replace(source, layout=layouts[source.task].options) for source in config.sources)
     own, episodes = replace(config, sources=sources), stored.get("episodes", {})
-    return Run(directory, own, layouts, stored["data"], episodes, stored.get("foundation"), exported)
+    data, foundation = stored["data"], stored.get("foundation")
+    if exported:
+        data, episodes = DATA, {str(task): int(count) for task, count in episodes.items()}
+        foundation = foundation and {"run": str(foundation["run"]), "step": foundation["step"], "parameters": True}
+    return Run(directory, own, layouts, data, episodes, foundation, exported)
 
 
 def stored_config(stored: dict[str, Any]) -> TrainConfig:
