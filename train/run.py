@@ -106,10 +106,7 @@ class Run:
         return self.directory / "checkpoints"
 
     def blamed(self) -> AbstractContextManager[None]:
-        """What goes wrong inside, where the network is made that the configuration describes, is the fault of an export.
-
-        Of a run's own configuration it is not: there it is raised as it is.
-        """
+        """Inside, the network is made that the configuration describes: what goes wrong is the fault of an export."""
         return told_of(self.directory) if self.exported else nullcontext()
 
     def open_weights(self) -> Checkpoints | WeightsFile:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,20 @@ def test_pushing_needs_an_export_that_is_whole_and_a_place_on_the_hub(run, share
     (broken / "model.safetensors").write_bytes(b"none")
     assert main(["push", str(broken), "hf:me/rooms"]) == 2
     assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("procgen_gym") is not None, reason="the extra procgen is installed")
+def test_a_task_whose_extra_is_missing_is_one_clear_line_and_the_others_load(shared, tmp_path, capsys):
+    folder, coins = Path(shutil.copytree(shared, tmp_path / "copy")), "procgen/coinrun"
+    stored = json.loads((folder / "config.json").read_text())
+    stored["config"]["sources"][0]["task"] = coins
+    stored["layouts"][coins] = stored["layouts"].pop(TASKS[0])
+    (folder / "config.json").write_text(json.dumps(sealed(stored)))
+    assert generalist.load(folder).tasks == (coins, TASKS[1])
+    assert main(["eval", str(folder), "--task", coins]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert len(lines) == 1
+    assert "pip install 'generalist[procgen]'" in lines[0]
 
 
 def test_settings_of_a_stranger_are_bounded(shared, tmp_path):

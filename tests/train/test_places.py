@@ -50,7 +50,7 @@ def cached(folder: Path, cache: Path, repository: str, branch: str = "main") -> 
 @pytest.fixture
 def offline(export, tmp_path, monkeypatch) -> Path:
     """A cache with the export as hf:me/rooms, and no network."""
-    constants = pytest.importorskip("huggingface_hub").constants
+    constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     cached(export, tmp_path / "hub", "me/rooms")
