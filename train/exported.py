@@ -97,8 +97,10 @@ def exported_from(directory: Path, stored: Mapping[str, Any]) -> Exported | None
         name, digests = said["name"], {str(key): str(value) for key, value in said["digests"].items()}
         if not NAME.fullmatch(name):
             raise ValueError(f"{str(name)[:80]!r} is no name of an export")
-        if not digests or not (directory / WEIGHTS).is_file():
+        if not (directory / WEIGHTS).is_file():
             raise ValueError(f"{WEIGHTS} is missing")
+        if not digests:
+            raise ValueError("it has no digests of its parameters")
         if set(stored.get("files", ())) - {TEXT_MODEL}:
             raise ValueError("it lists files that an export does not have")
         check_spaces(stored["layouts"], stored["config"])
