@@ -72,7 +72,10 @@ def server(tmp_path, monkeypatch):
     served = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=served.serve_forever, daemon=True).start()
     constants = pytest.importorskip("huggingface_hub.constants")
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{served.server_port}")
+    address = f"http://127.0.0.1:{served.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     Hub.files, Hub.asked = {}, []
