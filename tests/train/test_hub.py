@@ -13,6 +13,7 @@ from generalist.train import hub
 from generalist.train.exported import CARD, CONFIG, WEIGHTS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+MISSING = {"error": "Repository not found"}
 library = pytest.importorskip("huggingface_hub")
 
 
@@ -27,7 +28,7 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, body: Any, **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(200 if body is not None else 404)
+        self.send_response(404 if body == MISSING else 200)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
@@ -45,7 +46,7 @@ class Hub(BaseHTTPRequestHandler):
             name = path.rpartition("/")[2]
             self.answer(self.files[name], ETag=f'"{name}"', X_Repo_Commit=COMMIT)
         else:
-            self.answer(None)
+            self.answer(MISSING)
 
     do_HEAD = do_GET  # noqa: N815 (as the standard library calls it)
 
