@@ -88,7 +88,7 @@ def public_config(config: TrainConfig) -> TrainConfig:
         for at, each in enumerate(documents)
     )
     text = replace(config.text, model=TEXT_MODEL if config.text.model else None)
-    return replace(config, documents=documents, text=text, mesh=MeshConfig())
+    return replace(config, documents=documents, text=text, mesh=MeshConfig(cpu_devices=config.mesh.cpu_devices))
 
 
 def public_corpus(name: str) -> str:

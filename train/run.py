@@ -234,7 +234,8 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
         check_sizes(directory, config)
         if config.text.model and not (directory / TEXT_MODEL).is_file():
             raise ValueError(f"{TEXT_MODEL} is missing")
-        config = replace(config, mesh=MeshConfig())  # of the machine that trained it
+        # The mesh is that of whoever loads it.
+        config = replace(config, mesh=MeshConfig(cpu_devices=min(config.mesh.cpu_devices, os.cpu_count() or 1)))
     own = _own_text(directory, config)
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources

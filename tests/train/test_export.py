@@ -76,6 +76,13 @@ def test_it_has_the_parameters_the_tasks_and_the_statistics_of_the_run_to_the_bi
     assert {*load_file(export / WEIGHTS)} == {*named_parameters(state)}
 
 
+def test_the_mesh_is_that_of_whoever_loads_it(copy):
+    said_otherwise(copy, config__mesh={"data": 64, "fsdp": 8, "tensor": 8, "cpu_devices": 10**6})
+    mesh = read_run(copy).config.mesh
+    assert (mesh.data, mesh.fsdp, mesh.tensor) == (-1, 1, 1)
+    assert mesh.cpu_devices == os.cpu_count()
+
+
 def test_its_agent_acts_as_that_of_the_run(export):
     agents = [Agent.load(trained()), Agent.load(export)]
     policies = [agent.policy(TASKS[0]) for agent in agents]

@@ -44,7 +44,7 @@ def cached(folder: Path, cache: Path, repository: str, branch: str = "main") -> 
         pointer.parent.mkdir(parents=True, exist_ok=True)
         file_download._create_symlink(str(blob), str(pointer))
     (home / "refs").mkdir(exist_ok=True)
-    file_download._cache_commit_hash_for_specific_revision(str(home), COMMIT, branch)
+    file_download._cache_commit_hash_for_specific_revision(str(home), branch, COMMIT)
 
 
 @pytest.fixture
