@@ -10,6 +10,8 @@ from generalist.envs.files import read_json, write_json
 from generalist.envs.names import nearest
 from generalist.envs.seeds import evaluation_seed, selection_seed
 
+MOST = {"episodes": 100_000, "slots": 1024, "prompts": 100, "documents": 100_000, "selection_episodes": 1000}
+"""What the settings of an export may be at most."""
 STORED = "evaluation.json"
 """Beside `config.json` in a run directory: how its experiment wants to be measured."""
 
@@ -66,15 +68,26 @@ def seeds_of(config: EvaluationConfig) -> list[int]:
 
 def evaluation_of(run: Path) -> EvaluationConfig:
     """The evaluation settings stored in a run directory; the defaults if there are none."""
-    import cattrs  # here, because every `--help` would wait for it
+    import cattrs  # here, because every `--help` would wait for it and for JAX
 
-    path = run / STORED
+    from generalist.train.exported import is_exported
+
+    path, repair = run / STORED, "restore it from a copy, or delete this file to measure with the defaults"
     if not path.exists():
         return EvaluationConfig()
-    return cattrs.structure(
-        read_json(path, "", "restore it from a copy, or delete this file to measure with the defaults"),
-        EvaluationConfig,
-    )
+    try:
+        found = cattrs.structure(read_json(path, "", repair), EvaluationConfig)
+    except cattrs.BaseValidationError as error:
+        raise ValueError(f"{path} is damaged ({'; '.join(cattrs.transform_error(error))}): {repair}") from error
+    return _believed(found, path) if is_exported(run) else found
+
+
+def _believed(config: EvaluationConfig, path: Path) -> EvaluationConfig:
+    """What an export, which may be a stranger's, may ask for. Raises ValueError for more than any evaluation needs."""
+    for name, most in MOST.items():
+        if getattr(config, name) > most:
+            raise ValueError(f"{path} asks for {name} {getattr(config, name)}, more than {most}: choose others")
+    return replace(config, workers=0)
 
 
 def keep_evaluation(run: Path, config: EvaluationConfig) -> None:

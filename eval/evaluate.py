@@ -44,6 +44,7 @@ from generalist.play.policy import AgentPolicy
 from generalist.play.rollout import EpisodeResult, rollout
 from generalist.train.checkpoint import Which
 from generalist.train.metrics import read_metrics
+from generalist.train.run import read_run
 
 AGREEMENT_EPISODES = 5
 
@@ -69,12 +70,12 @@ def evaluate(
     again, it goes on where it was stopped, and plays nothing twice.
 
     Args:
-        run: a run directory, or the `Run` that `fit` gives.
+        run: a run directory, or the `Run` that `fit` gives; or an export, by its place as `load` takes it.
         config: how to measure; as the run's own experiment says by default.
         tasks: one or several, by id or as they are; those of the run by default. One that was not trained on is played
             with the mean embedding of its family.
         data: demonstrations, for prompts and the fitted baselines; where the run found them by default.
-        out: folder of the report; the run directory by default.
+        out: folder of the report; by default the run directory, of an export runs/NAME-eval.
         step: which checkpoint, see `load`; the newest by default.
         ray: address of a Ray cluster that plays all parts, "local" for one of this machine; see `ray_pool`.
         alone: evaluated runs on parts of the mixture, whose scores stand beside; see `beside`.
@@ -110,14 +111,14 @@ def evaluate(
     started = time.perf_counter()
     keep_compilations()
     trust_modules(trust)
-    run = Path(run)
-    config = with_changes(config or evaluation_of(run), changes)
+    found = read_run(run)
+    config = with_changes(config or evaluation_of(found.directory), changes)
     others = [read_report(Path(each)) for each in alone]
-    agent = Agent.load(run, step=step, decode=config.decode)
-    data, out = Path(data or agent.run.data), Path(out or run)
+    agent = Agent.load(found, step=step, decode=config.decode)
+    data, out = Path(data or agent.run.data), Path(out or found.report_folder)
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
     check_prompts(chosen, data, config)
-    folder = parts_folder(run, out)
+    folder = parts_folder(found, out)
     timings: dict[str, float] = {}
     with (
         _display(chosen, config, offline=len(unplayed), quiet=quiet) as display,
@@ -148,7 +149,7 @@ def evaluate(
         fitted = [failures.of_each(part, learnable, lambda task, at=at: at[task.id]()) for part, at in waiting.items()]
     finished = _merged(by_id, agents, fitted, data)
     timings["evaluation"] = time.perf_counter() - started
-    made = _report(agent, run, config, finished, timings, beside(corpora, others))
+    made = _report(agent, config, finished, timings, beside(corpora, others))
     report = replace(made, alone=control_alone(others), offline=tuple(offline_found.values()), failed=failures.told)
     return _written(out, report, films, failures)
 
@@ -291,16 +292,15 @@ def _merge(task: Task, agent: TaskRecord, others: Sequence[TaskRecord], data: Pa
 
 def _report(
     agent: Agent,
-    run: Path,
     config: EvaluationConfig,
     tasks: Sequence[TaskRecord],
     timings: dict[str, float],
     corpora: Sequence[dict[str, Any]],
 ) -> Report:
-    lines = read_metrics(run / "metrics.jsonl")
+    lines = read_metrics(agent.run.directory / "metrics.jsonl")
     trained = sum(line["seconds"] for line in lines)
     return Report(
-        name=run.absolute().name,
+        name=agent.run.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         tasks=tuple(tasks),
         configuration={

@@ -15,6 +15,7 @@ from generalist.envs.task import Task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
 from generalist.eval.versions import episode_versions
+from generalist.train.run import Run
 
 FOLDER = "evaluation"
 FITTED = ("baselines", "specialists")
@@ -23,19 +24,23 @@ MEASURE = "restore it from a copy, or delete this file, and it alone is measured
 """What to do about a damaged part."""
 
 
-def parts_folder(run: Path, out: Path) -> Path:
+def parts_folder(run: Run, out: Path) -> Path:
     """Where parts are kept: in the run, or beside the report where nothing may be written into the run.
+
+    Those of an export are kept apart from those of any other network.
 
     Raises:
         WritingError: nothing may be written to `out`; said before anything is played.
     """
     check_writable(out)
+    if run.exported:
+        return out / FOLDER / run.exported.fingerprint[:12]
     try:
-        check_writable(run / FOLDER)
+        check_writable(run.directory / FOLDER)
     except WritingError:
         check_writable(out / FOLDER)
         return out / FOLDER
-    return run / FOLDER
+    return run.directory / FOLDER
 
 
 class Parts:

@@ -4,6 +4,7 @@ find_task, all_tasks, task_set   what there is to play
 collect, Demonstrations          experts' episodes, recorded and read
 fit                              train: a run directory
 load, Agent, Writer              what was trained, at play and at writing
+export                           what was trained, as a folder to give away
 evaluate                         its scores beside plain baselines, as a report
 compare                          are two runs different, on the same episodes
 
@@ -30,6 +31,7 @@ __all__ = [
     "collect",
     "compare",
     "evaluate",
+    "export",
     "find_task",
     "fit",
     "load",
@@ -45,6 +47,7 @@ if (_top / "pyproject.toml").is_file():
     __path__.append(str(_top))
 
 if TYPE_CHECKING:  # the same names for type checkers and editors, which do not see what is imported when it is used
+    from generalist.configs.export import export
     from generalist.configs.fit import fit
     from generalist.demonstrations.collect import collect
     from generalist.demonstrations.storage import Demonstrations
@@ -66,12 +69,16 @@ _NAMES = {
     "collect": "generalist.demonstrations.collect:collect",
     "compare": "generalist.studies.compare:compare",
     "evaluate": "generalist.eval.evaluate:evaluate",
+    "export": "generalist.configs.export:export",
     "find_task": "generalist.envs.table:find_task",
     "fit": "generalist.configs.fit:fit",
     "load": "generalist.play.agent:Agent.load",
     "task_set": "generalist.envs.sets:task_set",
 }
-_PARTS = ("agent", "configs", "corpora", "demonstrations", "envs", "eval", "play", "studies", "tokenizers", "train")
+_PARTS = (
+    *("agent", "configs", "corpora", "demonstrations", "envs", "eval", "play", "pretrained", "studies", "tokenizers"),
+    "train",
+)
 
 
 def __dir__() -> list[str]:

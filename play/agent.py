@@ -86,10 +86,11 @@ class Agent:
         decode: DecodeConfig | None = None,
         adapter: str | os.PathLike[str] | None = None,
     ) -> "Agent":
-        """The agent of a run; nothing but the run directory is needed.
+        """The agent of a run or an export; nothing but its folder is needed.
 
         Args:
-            run: the directory, or the `Run` that `fit` gives.
+            run: the directory, or the `Run` that `fit` gives; or the folder of an export, `pretrained:NAME`, or
+                `hf:USER/NAME[@REVISION]` (docs/sharing.md).
             step: the checkpoint of this update, or "best" for the one of lowest loss on what is held out
                 (where a run holds nothing out, of lowest training loss); the newest by default.
             decode: how actions are chosen; by default the likeliest discrete value and the mean of continuous ones, see
@@ -112,7 +113,7 @@ class Agent:
             >>> generalist.load("runs/smoke", step=20).step
             20
         """
-        found = read_run(Path(run))
+        found = read_run(run)
         if adapter is None:
             graphdef, state, chosen = trained_network(found, step)
         else:

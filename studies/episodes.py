@@ -7,6 +7,7 @@ acting, the same prompts and the same versions of the environment's packages as 
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,18 +33,22 @@ EPISODES = "episodes"
 
 
 class Store:
-    """Stored episodes of one run, and where new ones are kept: in the run, or in `out` where that is read-only."""
+    """Stored episodes of one run, and where new ones are kept: in the run; of an export or a read-only run in `out`."""
 
     def __init__(self, chosen: Chosen, data: Path, out: Path):
         self.chosen, self.data = chosen, data
         self.folder = chosen.run.directory / FOLDER
         self.notices: list[str] = []
-        try:
-            self._kept = Kept(self.folder / EPISODES)
-        except WritingError:
-            written = (chosen.run.directory / "config.json").read_bytes()
-            whose = hashlib.sha256(str(chosen.run.directory.resolve()).encode() + written).hexdigest()[:8]
-            self._kept = Kept(out / EPISODES / f"{chosen.run.directory.name}-{whose}")
+        self._kept = self._keeping(out)
+
+    def _keeping(self, out: Path) -> Kept:
+        run = self.chosen.run
+        if run.exported is None:
+            with suppress(WritingError):
+                return Kept(self.folder / EPISODES)
+        written = (run.directory / "config.json").read_bytes()
+        whose = hashlib.sha256(str(run.directory.resolve()).encode() + written).hexdigest()[:8]
+        return Kept(out / EPISODES / f"{run.name}-{whose}")
 
     def agent(self, task: Task) -> PolicyRecord | None:
         """The longest record of the agent's first episodes, at most as many as wanted; None if there are none."""

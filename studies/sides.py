@@ -1,6 +1,7 @@
 """What is compared: the sides of a comparison, each one run at one checkpoint, or several runs of other training seeds.
 
-A side is written RUN, RUN@UPDATE or RUN@best, and runs that differ in their training seed alone RUN,RUN,RUN.
+A side is written RUN, RUN@UPDATE or RUN@best, or as the place of an export (see `generalist.train.places`), and runs
+that differ in their training seed alone RUN,RUN,RUN.
 """
 
 import os
@@ -13,6 +14,7 @@ import cattrs
 
 from generalist.envs.names import nearest
 from generalist.eval.config import EvaluationConfig, evaluation_of
+from generalist.train.places import directory_of, named
 from generalist.train.run import Run, read_run
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -99,9 +101,9 @@ def _names(given: Given) -> list[str]:
 
 def _chosen(name: str) -> Chosen:
     folder, at, update = name.rpartition("@")
-    if not at or Path(name).is_dir():
+    if not at or named(name)[0] or Path(name).is_dir():  # of a place on the Hub, after @ stands a revision
         folder, update = name, ""
-    path = Path(folder)
+    path = directory_of(folder)
     if not (path / "config.json").exists():
         raise FileNotFoundError(_no_run(path))
     run = read_run(path)
@@ -122,7 +124,7 @@ def _step(run: Run, update: str) -> int:
         return int(update)
     if update not in ("", "best"):
         raise ValueError(f"{run.directory}@{update}: after @ stands the number of an update, or best")
-    with run.open_checkpoints() as checkpoints:
+    with run.open_weights() as checkpoints:
         return checkpoints.chosen("best" if update else None)
 
 

@@ -126,8 +126,9 @@ def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def test_every_source_folder_is_packaged_and_none_is_importable_from_the_checkout():
     mapped = PROJECT["tool"]["setuptools"]["package-dir"]
-    assert mapped == {"generalist": "generalist"} | {f"generalist.{folder}": folder for folder in BELOW}
-    folders = {"generalist"} | {".".join(("generalist", *path.parts[:-1])) for path in SOURCES}
+    data = {"generalist.pretrained": "pretrained"}  # weights, no source
+    assert mapped == {"generalist": "generalist"} | {f"generalist.{folder}": folder for folder in BELOW} | data
+    folders = {"generalist", *data} | {".".join(("generalist", *path.parts[:-1])) for path in SOURCES}
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
     assert [path for path in SOURCES if path.name == "__init__.py"] == []
 
@@ -178,16 +179,20 @@ def test_constraints_pin_everything_that_is_required(python):
 def test_the_wheel_holds_our_files_and_only_those(tmp_path):
     pytest.importorskip("setuptools", minversion="77", reason="the wheel is built without a network")
     checkout = tmp_path / "checkout"
-    for name in (*BELOW, "generalist", "tests"):
+    for name in (*BELOW, "generalist", "pretrained", "tests"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, checkout / name)
+    shipped = checkout / "pretrained" / "tiny"
+    shipped.mkdir()
+    (shipped / "model.safetensors").write_bytes(b"weights")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "."]
     subprocess.run(command, cwd=checkout, check=True)
     (wheel,) = checkout.glob("generalist-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     ours = {f"generalist/{path.relative_to(ROOT)}" for folder in BELOW for path in (ROOT / folder).rglob("*.*")}
     ours |= {str(path.relative_to(ROOT)) for path in (ROOT / "generalist").glob("*.*")}
+    ours |= {f"generalist/{path.relative_to(checkout)}" for path in (checkout / "pretrained").rglob("*.*")}
     expected = {name for name in ours if not name.endswith(".pyc")}
     assert {name for name in names if ".dist-info/" not in name} == expected
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

@@ -5,6 +5,7 @@ few updates of few timesteps, with the foundation's own data in half of each bat
 observations are the foundation's.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +20,14 @@ from generalist.train.config import TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.nearest import nearest_tasks
+from generalist.train.places import directory_of
 from generalist.train.run import Run, measured_alike, read_run
 from generalist.train.start import Start, difference
 from generalist.train.transfer import PARTS
 
 
 def adapt(
-    run: Run | Path,
+    run: Run | str | os.PathLike[str],
     tasks: Sequence[str],
     config: AdaptConfig,
     *,
@@ -40,7 +42,7 @@ def adapt(
     """Train a run's agent on other tasks, into a run directory of its own.
 
     Args:
-        run: the foundation; it is only read.
+        run: the foundation, or its place; it is only read.
         tasks: ids; those that it knows are trained further.
         data: folder of the demonstrations; the foundation's by default.
         step: which of its checkpoints; the newest by default.
@@ -52,7 +54,7 @@ def adapt(
         FileNotFoundError: no run there, or no demonstrations of a task.
         FileExistsError: as `generalist.train.loop.train`.
     """
-    if resume and not isinstance(run, Run) and not (run / "config.json").exists() and (out / "config.json").exists():
+    if resume and not isinstance(run, Run) and is_gone(run) and (out / "config.json").exists():
         own = read_run(out)  # from its first checkpoint on it has all that it needs of the foundation, which is gone
         again = _as_begun(own, tasks, config)
         return train(again, Path(data or own.data), out, start=Start(resume=True), quiet=quiet, workers=workers)
@@ -80,6 +82,14 @@ def adapt(
         workers=workers,
         on_start=lambda new: measured_alike(foundation, new.directory),
     )
+
+
+def is_gone(run: str | os.PathLike[str]) -> bool:
+    """Whether there is no foundation at this place, any more."""
+    try:
+        return not (directory_of(run) / "config.json").exists()
+    except (FileNotFoundError, ModuleNotFoundError):
+        return True
 
 
 def _paced_as(own: TrainConfig, asked: TrainConfig) -> TrainConfig:

@@ -5,6 +5,7 @@ fingerprint of the foundation, so that no other is taken for it. Parameters coun
 the fingerprint is that of a resumed run, another machine or another folder too.
 """
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -66,7 +67,7 @@ def digests_of(parameters: Mapping[str, np.ndarray]) -> dict[str, str]:
     return {name: digest_of(value) for name, value in parameters.items()}
 
 
-def save_adapter(run: Run | Path, path: Path, *, step: Which = None) -> dict[str, Any]:
+def save_adapter(run: Run | str | os.PathLike[str], path: Path, *, step: Which = None) -> dict[str, Any]:
     """Write what a run has trained to a file, and give what the file says of it.
 
     Args:
@@ -77,7 +78,7 @@ def save_adapter(run: Run | Path, path: Path, *, step: Which = None) -> dict[str
         CheckpointError: there is no such checkpoint, or it is damaged.
         WritingError: the file cannot be written.
     """
-    run = read_run(Path(run))
+    run = read_run(run)
     if run.config.trainable.how == "full":
         raise ValueError(
             f"{run.directory} trained all of its parameters (trainable.how full): an adapter would be as large as the "
@@ -89,7 +90,7 @@ def save_adapter(run: Run | Path, path: Path, *, step: Which = None) -> dict[str
     config = replace(run.config, text=replace(run.config.text, model=None))  # a path here, and the foundation has it
     said = {
         "version": version("generalist"),
-        "run": run.directory.absolute().name,
+        "run": run.name,
         "step": chosen,
         "tasks": list(run.layouts),
         "foundation": fingerprint(digests),
@@ -102,7 +103,7 @@ def save_adapter(run: Run | Path, path: Path, *, step: Which = None) -> dict[str
     return said
 
 
-def apply_adapter(foundation: Run | Path, path: Path, *, step: Which = None) -> Adapted:
+def apply_adapter(foundation: Run | str | os.PathLike[str], path: Path, *, step: Which = None) -> Adapted:
     """The network of a foundation with an adapter on it, and the tasks that it then knows.
 
     Args:
@@ -114,7 +115,7 @@ def apply_adapter(foundation: Run | Path, path: Path, *, step: Which = None) -> 
         ValueError: the file is truncated, damaged, of another format, or no adapter.
         CheckpointError: the foundation's checkpoint is missing or damaged.
     """
-    foundation, path = read_run(Path(foundation)), Path(path)
+    foundation, path = read_run(foundation), Path(path)
     said = read_said(path)
     try:
         config, layouts = _config_and_layouts(foundation, path, said)
@@ -132,7 +133,7 @@ def apply_adapter(foundation: Run | Path, path: Path, *, step: Which = None) -> 
         raise ValueError(f"the adapter {path} does not say what is needed to play it: {why}") from error
     parameters = read_parameters(path, said, wanted)
     parameters |= _frozen_of(foundation, path, said, step)
-    found = Run(foundation.directory, config, layouts, foundation.data, episodes)
+    found = replace(foundation, config=config, layouts=layouts, episodes=episodes, foundation=None)
     return Adapted(found, graphdef, _filled(abstract, parameters), done)
 
 
@@ -190,7 +191,7 @@ def _filled(abstract: Any, parameters: Mapping[str, np.ndarray]) -> Any:
     return jax.tree.unflatten(jax.tree.structure(abstract), leaves)
 
 
-def merge_adapter(foundation: Run | Path, path: Path, out: Path, *, step: Which = None) -> Run:
+def merge_adapter(foundation: Run | str | os.PathLike[str], path: Path, out: Path, *, step: Which = None) -> Run:
     """Write a run directory whose network is the foundation with the adapter merged into it: a run as any other.
 
     It plays, is evaluated and is what others start from; it has no optimizer state, so that it cannot be resumed.

@@ -13,6 +13,7 @@ from generalist.agent.sharding import use_mesh
 from generalist.tokenizers.layout import Layout
 from generalist.train.checkpoint import CheckpointError, Which, steps_in
 from generalist.train.config import TrainConfig
+from generalist.train.places import directory_of
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes, make_text_tokenizer
 from generalist.train.step import State, abstract_state
@@ -25,7 +26,7 @@ class Weights:
     """Which parameters a run starts from, and what may not come over.
 
     Args:
-        run: directory of the run that they are of.
+        run: place of the run that they are of, see `generalist.train.places`.
         step: which of its checkpoints, "best" as for `generalist.load`; the newest by default.
         allow: parts in which parameters may be new or left over, see `generalist.train.transfer.PARTS`.
         new_tasks: how the embedding of a task begins that the other run does not know.
@@ -43,7 +44,7 @@ class Weights:
 
     def to_json(self) -> dict[str, Any]:
         """What a run's config.json says of it."""
-        return {"run": str(Path(self.run).absolute()), "step": self.step, "parameters": self.parameters}
+        return {"run": str(directory_of(self.run).absolute()), "step": self.step, "parameters": self.parameters}
 
 
 def known_layouts(directory: Path, weights: Weights | None, *, resume: bool) -> dict[str, Layout]:
@@ -100,7 +101,7 @@ def with_weights(state: State, config: TrainConfig, sizes: InputSizes, weights: 
         CheckpointError: as `generalist.train.transfer.plan`, or the other run has no such checkpoint.
     """
     found = _planned(state[0], config, sizes, weights)
-    with found.run.open_checkpoints() as checkpoints:
+    with found.run.open_weights() as checkpoints:
         old = checkpoints.restore_agent(found.step, found.state)
     old = nnx.state(merged(nnx.merge(found.graphdef, old)))  # a foundation with LoRA counts as it computes
     state[0] = travel(state[0], old, found.plan)
@@ -121,9 +122,10 @@ class _Planned:
 def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights) -> _Planned:
     other = read_run(weights.run)
     there = input_sizes(other.config, list(other.layouts.values()))
-    made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
+    with other.blamed():
+        made = nnx.eval_shape(lambda: make_network(other.config, there, rngs=nnx.Rngs(0)))
     graphdef, old = nnx.split(nnx.as_abstract(made))
-    with other.open_checkpoints() as checkpoints:
+    with other.open_weights() as checkpoints:
         step = checkpoints.chosen(weights.step)
     here = Side(config, sizes, make_text_tokenizer(config.text).version)
     side = Side(other.config, there, other.text.version)

@@ -21,7 +21,7 @@ from generalist.train.processes import leads, wait_for_all
 from generalist.train.profiling import Profile, check_profile
 from generalist.train.run import Run
 from generalist.train.sources import Mixture, input_sizes, open_mixture
-from generalist.train.start import Start, first_state, go_on, one_writer, open_run
+from generalist.train.start import Start, check_trains, first_state, go_on, one_writer, open_run
 from generalist.train.step import check_batch, loss_config, make_step
 from generalist.train.streams import open_stream
 from generalist.train.validation import make_evaluation
@@ -52,12 +52,13 @@ def train(
             goes here.
 
     Raises:
-        FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for.
+        FileExistsError: the directory holds a run, and neither resume nor overwrite was asked for; or an export.
         ValueError: the run to go on with has another configuration, `steps` and mesh aside, or is beyond `steps`; or
             another process trains in the directory.
         DivergedError: loss or gradient is not finite.
         Stopped: SIGTERM came; the update that was running is finished and its checkpoint saved.
     """
+    check_trains(directory)
     check_profile(profile, config.steps)
     keep_freed_memory()
     split_cpu(config.mesh.cpu_devices)

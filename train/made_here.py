@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from generalist.envs.files import user_cache, write_atomically
+from generalist.train.exported import is_exported
 
 CONFIG = "config.json"
 
@@ -21,7 +22,9 @@ def remember(run: Path) -> None:
 
 
 def is_made_here(run: Path) -> bool:
-    """Whether it was, at this very place, and its `config.json` is what was written then."""
+    """Whether it was, at this very place, and its `config.json` is what was written then; never an export."""
+    if is_exported(Path(run)):
+        return False
     try:
         return _note(run).read_bytes() == _digest(run)
     except OSError:

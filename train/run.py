@@ -1,12 +1,14 @@
 """A run directory: `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and later the report.
 
+An exported folder (`generalist.train.exported`) is read as a run with one checkpoint, and is never written into.
 Everything that is needed to load the agent is inside. `config.json` has a checksum (see `generalist.envs.checksums`):
 whoever changes it by hand removes that field.
 """
 
+import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,15 +23,25 @@ from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import TextTokenizer
 from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints
-from generalist.train.config import TrainConfig
+from generalist.train.config import MeshConfig, TrainConfig
+from generalist.train.exported import (
+    DATA,
+    EVALUATION,
+    TEXT_MODEL,
+    Exported,
+    WeightsFile,
+    check_layouts,
+    check_sizes,
+    check_small,
+    exported_from,
+    is_exported,
+    told_of,
+)
 from generalist.train.made_here import is_made_here, remember
+from generalist.train.places import directory_of
 from generalist.train.sources import Mixture, layout_from_json, layout_to_json, make_text_tokenizer
 
 SCHEMA = 1
-TEXT_MODEL = "tokenizer.model"
-"""The run's own copy of a SentencePiece model."""
-EVALUATION = "evaluation.json"
-"""How the run's experiment wants to be measured; what is made of a run is measured the same way."""
 REPAIR = "restore it from a copy; the checkpoints beside it are untouched"
 PACKAGES = ("generalist", "jax", "flax", "optax", "orbax-checkpoint", "grain", "gymnasium", "numpy")
 
@@ -46,6 +58,7 @@ class Run:
         episodes: how many there were of each task, whatever was trained on; of runs of 0.1.0, none.
         foundation: `run` and `step` (None is the newest) of the run whose statistics and, unless `parameters` is false,
             parameters this one began with; None where it began with none.
+        exported: what an exported folder says of itself; None of a run directory.
     """
 
     directory: Path
@@ -54,6 +67,7 @@ class Run:
     data: str
     episodes: dict[str, int]
     foundation: dict[str, Any] | None = None
+    exported: Exported | None = None
 
     def __fspath__(self) -> str:
         """So that a run can be given wherever its directory can."""
@@ -61,6 +75,21 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"
+
+    @property
+    def name(self) -> str:
+        """What it is called: that of its directory, or what an export says."""
+        return self.exported.name if self.exported else self.directory.absolute().name
+
+    @property
+    def report_folder(self) -> Path:
+        """Where its evaluation goes: its directory; of an export, which nothing is written into, a folder in runs/."""
+        return self.beside("eval") if self.exported else self.directory
+
+    def beside(self, what: str) -> Path:
+        """The folder of what is made of it: NAME-`what` beside its directory; of an export in runs/."""
+        folder = Path("runs") if self.exported else self.directory.parent
+        return folder / f"{self.name}-{what}"
 
     @property
     def text(self) -> TextTokenizer:
@@ -75,6 +104,14 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         return self.directory / "checkpoints"
+
+    def blamed(self) -> AbstractContextManager[None]:
+        """Inside, the network is made that the configuration describes: what goes wrong is the fault of an export."""
+        return told_of(self.directory) if self.exported else nullcontext()
+
+    def open_weights(self) -> Checkpoints | WeightsFile:
+        """Its checkpoints, to read the network of one."""
+        return WeightsFile(self.directory, self.exported) if self.exported else self.open_checkpoints()
 
     def open_checkpoints(self, *, writes: bool = False) -> Checkpoints:
         config, metadata = self.config, checkpoint_metadata(self.config)
@@ -153,21 +190,33 @@ def rewrite_steps(directory: Path, steps: int) -> None:
         remember(directory)
 
 
-def read_run(directory: Path) -> Run:
-    """Read a run directory.
+def read_run(directory: str | os.PathLike[str]) -> Run:
+    """Read a run directory, or an exported folder: its place as `generalist.train.places` has it.
 
     Raises:
         FileNotFoundError: it holds no run.
         ValueError: it was written by another schema or vocabulary version, or is damaged.
     """
-    path = Path(directory) / "config.json"
+    directory = directory_of(directory)
+    path = directory / "config.json"
     if not path.exists():
         raise FileNotFoundError(
             f"{directory} is not a run directory: it has no config.json; train one with generalist train"
         )
+    if is_exported(directory):
+        check_small(directory)
     stored = read_json(path, "", REPAIR)
+    exported = exported_from(directory, stored) if isinstance(stored, dict) else None
+    if exported is None:
+        return _run_from(directory, stored)
+    with told_of(directory):
+        return _run_from(directory, stored, exported)
+
+
+def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None = None) -> Run:
     if stored.get("schema") != SCHEMA:
-        raise ValueError(f"{path} has schema {stored.get('schema')}, this version of generalist reads {SCHEMA}")
+        said = f"{directory / 'config.json'} has schema {stored.get('schema')}"
+        raise CheckpointError(f"{said}, this version of generalist reads {SCHEMA}")
     vocabulary = stored["config"]["vocabulary"]["version"]
     if vocabulary != VERSION:
         raise CheckpointError(
@@ -176,17 +225,35 @@ def read_run(directory: Path) -> Run:
         )
     for name, wanted in stored.get("files", {}).items():
         try:
-            check_file(Path(directory), name, wanted)
+            check_file(directory, name, wanted)
         except ValueError as problem:
-            raise ValueError(f"{problem}: restore it from a copy; without it the run's tokens mean nothing") from None
-    config = config_from_json({"held_out": 0.0} | stored["config"])  # 0.1.0 held nothing out and had no such field
-    own = _own_text(Path(directory), config)
+            said = f"{problem}: restore it from a copy; without it the run's tokens mean nothing"
+            raise CheckpointError(said) from None
+    config = stored_config(stored["config"])
+    if exported:
+        check_sizes(directory, config)
+        if config.text.model and not (directory / TEXT_MODEL).is_file():
+            raise ValueError(f"{TEXT_MODEL} is missing")
+        # The mesh is that of whoever loads it.
+        config = replace(config, mesh=MeshConfig(cpu_devices=min(config.mesh.cpu_devices, os.cpu_count() or 1)))
+    own = _own_text(directory, config)
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources
     }
+    if exported:
+        check_layouts(config, layouts)
     sources = tuple(replace(source, layout=layouts[source.task].options) for source in config.sources)
-    own = replace(config, sources=sources)
-    return Run(Path(directory), own, layouts, stored["data"], stored.get("episodes", {}), stored.get("foundation"))
+    own, episodes = replace(config, sources=sources), stored.get("episodes", {})
+    data, foundation = stored["data"], stored.get("foundation")
+    if exported:
+        data, episodes = DATA, {str(task): int(count) for task, count in episodes.items()}
+        foundation = foundation and {"run": str(foundation["run"]), "step": foundation["step"], "parameters": True}
+    return Run(directory, own, layouts, data, episodes, foundation, exported)
+
+
+def stored_config(stored: dict[str, Any]) -> TrainConfig:
+    """The configuration of a run, of any version."""
+    return config_from_json({"held_out": 0.0} | stored)  # 0.1.0 held nothing out and had no such field
 
 
 def config_from_json(stored: dict[str, Any]) -> TrainConfig:

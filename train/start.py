@@ -17,8 +17,10 @@ from generalist.agent.sharding import use_mesh
 from generalist.envs.lock import LOCK, locked
 from generalist.train.checkpoint import Checkpoints
 from generalist.train.config import TrainConfig
+from generalist.train.exported import is_exported
 from generalist.train.foundation import Weights, with_weights
 from generalist.train.optimizer import schedule
+from generalist.train.places import directory_of
 from generalist.train.processes import leads, true_anywhere, wait_for_all
 from generalist.train.run import EVALUATION, TEXT_MODEL, Run, read_run, rewrite_steps, write_run
 from generalist.train.sources import Mixture, layout_to_json
@@ -110,6 +112,15 @@ def one_writer(directory: Path) -> Iterator[None]:
                 each.rmdir()
 
 
+def check_trains(directory: Path) -> None:
+    """Raises FileExistsError where the directory is an exported folder, which nothing is written into."""
+    if is_exported(directory):
+        raise FileExistsError(
+            f"{directory} is an export, which is only read: to train on from it, --weights {directory} and another "
+            "--out, or generalist adapt"
+        )
+
+
 def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path, start: Start) -> Run:
     """The run directory of this job: new, or the one that is there, as `start` allows.
 
@@ -137,7 +148,7 @@ def open_run(config: TrainConfig, mixture: Mixture, data: Path, directory: Path,
             raise FileExistsError(
                 f"{directory} already holds a run; add --resume to go on with it or --overwrite to replace it"
             )
-        if start.weights and directory.resolve() == Path(start.weights.run).resolve():
+        if start.weights and directory.resolve() == directory_of(start.weights.run).resolve():
             raise ValueError(
                 f"{directory} is the run to start from, which --overwrite would delete first: choose another --out"
             )

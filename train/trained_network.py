@@ -28,7 +28,8 @@ def trained_network(run: Run, step: Which = None) -> tuple[nnx.GraphDef, Any, in
     Raises:
         CheckpointError: there is no such checkpoint, or it is damaged.
     """
-    graphdef, state = abstract_network(run.config, run.layouts)
-    with use_mesh(make_mesh(1)), run.open_checkpoints() as checkpoints:
+    with run.blamed():
+        graphdef, state = abstract_network(run.config, run.layouts)
+    with use_mesh(make_mesh(1)), run.open_weights() as checkpoints:
         chosen = checkpoints.chosen(step)
         return graphdef, checkpoints.restore_agent(chosen, state), chosen

@@ -22,6 +22,14 @@ def layout_of(config: str | None) -> Any:
     return sources[0].layout
 
 
+def default_out(run: Path, what: str) -> Path:
+    """The folder of what is made of a run, where none is named; beside a run that is gone, as when it was there."""
+    from generalist.train.adapt import is_gone
+    from generalist.train.run import read_run
+
+    return run.with_name(f"{run.name}-{what}") if is_gone(run) else read_run(run).beside(what)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Adapt:
     """Train a run's agent on new tasks from few demonstrations; the result is a run like any other.
@@ -31,7 +39,8 @@ class Adapt:
     """
 
     run: tyro.conf.Positional[Path]
-    """The foundation's run directory; it is only read."""
+    """The foundation: a run directory, or an export: its folder, pretrained:NAME or hf:USER/NAME[@REVISION]; it is only
+    read."""
     task: TaskIds = ()
     """A task to learn; give it again for more, which are learnt together."""
     sets: Sets = ()
@@ -74,9 +83,9 @@ class Adapt:
     seed: int = 0
     """Of everything random in training."""
     out: Path | None = None
-    """Run directory to write; default: beside the foundation, NAME-adapted."""
+    """Run directory to write; default: beside the foundation, NAME-adapted; of an export runs/NAME-adapted."""
     data: Path | None = None
-    """Folder of the demonstrations; default: where the foundation's were."""
+    """Folder of the demonstrations; default: where the foundation's were; of an export data."""
     workers: int | None = None
     """Processes that make batches; see `generalist train`."""
     resume: Flag = False
@@ -87,7 +96,7 @@ class Adapt:
     def __call__(self) -> None:
         print_notice(f"adapting {self.run}: loading")
         from generalist.agent.compilation import keep_compilations
-        from generalist.train.adapt import adapt
+        from generalist.train.adapt import adapt, is_gone
         from generalist.train.adaptation import AdaptConfig
         from generalist.train.adapted import missing_data, own_data
         from generalist.train.config import TrainableConfig
@@ -115,13 +124,13 @@ class Adapt:
             new,
             config,
             data=self.data,
-            out=self.out or self.run.with_name(f"{self.run.name}-adapted"),
+            out=self.out or default_out(self.run, "adapted"),
             step=self.step,
             resume=self.resume,
             overwrite=self.overwrite,
             workers=self.workers,
         )
-        if self.keep is None and not self.from_scratch and (self.run / "config.json").exists():
+        if self.keep is None and not self.from_scratch and not is_gone(self.run):
             foundation = read_run(self.run)
             if own_data(foundation, new) and not own_data(run, new):
                 missing = missing_data(foundation, new, Path(run.data))

@@ -19,7 +19,8 @@ class Adapter:
     action: tyro.conf.Positional[Literal["export", "merge"]]
     """What to do."""
     paths: tyro.conf.Positional[tuple[Path, ...]]
-    """export: a run that trained a part of its network. merge: the run that was adapted, and the file."""
+    """export: a run that trained a part of its network. merge: the run that was adapted, and the file. A run is a
+    directory, or an export: its folder, pretrained:NAME or hf:USER/NAME[@REVISION]."""
     out: Path
     """export: the file to write (.safetensors); an older one is replaced. merge: the run directory to write, which must
     not be there."""

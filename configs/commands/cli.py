@@ -19,7 +19,8 @@ from generalist.configs.commands.arguments import parse
 from generalist.configs.commands.compare_command import Compare
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
-from generalist.configs.commands.import_command import Export, Import
+from generalist.configs.commands.export_command import Export, Push
+from generalist.configs.commands.import_command import Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
 from generalist.configs.commands.study_commands import STUDIES
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks, with_sets
@@ -38,6 +39,8 @@ from generalist.configs.presets import PRESETS, load_preset
 from generalist.envs.files import allow_more_files
 from generalist.envs.names import nearest
 
+FORMS = "a run directory, or an export: its folder, pretrained:NAME or hf:USER/NAME[@REVISION]"
+"""What a run may be given as."""
 Config = TypeVar("Config")
 Corpora = tyro.conf.UseAppendAction[tuple[str, ...]]
 Runs = tyro.conf.UseAppendAction[tuple[Path, ...]]
@@ -65,8 +68,9 @@ class Train(Generic[Config]):
     overwrite: Flag = False
     """Delete what the run directory holds."""
     weights: Path | None = None
-    """Another run's directory, whose parameters to start from: task embeddings by task, tables by what their rows mean;
-    its statistics of observations come along."""
+    """Another run whose parameters to start from (its directory, or an export: its folder, pretrained:NAME or
+    hf:USER/NAME[@REVISION]): task embeddings by task, tables by what their rows mean; its statistics of observations
+    come along."""
     allow: TaskIds = ()
     """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image;
     give it again for more."""
@@ -108,7 +112,7 @@ class Train(Generic[Config]):
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(Generic[Config]):
-    """Print parameters, tokens per timestep, padding and memory per device of a config, without allocating them.
+    """Print parameters, tokens per timestep, padding and memory per device of a config or run, without allocating.
 
     Where only a part is trained (--train.trainable.how), also what that saves of gradients and optimizer state.
     """
@@ -152,7 +156,7 @@ class Eval(Generic[Config]):
     data: Path | None = None
     """Folder of the demonstrations, for prompts and fitted baselines; default: where training read them."""
     out: Path | None = None
-    """Folder of the report; default: the run directory."""
+    """Folder of the report and of finished parts; default: the run directory; of an export runs/NAME-eval."""
     step: int | Literal["best"] | None = None
     """Evaluate the checkpoint of this update, or the best: the one of lowest loss on what is held out (on the training
     data where a run holds nothing out); default: the newest."""
@@ -171,7 +175,7 @@ class Eval(Generic[Config]):
         where = {"data": self.data, "out": self.out, "step": self.step, "ray": self.ray, "alone": self.alone}
         where["offline"] = self.offline
         tasks = with_sets(self.task, self.sets)
-        launch.evaluate(Path(run), self.config, tasks=tasks, **where)  # pyright: ignore[reportArgumentType]
+        launch.evaluate(run, self.config, tasks=tasks, **where)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +201,7 @@ COMMANDS: dict[str, Any] = {
     "expert": TrainExpert,
     "import": Import,
     "export": Export,
+    "push": Push,
     "view": View,
     "train": Train,
     "eval": Eval,
@@ -249,15 +254,28 @@ def dispatch(argv: list[str]) -> None:
 
 
 def load_evaluation(run: str) -> Any:
-    """The evaluation settings that a run directory holds."""
+    """The evaluation settings that a run or an export holds."""
     from generalist.eval.config import evaluation_of
+    from generalist.train.places import directory_of
 
-    return evaluation_of(Path(run))
+    return evaluation_of(directory_of(run))
+
+
+def load_described(name: str) -> Any:
+    """The experiment that is described: a named one, or the training of a run or an export."""
+    from generalist.train.places import directory_of, named
+
+    if name in PRESETS or not (named(name)[0] or (Path(name) / "config.json").exists()):
+        return load_preset(name)
+    from generalist.configs.experiment import Experiment
+    from generalist.train.run import read_run
+
+    return Experiment(train=read_run(directory_of(name)).own_text)
 
 
 STARTING_POINTS = {
     "train": ("CONFIG", load_preset),
-    "describe": ("CONFIG", load_preset),
+    "describe": ("CONFIG", load_described),
     "eval": ("RUN", load_evaluation),
     "study scale": ("CONFIG", load_preset),
 }
@@ -267,7 +285,8 @@ STARTING_POINTS = {
 def _run_from_its_starting_point(name: str, args: list[str]) -> None:
     command = COMMANDS[name]
     metavar, load = STARTING_POINTS[name]
-    meaning = "CONFIG is one of " + ", ".join(PRESETS) if metavar == "CONFIG" else "RUN is what `generalist train` made"
+    meaning = "CONFIG is one of " + ", ".join(PRESETS) if metavar == "CONFIG" else f"RUN is {FORMS}"
+    meaning += f", or {FORMS}" * (name == "describe")
     if args[:1] and args[0] in HELP:
         usage = f"usage: generalist {name} {metavar} [OPTIONS]\n\n{command.__doc__}\n\n{meaning}."
         console().print(f"{usage} All options: generalist {name} {metavar} --help", markup=False)

@@ -23,7 +23,9 @@ class Compare:
 
     RUN is a run directory, RUN@UPDATE or RUN@best another checkpoint of it than the newest, and RUN,RUN,RUN training
     seeds of one configuration, which stand on one side together. More than two: each with the first. Episodes of
-    finished evaluations are read, only what is missing is played. docs/comparing.md says what the numbers mean.
+    finished evaluations are read, only what is missing is played. An export stands as its folder, pretrained:NAME or
+    hf:USER/NAME[@REVISION]; its episodes are kept in the folder of the comparison.
+    docs/comparing.md says what the numbers mean.
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN RUN...")] = ()

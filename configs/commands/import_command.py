@@ -1,4 +1,4 @@
-"""The commands `generalist import` and `generalist export`: public data sets to our demonstrations, and back."""
+"""The command `generalist import`: public data sets to our demonstrations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,10 +6,8 @@ from pathlib import Path
 import tyro
 
 from generalist.configs.commands.terminal import console, print_notice, table
-from generalist.envs.names import nearest
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
-TARGETS = ("minari",)
 MOST_REASONS = 20
 """Bad episodes that have a line of their own."""
 
@@ -96,37 +94,3 @@ def _passed_over(skipped: dict[int, str]) -> list[str]:
     lines = [f"episode {number} is passed over: {skipped[number]}" for number in sorted(skipped)[:MOST_REASONS]]
     others = ", ".join(map(str, sorted(skipped)[MOST_REASONS:]))
     return [*lines, *([f"passed over too, with reasons in collection.json: episodes {others}"] if others else [])]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Export:
-    """Export demonstrations as a Minari data set, without loss."""
-
-    task: tyro.conf.Positional[str]
-    """Id of the task."""
-    to: str
-    """minari:ID, such as minari:mine/babyai-go-to-obj-v0; it lands where Minari has its data sets."""
-    data: Path = Path("data")
-    """Folder of the demonstrations."""
-    format: str = "hdf5"
-    """hdf5, arrow or parquet."""
-
-    def __call__(self) -> None:
-        from generalist.demonstrations.public.minari import export_minari
-        from generalist.demonstrations.storage import Demonstrations, dataset_folder
-
-        scheme, separator, id = self.to.partition(":")
-        if not separator or scheme not in TARGETS or not id:
-            raise ValueError(f"--to needs minari:ID, got {self.to!r}: {nearest(scheme, TARGETS)}")
-        demonstrations = Demonstrations.open(dataset_folder(self.data, self.task))
-        folder = export_minari(demonstrations, id, data_format=self.format)
-        row = {
-            "task": demonstrations.task_id,
-            "data set": id,
-            "episodes": len(demonstrations),
-            "steps": int(demonstrations.lengths.sum()),
-            "MB": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6,
-            "return": float(demonstrations.returns.mean()),
-            "folder": str(folder),
-        }
-        console().print(table([row]))

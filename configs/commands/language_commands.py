@@ -35,7 +35,7 @@ class Writing:
     """Options that the three commands share."""
 
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """What `generalist train` made."""
+    """What `generalist train` made, or an export: its folder, pretrained:NAME or hf:USER/NAME[@REVISION]."""
     temperature: float = 0.0
     """Divides the logits before a draw; 0 takes the likeliest token."""
     top_k: int = 0

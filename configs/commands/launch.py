@@ -24,11 +24,12 @@ from generalist.eval.failures import EvaluationError
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.preemption import Stopped, stopping_at_once
+from generalist.train.run import read_run
 
 
-def evaluate(run: Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
+def evaluate(run: str | Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
     """Evaluate a run, print the scores and say where the report is."""
-    out = Path(where.get("out") or run)
+    out = Path(where.get("out") or read_run(run).report_folder)
     try:
         report = run_evaluation(run, config, **where)
     except EvaluationError as error:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import tyro
 
-from generalist.configs.commands.adapt_command import layout_of
+from generalist.configs.commands.adapt_command import default_out, layout_of
 from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_sets
 from generalist.configs.commands.terminal import print_notice
 
@@ -89,7 +89,8 @@ class StudyAdapt:
     """
 
     run: tyro.conf.Positional[Path]
-    """The foundation's run directory; it is only read."""
+    """The foundation: a run directory, or an export: its folder, pretrained:NAME or hf:USER/NAME[@REVISION]; it is only
+    read."""
     task: TaskIds = ()
     """A new task; give it again for more. All are learnt together by one network."""
     sets: Sets = ()
@@ -127,7 +128,7 @@ class StudyAdapt:
     data: Path | None = None
     """Folder of the demonstrations; default: where the foundation's were."""
     out: Path | None = None
-    """Folder of the study; default: beside the foundation, NAME-adapt."""
+    """Folder of the study; default: beside the foundation, NAME-adapt; of an export runs/NAME-adapt."""
     workers: int = 0
     """Processes that train and play, each on one thread; default: one for each core."""
     keep_runs: Flag = False
@@ -164,7 +165,7 @@ class StudyAdapt:
             with_sets(self.task, self.sets),
             settings,
             data=self.data,
-            out=self.out or self.run.with_name(f"{self.run.name}-adapt"),
+            out=self.out or default_out(self.run, "adapt"),
             step=self.step,
             workers=self.workers,
             ray=self.ray,

@@ -82,7 +82,7 @@ def adapt_study(
         Stopped: SIGTERM came; the same call goes on.
     """
     settings, out = settings or Settings(), Path(out)
-    foundation = read_run(Path(run))
+    foundation = read_run(run)
     place = Place(
         run=foundation.directory.absolute(),
         step=_step(foundation, step),
@@ -111,7 +111,7 @@ def adapt_study(
 
 
 def _step(foundation: Run, step: Which) -> int:
-    with foundation.open_checkpoints() as checkpoints:
+    with foundation.open_weights() as checkpoints:
         return checkpoints.chosen(step)
 
 

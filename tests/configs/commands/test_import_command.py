@@ -9,7 +9,8 @@ import pytest
 from gymnasium import spaces
 
 from generalist.configs.commands.arguments import parse
-from generalist.configs.commands.import_command import Export, Import
+from generalist.configs.commands.export_command import Export
+from generalist.configs.commands.import_command import Import
 from generalist.configs.smoke import config
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.table import find_task
@@ -106,6 +107,8 @@ def test_bad_sources_and_targets_are_one_clear_error(reacher):
     with pytest.raises(ValueError, match="rlds, minari, jat, lerobot"):
         run(Import, "mujoco-reacher")
     with pytest.raises(ValueError, match="minari:ID"):
+        run(Export, "Reacher-v5", "--to", "minary:mine/reacher-v0")
+    with pytest.raises(FileNotFoundError, match="minari:ID"):
         run(Export, "Reacher-v5", "--to", "mine/reacher-v0")
     with pytest.raises(ValueError, match="generalist collect"):
         run(Export, "Reacher-v5", "--to", "minari:mine/reacher-v0")

@@ -1,0 +1,159 @@
+"""A run as a folder to give away: parameters, configuration, scores and a model card; what `generalist export` does."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cattrs
+
+from generalist.configs.presets import PRESETS, load_preset
+from generalist.eval.report.card import CardFacts, write_card
+from generalist.eval.report.record import load_report, plain
+from generalist.train.checkpoint import Which
+from generalist.train.config import TrainConfig
+from generalist.train.export import check_target, prepared, public_config, public_corpus, without_paths, write_export
+from generalist.train.metrics import read_metrics
+from generalist.train.run import Run, read_run, stored_config
+
+LICENCE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,60}")
+
+
+def export(
+    run: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    *,
+    step: Which = None,
+    report: str | os.PathLike[str] | None = None,
+    licence: str = "apache-2.0",
+    command: str | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Write one checkpoint of a run as a folder that can be given away; nothing in it can be executed.
+
+    It has `model.safetensors`, `config.json`, `README.md` (a model card), and where they are there `scores.json`,
+    `evaluation.json` and the text tokenizer. `load` and everything else that takes a run takes the folder.
+
+    Args:
+        run: a run directory, or the `Run` that `fit` gives.
+        to: the folder; the export is called as its last part.
+        step: the checkpoint of this update, or "best"; the newest by default.
+        report: the report.json of its evaluation; that of the run by default, if it is of this checkpoint.
+        licence: of the weights, an identifier of the Hugging Face Hub.
+        command: what made the run, for the card; by default what is known of it.
+        overwrite: replace the export that is there.
+
+    Returns:
+        The export, as `load` and others take it.
+
+    Raises:
+        FileNotFoundError: no run there, or no report.
+        FileExistsError: the folder is there.
+        ValueError: the run is an export already; a report of something else; no name, no licence.
+        CheckpointError: as `load`.
+        WritingError: the folder cannot be written; nothing is left of it.
+
+    Example:
+        >>> import generalist
+        >>> generalist.export("runs/smoke", "smoke-agent")
+        Run('smoke-agent')
+        >>> generalist.load("smoke-agent").tasks
+        ('CartPole-v1', 'FrozenLake8x8-v1')
+    """
+    own, folder = read_run(run), Path(to)
+    if not LICENCE.fullmatch(licence):
+        raise ValueError(
+            f"{licence!r} is no identifier of a licence on the Hugging Face Hub, such as apache-2.0 or mit"
+        )
+    check_target(folder, overwrite=overwrite)
+    found = prepared(own, folder.absolute().name, step)
+    scores = _scores(own, found.exported.step, report)
+    if scores is not None:
+        scores = _public(scores, own, found.exported.name)
+    lines = [line for line in read_metrics(own.directory / "metrics.jsonl") if line["step"] <= found.exported.step]
+    facts = CardFacts(
+        name=found.exported.name,
+        step=found.exported.step,
+        parameters=sum(value.size for value in found.parameters.values()),
+        licence=licence,
+        tokens=sum(line["tokens"] for line in lines) if lines else None,
+        seconds=sum(line["seconds"] for line in lines) if lines else None,
+        foundation=(found.foundation or {}).get("run"),
+        commands=(command,) if command else commands_of(own, found.foundation),
+    )
+    card = write_card(found.run, facts, scores)
+    return write_export(found, folder, card=card, scores=scores, overwrite=overwrite)
+
+
+def _scores(run: Run, step: int, report: str | os.PathLike[str] | None) -> dict[str, Any] | None:
+    """The report of this checkpoint. Raises ValueError where one is named that is of something else."""
+    path = Path(report) if report is not None else run.directory / "report.json"
+    if report is None and not path.exists():
+        return None
+    found = load_report(path)
+    made = found["configuration"]
+    if made.get("checkpoint") == step and _same(made.get("training"), run.config):
+        return found
+    if report is not None:
+        raise ValueError(
+            f"{path} is of {found['name']!r} at update {made.get('checkpoint')}, not of {run.directory} at update "
+            f"{step}: evaluate that one, or leave out --report"
+        )
+    return None
+
+
+def _same(stored: Any, config: TrainConfig) -> bool:
+    """Whether a report is of this configuration; what an earlier version did not have yet is as it is by default."""
+    try:
+        return stored_config(stored) == config
+    except (ValueError, TypeError):
+        return False
+
+
+def _public(scores: Mapping[str, Any], run: Run, name: str) -> dict[str, Any]:
+    """The report without paths of this machine."""
+    config = plain(cattrs.unstructure(public_config(run.config)))
+    corpora = {each.corpus: public_corpus(each.corpus) for each in run.config.documents}
+    named = without_paths(dict(scores), lambda text: corpora.get(text, text))
+    failed = [{key: value for key, value in each.items() if key != "error"} for each in named.get("failed", ())]
+    return {
+        **named,
+        "name": name,
+        "configuration": {**named["configuration"], "training": config},
+        **({"failed": failed} if failed else {}),
+    }
+
+
+def commands_of(run: Run, foundation: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Lines of a shell that make the run again; none where its configuration is not a preset's with other numbers."""
+    if foundation is not None:
+        return ()
+    for name in PRESETS:
+        try:
+            preset = load_preset(name).train
+        except (ImportError, ValueError):  # of tasks whose package is not installed
+            continue
+        changes = _changes(*(cattrs.unstructure(public_config(each)) for each in (preset, run.config)))
+        if changes is not None:
+            tasks = " ".join(f"--task {source.task}" for source in run.config.sources)
+            flags = "".join(f" --train.{path.replace('_', '-')} {value}" for path, value in changes.items())
+            collect = (f"generalist collect {tasks} --out data",) if tasks else ()
+            return (*collect, f"generalist train {name}{flags} --out runs/{name}")
+    return ()
+
+
+def _changes(preset: Any, config: Any, path: str = "") -> dict[str, Any] | None:
+    """Numbers and words in which a configuration differs from a preset, by path; None where more differs."""
+    if isinstance(preset, dict):
+        found: dict[str, Any] = {}
+        for key, value in preset.items():
+            inner = _changes(value, config[key], f"{path}.{key}".lstrip("."))
+            if inner is None:
+                return None
+            found |= inner
+        return found
+    if preset == config:
+        return {}
+    plain_values = all(isinstance(each, int | float | str) for each in (preset, config))
+    return {path: config} if plain_values and not path.startswith(("sources", "documents")) else None

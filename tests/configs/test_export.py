@@ -1,0 +1,232 @@
+"""`generalist export`, and commands on what it writes: the same results as on the run, and nothing written into it."""
+
+import json
+import os
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from tiny import CONFIG, TASKS, demonstrations, trained
+
+import generalist
+from generalist.configs.commands.cli import main
+from generalist.configs.experiment import Experiment
+from generalist.configs.export import commands_of, export
+from generalist.configs.fit import fit
+from generalist.configs.presets import load_preset
+from generalist.demonstrations.collect import collect
+from generalist.envs.checksums import sealed
+from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
+from generalist.eval.evaluate import evaluate
+from generalist.train.exported import CARD, EVALUATION, SCORES
+from generalist.train.run import read_run, write_merged
+from generalist.train.trained_network import trained_network
+
+FEW = {"episodes": 2, "selection_episodes": 1, "slots": 2, "films": False, "workers": 1, "quiet": True}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A copy of the tiny run that was evaluated."""
+    folder = Path(shutil.copytree(trained(), tmp_path_factory.mktemp("runs") / "mine"))
+    keep_evaluation(folder, EvaluationConfig(episodes=2, slots=2, selection_episodes=1, films=False))
+    evaluate(folder, data=demonstrations(), **FEW)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shared(run, tmp_path_factory) -> Path:
+    """Its export; no test may change it."""
+    to = tmp_path_factory.mktemp("exports") / "rooms"
+    export(run, to, command="generalist quickstart --seed 0")
+    return to
+
+
+@pytest.fixture(autouse=True)
+def _only_read(shared):
+    before = {path.name: path.read_bytes() for path in shared.iterdir()}
+    yield
+    assert {path.name: path.read_bytes() for path in shared.iterdir()} == before
+
+
+def test_its_evaluation_gives_the_returns_of_the_run_and_goes_to_runs(run, shared, monkeypatch):
+    monkeypatch.setattr(generalist.pretrained, "__path__", [str(shared.parent)])
+    assert evaluation_of(shared) == evaluation_of(run)
+    found = evaluate("pretrained:rooms", data=demonstrations(), **FEW)
+    wanted = json.loads((run / "report.json").read_text())
+    assert [task["agent"]["returns"] for task in found["tasks"]] == [
+        task["agent"]["returns"] for task in wanted["tasks"]
+    ]
+    assert found["name"] == "rooms"
+    assert sorted(os.listdir("runs/rooms-eval")) == ["evaluation", "report.html", "report.json"]
+
+
+def test_finished_parts_of_another_export_of_the_same_name_do_not_count(run, shared, tmp_path):
+    """They stand in one folder, runs/rooms-eval, and say nothing of whose weights they are."""
+    other, first = tmp_path / "others" / "rooms", trained_network(read_run(shared))[1]
+    changed = read_run(trained())
+    state = trained_network(changed, 3)[1]
+    write_merged(tmp_path / "run", changed, state, 6)
+    export(tmp_path / "run", other)
+    both = [read_run(each).exported for each in (shared, other)]
+    assert both[0].step == both[1].step
+    assert both[0].fingerprint != both[1].fingerprint
+    from generalist.eval.parts import parts_folder
+
+    assert parts_folder(read_run(shared), tmp_path) != parts_folder(read_run(other), tmp_path)
+    assert first is not None
+
+
+def test_it_stands_in_a_comparison_and_its_scores_are_not_taken_at_its_word(run, shared, tmp_path):
+    found = generalist.compare(run, shared, episodes=2, out=tmp_path / "out", data=demonstrations(), quiet=True)
+    [one] = found["comparisons"]
+    assert one["overall"]["difference"] == 0
+    kept = list((tmp_path / "out" / "episodes").rglob("*.json"))
+    assert len(kept) == len(TASKS)
+
+
+def test_adapting_writes_to_runs_and_says_that_its_own_data_are_not_there(shared, capsys):
+    collect(("CliffWalking-v1",), "new", seed=0, episodes=2, policy="random", workers=0, quiet=True)
+    few = ("--task", "CliffWalking-v1", "--episodes", "2", "--failures", "--steps", "1", "--data", "new")
+    assert main(["adapt", str(shared), *few]) == 0
+    assert "learnt from the new demonstrations alone, as not all" in capsys.readouterr().err
+    adapted = read_run("runs/rooms-adapted")
+    assert [source.task for source in adapted.config.sources if source.weight] == ["CliffWalking-v1"]
+    assert main(["adapt", str(shared), *few, "--keep", "0.5", "--out", "kept"]) == 2
+    assert "no demonstrations of CartPole-v1 under new" in capsys.readouterr().err
+
+
+def test_a_job_starts_from_it_and_it_is_described(shared, capsys):
+    fit(Experiment(train=CONFIG), data=demonstrations(), out="other", weights=shared, quiet=True)
+    assert read_run("other").foundation["run"] == str(shared)
+    capsys.readouterr()
+    assert main(["describe", str(shared), "--data", str(demonstrations()), "--mesh", *"111", "--json"]) == 0
+    described = json.loads(capsys.readouterr().out)
+    parameters = sum(leaf.size for leaf in __import__("jax").tree.leaves(trained_network(read_run(shared))[1]))
+    assert sum(described["parameters"].values()) == parameters
+
+
+def test_the_card_is_one_that_the_hub_reads(shared):
+    hub = pytest.importorskip("huggingface_hub")
+    card = hub.ModelCard.load(shared / CARD)
+    data = card.data.to_dict()
+    assert (data["license"], data["library_name"]) == ("apache-2.0", "generalist")
+    assert data["pipeline_tag"] == "reinforcement-learning"
+    assert {"classic_control", "toy_text"} <= set(data["tags"])
+    scores = json.loads((shared / SCORES).read_text())
+    results = {each.dataset_type: each for each in card.data.eval_results}
+    assert results["all"].metric_value == pytest.approx(scores["overall"]["mean"], abs=1e-4)
+    low, high = scores["overall"]["mean_ci95"]
+    assert f"[{low:.2f}, {high:.2f}]" in results["all"].metric_name
+    said = (shared / CARD).read_text()
+    assert "generalist quickstart --seed 0" in said
+    assert "| 1-nearest neighbour |" in said
+    assert f"| updates | {CONFIG.steps} of {CONFIG.batch_size} rows" in said
+    assert "CartPole-v1 (10)" in said
+    tokens = sum(json.loads(line)["tokens"] for line in (trained() / "metrics.jsonl").read_text().splitlines())
+    assert f"| tokens | {tokens:,}, padding not counted |" in said
+    assert "\n\n\n" not in said
+
+
+def test_its_python_is_what_loads_it(shared, monkeypatch):
+    monkeypatch.chdir(shared.parent)
+    first = re.findall(r"```python\n(.*?)```", (shared / CARD).read_text(), re.DOTALL)[0]
+    exec(compile(first, CARD, "exec"), {})
+
+
+def test_a_run_without_scores_has_a_card_that_says_so(tmp_path):
+    export(trained(), tmp_path / "bare")
+    said = (tmp_path / "bare" / CARD).read_text()
+    assert "was not evaluated when it was exported" in said
+    assert "model-index" not in said
+    assert not (tmp_path / "bare" / SCORES).exists()
+    assert pytest.importorskip("huggingface_hub").ModelCard.load(tmp_path / "bare" / CARD).data.license == "apache-2.0"
+
+
+def test_no_path_of_this_machine_is_in_the_scores(run, shared):
+    text = "".join((shared / name).read_text() for name in (CARD, SCORES, EVALUATION, "config.json"))
+    for path in (run, demonstrations(), Path.cwd(), Path.home()):
+        assert str(path) not in text
+
+
+def test_scores_of_another_checkpoint_are_left_out_or_refused(run, tmp_path, capsys):
+    assert main(["export", str(run), "--to", "early", "--step", "3"]) == 0
+    assert "no report of this checkpoint" in capsys.readouterr().out
+    assert not Path("early", SCORES).exists()
+    report = str(run / "report.json")
+    assert main(["export", str(run), "--to", "other", "--step", "3", "--report", report]) == 2
+    assert "is of 'mine' at update 6, not of" in capsys.readouterr().err
+    assert not Path("other").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["no-run", "--to", "there"], "no run directory no-run"),
+        (["RUN", "--to", "hf:me/rooms"], "--to needs a folder or minari:ID"),
+        (["RUN", "--to", "there", "--license", "My Licence"], "no identifier of a licence"),
+        (["RUN", "--to", "there", "--step", "5"], "there is no such checkpoint; there are 3, 6"),
+        (["RUN", "--to", "two words"], "no name of an export"),
+        (["EXPORT", "--to", "there"], "is an export already"),
+        (["pretrained:roms", "--to", "there"], "no pretrained:roms"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_clear_line(run, shared, args, said, capsys):
+    args = [{"RUN": str(run), "EXPORT": str(shared)}.get(each, each) for each in args]
+    assert main(["export", *args]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "loading" not in line]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not Path("there").exists()
+
+
+def test_pushing_needs_an_export_that_is_whole_and_a_place_on_the_hub(run, shared, tmp_path, capsys):
+    assert main(["push", str(run), "hf:me/rooms"]) == 2
+    assert "is a run, not an export" in capsys.readouterr().err
+    assert main(["push", str(shared), "me/rooms"]) == 2
+    assert "hf:USER/NAME" in capsys.readouterr().err
+    broken = Path(shutil.copytree(shared, tmp_path / "broken"))
+    (broken / "model.safetensors").write_bytes(b"none")
+    assert main(["push", str(broken), "hf:me/rooms"]) == 2
+    assert "is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("procgen_gym") is not None, reason="the extra procgen is installed")
+def test_a_task_whose_extra_is_missing_is_one_clear_line_and_the_others_load(shared, tmp_path, capsys):
+    folder, coins = Path(shutil.copytree(shared, tmp_path / "copy")), "procgen/coinrun"
+    stored = json.loads((folder / "config.json").read_text())
+    stored["config"]["sources"][0]["task"] = coins
+    stored["layouts"][coins] = stored["layouts"].pop(TASKS[0])
+    (folder / "config.json").write_text(json.dumps(sealed(stored)))
+    assert generalist.load(folder).tasks == (coins, TASKS[1])
+    assert main(["eval", str(folder), "--task", coins]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert len(lines) == 1
+    assert "pip install 'generalist[procgen]'" in lines[0]
+
+
+def test_settings_of_a_stranger_are_bounded(shared, tmp_path):
+    folder = Path(shutil.copytree(shared, tmp_path / "copy"))
+    stored = json.loads((folder / EVALUATION).read_text())
+    (folder / EVALUATION).write_text(json.dumps(sealed(stored | {"workers": 10**6})))
+    assert evaluation_of(folder).workers == 0
+    (folder / EVALUATION).write_text(json.dumps(sealed(stored | {"slots": 10**6})))
+    with pytest.raises(ValueError, match="asks for slots 1000000, more than"):
+        evaluation_of(folder)
+    (folder / EVALUATION).write_text(json.dumps(sealed(stored | {"slots": "many"})))
+    with pytest.raises(ValueError, match="is damaged"):
+        evaluation_of(folder)
+
+
+def test_the_command_that_made_it_follows_the_preset():
+    from dataclasses import replace
+
+    smoke = load_preset("smoke").train
+    made = replace(read_run(trained()), config=replace(smoke, seed=3, agent=replace(smoke.agent, width=48)))
+    collected, trains = commands_of(made)
+    assert collected.startswith("generalist collect --task CartPole-v1")
+    assert trains == "generalist train smoke --train.agent.width 48 --train.seed 3 --out runs/smoke"
+    assert commands_of(read_run(trained())) == ()
+    assert commands_of(made, {"run": "ml45"}) == ()

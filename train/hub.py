@@ -1,0 +1,84 @@
+"""Exported folders on the Hugging Face Hub: fetched into the cache of its library, and uploaded.
+
+Only the files that an export has are fetched. The extra `hub` has the library.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from generalist.train.exported import FILES
+
+SCHEME = "hf"
+MISSING = "the Hugging Face Hub needs the package huggingface_hub: pip install 'generalist[hub]'"
+
+
+def repository_of(name: str) -> tuple[str, str | None]:
+    """ "USER/NAME@REVISION" -> ("USER/NAME", "REVISION"); None without one.
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    repository, _, revision = name.partition("@")
+    user, _, rest = repository.partition("/")
+    if not user or not rest or "/" in rest or name.endswith("@"):
+        raise ValueError(f"{SCHEME}:{name} is no place on the Hugging Face Hub: give {SCHEME}:USER/NAME[@REVISION]")
+    return repository, revision or None
+
+
+@cache
+def fetched(name: str) -> Path:
+    """The folder in the library's cache that holds USER/NAME[@REVISION], fetched where it is not there.
+
+    Without a network (or with HF_HUB_OFFLINE=1) what is in the cache counts. Once for each process, so that a command
+    reads one revision throughout.
+
+    Raises:
+        ModuleNotFoundError: the library is not installed, with the command that does it.
+        FileNotFoundError: no such repository or revision, or it cannot be reached.
+        ValueError: no name of a repository.
+    """
+    repository, revision = repository_of(name)
+    library = _library()
+    try:
+        found = library.snapshot_download(repository, revision=revision, allow_patterns=list(FILES))
+    except (OSError, ValueError) as error:
+        raise _told(name, error) from error
+    return Path(found)
+
+
+def push(folder: Path, name: str, *, private: bool = False) -> str:
+    """Upload an exported folder to USER/NAME, which is made where it is not there; gives its address.
+
+    Raises:
+        ModuleNotFoundError, ValueError, FileNotFoundError: as `fetched`.
+    """
+    repository, revision = repository_of(name)
+    library = _library()
+    api = library.HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            revision=revision,
+            allow_patterns=list(FILES),
+            commit_message="Export of generalist",
+        )
+    except (OSError, ValueError) as error:
+        raise _told(name, error) from error
+    return f"https://huggingface.co/{repository}"
+
+
+def _library() -> Any:
+    try:
+        import huggingface_hub
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(MISSING) from error
+    return huggingface_hub
+
+
+def _told(name: str, error: Exception) -> FileNotFoundError:
+    why = " ".join(str(error).split())[:300] or type(error).__name__
+    kind = type(error).__name__
+    return FileNotFoundError(f"{SCHEME}:{name} cannot be reached, or is neither there nor in the cache ({kind}: {why})")

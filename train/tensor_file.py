@@ -1,0 +1,101 @@
+"""safetensors files of strangers: nothing is believed, and nothing allocated, before it is checked.
+
+Also the sizes of arrays that JSON beside such a file speaks of. Nothing in either can be executed.
+"""
+
+import json
+import struct
+from collections.abc import Callable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+LONGEST_HEADER = 64 * 2**20
+"""Bytes of a header, or of a file of JSON."""
+LARGEST_SPACE, LARGEST_SPACES = 2**24, 2**27
+"""Values of one observation or action that a file may speak of, and of all; arrays of that size are made to read it."""
+
+
+def check_header(path: Path) -> int:
+    """The length of the header, which stands in the first eight bytes and is not to be trusted.
+
+    Raises:
+        ValueError: the file is too short for it.
+    """
+    with path.open("rb") as file:
+        first = file.read(8)
+    if len(first) < 8:
+        raise ValueError("it is too short")
+    [length] = struct.unpack("<Q", first)
+    if length > min(LONGEST_HEADER, path.stat().st_size - 8):
+        raise ValueError(f"its header says that it has {length} bytes; it is truncated, or no safetensors file")
+    return length
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The words in a file's header. Raises ValueError or SafetensorError where it is no such file."""
+    check_header(path)
+    with safe_open(path, framework="numpy") as file:
+        return file.metadata() or {}
+
+
+def read_arrays(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], check: Callable[[str, np.ndarray], None]
+) -> dict[str, np.ndarray]:
+    """The arrays of a file, float32, each read only if it has the shape that is expected of it.
+
+    Args:
+        shapes: of all arrays by name; the file must have these and no others.
+        check: called with the name and value of each; raises ValueError.
+
+    Raises:
+        ValueError, SafetensorError: it holds something else.
+    """
+    check_header(path)
+    with safe_open(path, framework="numpy") as file:
+        if wrong := sorted({*file.keys()} ^ {*shapes}):
+            raise ValueError(f"it holds other parameters than it says: {', '.join(wrong[:3])}")
+        parts = {name: file.get_slice(name) for name in shapes}
+        for name, shape in shapes.items():
+            part = parts[name]
+            if part.get_dtype() != "F32" or tuple(part.get_shape()) != shape:
+                raise ValueError(f"{name} is {part.get_dtype()} {part.get_shape()}, needed is F32 {list(shape)}")
+        found = {}
+        for name in shapes:
+            found[name] = file.get_tensor(name)
+            check(name, found[name])
+            if not np.isfinite(found[name]).all():
+                raise ValueError(f"{name} holds values that are not finite")
+    return found
+
+
+def check_spaces(*said: Any) -> None:
+    """Raises ValueError for shapes whose arrays no memory would hold, and for values that are no numbers."""
+    stack: list[Any] = [*said]
+    total = 0
+    while stack:
+        part = stack.pop()
+        if isinstance(part, dict):
+            for key, value in part.items():
+                if key == "dtype" and np.dtype(value).kind not in "biuf":
+                    raise ValueError(f"{value!r} is no type of numbers")
+                numbers = isinstance(value, list) and value and all(isinstance(each, int) for each in value)
+                if numbers and key.endswith("shape"):
+                    total += (size := prod(map(abs, value)))
+                    if size > LARGEST_SPACE:
+                        raise ValueError(f"it speaks of an array of {' x '.join(map(str, value))}")
+        if total > LARGEST_SPACES:
+            raise ValueError(f"it speaks of arrays of {total:,} values, more than {LARGEST_SPACES:,}")
+        stack += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+
+
+def json_of(text: str) -> Any:
+    """Strict JSON. Raises ValueError, also for NaN and infinities."""
+    return json.loads(text, parse_constant=_refused)
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
