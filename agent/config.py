@@ -98,12 +98,17 @@ class DecodeConfig:
         continuous: `mean` is the expectation over the bins, `mode` the likeliest bin, `sample` a draw.
         discrete: `mode` or `sample`.
         temperature: divides the logits before a draw.
+        play_chunk: how many of the actions that one look predicts are played before the next look; at most the
+            layout's `chunk`.
     """
 
     continuous: Literal["mean", "mode", "sample"] = "mean"
     discrete: Literal["mode", "sample"] = "mode"
     temperature: float = 1.0
+    play_chunk: int = 1
 
     def __post_init__(self):
+        if self.play_chunk < 1:
+            raise ValueError(f"play_chunk must be at least 1, got {self.play_chunk}")
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}; use mode for greedy decoding")

@@ -135,6 +135,7 @@ class Agent:
             self.state,
             make_act(self.graphdef, self.run.config.vocabulary, self.decode),
             make_prefill(self.graphdef),
+            self.decode,
         )
 
     def with_decode(self, decode: DecodeConfig) -> "Agent":

@@ -67,9 +67,28 @@ class Form:
     image_shape: tuple[int, int, int]
 
     @property
-    def action_tokens(self) -> int:
-        """A: ids per action."""
+    def tokens_of_action(self) -> int:
+        """Ids of one action."""
         return self.action_spans[-1][2] if self.action_spans else 0
+
+    @property
+    def action_tokens(self) -> int:
+        """A: ids of the actions that a timestep predicts."""
+        return self.options.chunk * self.tokens_of_action
+
+
+def next_steps(steps: np.ndarray, ends: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each step and those that follow in its episode: what a chunk of actions is made of.
+
+    Args:
+        steps: int[n]; ends: int[n], the step behind the last of the episode of each.
+
+    Returns:
+        int[n * count], one step's after the other's, and bool[n, count] whether there is such a step; where there is
+        none, the last of the episode stands for it.
+    """
+    ahead = steps[:, None] + np.arange(count)[None]
+    return np.minimum(ahead, ends[:, None] - 1).reshape(-1), ahead < ends[:, None]
 
 
 def encode_timesteps(
@@ -81,6 +100,7 @@ def encode_timesteps(
     source: int,
     *,
     told: bool,
+    known: np.ndarray | None = None,
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
     n, kinds = len(timesteps), form.body_kinds
@@ -91,9 +111,10 @@ def encode_timesteps(
     hidden = form.options.past_actions == "hidden"
     if actions is None:
         answers = np.zeros((n, 0), np.int32)
+        there = np.ones((n, 0), np.bool_)
         kinds = kinds[: body.shape[1]]
     else:
-        answers = action_ids(form, actions, n)
+        answers, there = _answers(form, actions, n, known)
         # A hidden last action predicts nothing and nothing may attend to it.
         shown = answers[:, :-1] if hidden else answers
         if form.options.actions == "parallel":
@@ -112,7 +133,7 @@ def encode_timesteps(
     ids, kind = np.empty(total, np.int32), np.empty(total, np.int32)
     ids[text_at], ids[body_at] = words, body
     kind[text_at], kind[body_at] = Kind.TEXT, kinds
-    targets, loss_mask = _targets(form, total, (words, owner, text_at), (answers, body_at))
+    targets, loss_mask = _targets(form, total, (words, owner, text_at), (answers, there, body_at))
     index = np.arange(total)
     no_local = (kind == Kind.SEPARATOR) | (kind == Kind.ACTION)
     return TokenSequence(
@@ -129,6 +150,17 @@ def encode_timesteps(
         visible=(kind != Kind.ACTION) if hidden else np.ones(total, np.bool_),
         **_feature_rows(form, features, body_at, n),
     )
+
+
+def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ids that n timesteps predict, int32[n, A], and which of them there are, bool[n, A]."""
+    chunk, width = form.options.chunk, form.tokens_of_action
+    there = np.ones((n, chunk), np.bool_) if known is None else np.asarray(known)
+    if there.shape != (n, chunk) or there.dtype != np.bool_:
+        raise ValueError(f"known must be bool of shape {(n, chunk)}, got {there.dtype} of shape {there.shape}")
+    there = np.repeat(there, width, axis=1)
+    ids = action_ids(form, actions, n * chunk).reshape(n, chunk * width)
+    return np.where(there, ids, np.int32(form.vocabulary.blank)), there
 
 
 def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -169,8 +201,8 @@ def _body(form: Form, observations: Any, n: int) -> tuple[np.ndarray, dict[str, 
 
 
 def action_ids(form: Form, actions: Any, n: int) -> np.ndarray:
-    """Action ids, int32[n, A]."""
-    ids = np.zeros((n, form.action_tokens), np.int32)
+    """Ids of n actions, int32[n, tokens of one action]."""
+    ids = np.zeros((n, form.tokens_of_action), np.int32)
     for part, start, stop in form.action_spans:
         is_text = isinstance(part, TextField)
         ids[:, start:stop] = part.encode((_strings if is_text else _stacked)(actions, part.leaf, n))
@@ -184,11 +216,11 @@ def _targets(form: Form, total: int, text: tuple, action: tuple) -> tuple[np.nda
     the next text token of its timestep. Nothing predicts a separator or the first token of a timestep.
     """
     targets, loss_mask = np.zeros(total, np.int32), np.zeros(total, np.bool_)
-    answers, body_at = action
+    answers, there, body_at = action
     if answers.shape[1]:
         first = len(form.body_kinds) - form.action_tokens - 1
         at = body_at[:, first : first + form.action_tokens]
-        targets[at], loss_mask[at] = answers, True
+        targets[at], loss_mask[at] = answers, there
     words, owner, text_at = text
     if form.options.predict_text and len(words):
         same = np.flatnonzero(owner[1:] == owner[:-1])

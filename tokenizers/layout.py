@@ -12,7 +12,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 
 from generalist.tokenizers.continuous import (
     ContinuousField,
@@ -22,13 +21,14 @@ from generalist.tokenizers.continuous import (
     VectorField,
     is_float_box,
 )
+from generalist.tokenizers.decoding import decoded_actions, decoded_observation
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, is_free
 from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.ranges import check_paths, fit_ranges, ranged_fields
 from generalist.tokenizers.sequence import Kind, TokenSequence
-from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
+from generalist.tokenizers.space import Leaf, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -193,9 +193,14 @@ class Layout:
     # ---- sizes per timestep
 
     @cached_property
-    def action_tokens(self) -> int:
-        """A: ids per action."""
+    def tokens_of_action(self) -> int:
+        """Ids of one action."""
         return sum(part.count for part in self.action_fields)
+
+    @property
+    def action_tokens(self) -> int:
+        """A: ids of the `options.chunk` actions that a timestep predicts."""
+        return self.options.chunk * self.tokens_of_action
 
     @cached_property
     def body_kinds(self) -> np.ndarray:
@@ -310,38 +315,44 @@ class Layout:
         segments: Sequence[int] | np.ndarray,
         source: int,
         told: bool = False,
+        known: np.ndarray | None = None,
     ) -> TokenSequence:
         """n timesteps, one after the other, without padding.
 
         Args:
             observations: structure of the observation space, every leaf with a leading axis n (text: n strings).
-            actions: the same for actions; None encodes observations and separators only, to act from.
+            actions: the same for actions; None encodes observations and separators only, to act from. With a
+                `chunk` of k actions the leading axis is n * k: for each timestep its own action and the k - 1 that
+                follow, see `generalist.tokenizers.encoding.next_steps`.
             timesteps: int[n], index of each timestep inside its segment.
             segments: int[n], the timesteps of a segment stand together; 0 is padding and not for use.
             source: index of the task.
             told: whether it was said already that texts are cut; if not, a `CutTextWarning` says so.
+            known: bool[n, k], which of these actions there are; the others, behind the episode's end, are not shown
+                and carry no loss. All by default.
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
         at = np.asarray(timesteps, np.int32), np.asarray(segments, np.int32)
-        return encode_timesteps(self.form, observations, actions, *at, source, told=told)
+        return encode_timesteps(self.form, observations, actions, *at, source, told=told, known=known)
 
     # ---- actions
 
     @cached_property
     def action_ranges(self) -> np.ndarray:
         """int32[A, 2]: half-open range of the legal ids of every action token."""
-        return np.concatenate([np.zeros((0, 2), np.int32), *(part.ranges for part in self.action_fields)])
+        one = np.concatenate([np.zeros((0, 2), np.int32), *(part.ranges for part in self.action_fields)])
+        return np.tile(one, (self.options.chunk, 1))
 
     @cached_property
     def action_is_continuous(self) -> np.ndarray:
         """bool[A]: tokens that are bins, whose expectation makes sense."""
         flags = [np.full(part.count, isinstance(part, ContinuousField)) for part in self.action_fields]
-        return np.concatenate([np.zeros(0, np.bool_), *flags])
+        return np.tile(np.concatenate([np.zeros(0, np.bool_), *flags]), self.options.chunk)
 
     def encode_actions(self, actions: Any) -> np.ndarray:
-        """Actions stacked along a leading axis n -> int32[n, A].
+        """Actions stacked along a leading axis n -> int32[n, tokens of one action].
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
@@ -353,25 +364,14 @@ class Layout:
         """Ids -> n actions, each inside the action space whatever the ids (those outside the ranges are clipped).
 
         Args:
-            ids: int[n, A].
-            values: float[n, A] in [-1, 1], which replace the bin centres at continuous tokens (expectation over bins).
+            ids: int[n, tokens of one action].
+            values: float of the same shape, in [-1, 1], which replace the bin centres at continuous tokens (expectation
+                over bins).
 
         Raises:
             ValueError: a wrong shape, or NaN among the values of continuous tokens.
         """
-        ids = np.asarray(ids)
-        for name, given in (("ids", ids), ("values", values)):
-            if given is not None and (np.ndim(given) != 2 or np.shape(given) != (len(ids), self.action_tokens)):
-                raise ValueError(f"{name} must have shape [n, {self.action_tokens}], got {np.shape(given)}")
-        if values is not None:
-            values = np.asarray(values, np.float64)
-            if np.isnan(values[:, self.action_is_continuous]).any():
-                raise ValueError("values of continuous action tokens contain NaN; the model's output is broken")
-        found: dict[tuple, list] = {}
-        for part, start, stop in self.action_spans:
-            stacked = part.decode(ids[:, start:stop], None if values is None else values[:, start:stop])
-            found[part.leaf.keys] = [_element(part, stacked, i) for i in range(len(ids))]
-        return [assemble(self.action_space, lambda keys, i=i: found[keys][i]) for i in range(len(ids))]
+        return decoded_actions(self.form, self.action_space, ids, values)
 
     # ---- looking back
 
@@ -380,20 +380,4 @@ class Layout:
 
         Leaves shown as patches, images or vectors are None. Text that was cut decodes to what was left of it.
         """
-        ids = np.asarray(ids)
-        split = len(ids) - self._observed
-        ends = np.flatnonzero(ids[:split] == self.vocabulary.end)
-        parts = np.split(ids[:split], ends)
-        found: dict[tuple, Any] = {}
-        for index, leaf in enumerate(self.text_leaves):
-            words = parts[index] if index < len(parts) else ids[:0]
-            found[leaf.keys] = self.text.decode(words[words != self.vocabulary.end])
-        for part, start, stop in self.observation_spans:
-            if isinstance(part, ContinuousField | DiscreteField):
-                found[part.leaf.keys] = _element(part, part.decode(ids[None, split + start : split + stop]), 0)
-        return assemble(self.observation_space, found.get)
-
-
-def _element(part: Any, stacked: Any, i: int) -> Any:
-    """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
-    return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
+        return decoded_observation(self.form, self.observation_space, ids)

@@ -29,6 +29,9 @@ class LayoutOptions:
         actions: the tokens of an action in turn, each seeing those before it (sec. 2.4), or all at once: their inputs
             are blank, in training too, so that one pass gives the whole action, its tokens independent of each other
             given the observation. For past_actions="hidden" only.
+        chunk: how many actions a timestep predicts: its own and those that follow in its episode (action chunks, Zhao
+            et al. 2023), of which `DecodeConfig.play_chunk` are played before the agent looks again. More than 1 for
+            past_actions="hidden" only, as a later timestep would see its own action in an earlier one's chunk.
         context: how many timesteps back a position may look, its own included; None for all.
         predict_text: whether text observations carry a loss.
         max_text_tokens: text observations are cut to this many ids, each; training says how many are.
@@ -45,6 +48,7 @@ class LayoutOptions:
     separator: bool = True
     past_actions: Literal["shown", "hidden"] = "shown"
     actions: Literal["sequential", "parallel"] = "sequential"
+    chunk: int = 1
     context: int | None = None
     predict_text: bool = True
     max_text_tokens: int = 64
@@ -56,7 +60,12 @@ class LayoutOptions:
                 raise ValueError(f"LayoutOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
         if self.actions == "parallel" and self.past_actions == "shown":
             raise ValueError('LayoutOptions.actions "parallel" shows no action at all: it needs past_actions="hidden"')
-        for name in ("patch_size", "max_text_tokens", "context"):
+        if self.chunk > 1 and self.past_actions == "shown":
+            raise ValueError(
+                f"LayoutOptions.chunk {self.chunk} predicts later actions, which later timesteps would then see: it "
+                'needs past_actions="hidden"'
+            )
+        for name in ("patch_size", "max_text_tokens", "context", "chunk"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"LayoutOptions.{name} must be at least 1, got {getattr(self, name)}")
         if self.channels not in (1, 3):

@@ -60,7 +60,8 @@ class TaskSource:
         if self.steps is None:
             raise ValueError("only the sizes of this source are known")
         window = self.window(int(i))
-        observations, actions = self.steps.observations(window.steps), self.steps.actions(window.steps)
+        observations = self.steps.observations(window.steps)
+        actions, known = self.steps.chunks(window.steps, self.layout.options.chunk)
         try:
             return self.layout.encode(
                 observations,
@@ -69,6 +70,7 @@ class TaskSource:
                 segments=window.segments,
                 source=self.index,
                 told=True,
+                known=known,
             )
         except ValueError as cause:
             raise self._named(cause, window) from cause
