@@ -18,6 +18,7 @@ from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Capacity, Kind, TokenBatch, TokenSequence
 from generalist.tokenizers.sequence import shapes as sequence_shapes
 from generalist.tokenizers.space import assemble, leaves, pick
+from generalist.train.returns import to_go
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class AgentPolicy:
             limited context was trained without prompts and is shown none.
 
     Raises:
-        ValueError: more actions of a chunk are to be played than the layout has.
+        ValueError: more actions of a chunk are to be played than the layout has; or returns are shown, and there is no
+            target, because the task was not trained on.
     """
 
     def __init__(self, player: Player, layout: Layout, source: int, *, slots: int, prompts: Sequence[Episode] = ()):
@@ -66,6 +68,8 @@ class AgentPolicy:
             visible=not self.hidden,
             parallel=layout.options.actions == "parallel",
         )
+        self.target = target_of(layout)
+        self.received = np.zeros(slots)
         self.playing = np.zeros(slots, bool)
         self.fresh = np.ones(slots, bool)
         self.position = np.zeros(slots, np.int32)
@@ -96,6 +100,7 @@ class AgentPolicy:
         self.fresh[index] = True
         self.position[index] = self.timestep[index] = self.step[index] = 0
         self.last_action[index] = -1
+        self.received[index] = 0.0
         self.waiting[index].clear()
         if self.prompts:
             self._read_prompt(index, self.prompts[int(self.seed[index]) % len(self.prompts)])
@@ -155,6 +160,18 @@ class AgentPolicy:
         self.last_action[rows] = -1
         self.position[rows] = batch["position"][rows, last[rows]] + self.layout.action_tokens
 
+    def receive(self, rewards: Sequence[float] | np.ndarray, active: Sequence[int]) -> None:
+        """What the active slots were given for their last action; where the policy is attached, its slots say it."""
+        self.received[np.asarray(active)] += np.asarray(rewards, np.float64)
+
+    def _to_go(self, rows: np.ndarray) -> np.ndarray | None:
+        """What is still to be returned by the episodes of some slots, float64[n]; None where that is not shown."""
+        if self.target is None:
+            return None
+        if self._episodes:
+            return self.target - np.array([self._episodes[row].episode_return for row in rows])
+        return self.target - self.received[rows]
+
     def correct(self, actions: list[Any], active: list[int]) -> None:
         """The past becomes what was done in the active slots instead of what `act` chose: a demonstrator's actions.
 
@@ -180,7 +197,12 @@ class AgentPolicy:
         """The new positions of every slot [slots, columns] and the column of each slot's last one."""
         stacked = stack_observations(self.layout.observation_space, observations)
         sequence = self.layout.encode(
-            stacked, None, timesteps=self.timestep[rows], segments=np.arange(1, len(rows) + 1), source=self.source
+            stacked,
+            None,
+            timesteps=self.timestep[rows],
+            segments=np.arange(1, len(rows) + 1),
+            source=self.source,
+            returns=self._to_go(rows),
         )
         batch = _blank(self.player.sizes, self.layout, self.slots, self.columns, 1)
         row = rows[sequence.segment - 1]
@@ -222,6 +244,16 @@ def played_of_chunk(decode: DecodeConfig, layout: Layout) -> int:
     return decode.play_chunk
 
 
+def target_of(layout: Layout) -> float | None:
+    """The return that play asks for, None where none is shown. Raises ValueError where it is not known."""
+    if layout.return_field is not None and layout.target_return is None:
+        raise ValueError(
+            "this agent is shown what an episode will return, and of a task that it was not trained on it is not known "
+            "what to ask for: let it learn the task from demonstrations (generalist adapt, or Agent.adapt)"
+        )
+    return layout.target_return if layout.return_field is not None else None
+
+
 def stack_observations(space: Any, observations: Sequence[Any]) -> Any:
     """Single observations as one nested value whose leaves have a leading axis; text leaves are lists."""
     stacked = {}
@@ -251,6 +283,7 @@ def first_steps(layout: Layout, source: int, episode: Episode, count: int) -> To
         segments=np.ones(len(steps), int),
         source=source,
         known=known,
+        returns=None if layout.return_field is None else to_go(episode.rewards)[steps],
     )
 
 

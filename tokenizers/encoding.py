@@ -101,13 +101,17 @@ def encode_timesteps(
     *,
     told: bool,
     known: np.ndarray | None = None,
+    returns: np.ndarray | None = None,
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
     n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
+    if (returns is None) == (form.options.returns == "to_go"):
+        given = "none are given" if returns is None else "some are given"
+        raise ValueError(f'LayoutOptions.returns is "{form.options.returns}", and {given} (returns= of encode)')
     words, owner = _texts(form, observations, n, told)
-    body, features = _body(form, observations, n)
+    body, features = _body(form, observations, n, returns)
     hidden = form.options.past_actions == "hidden"
     if actions is None:
         answers = np.zeros((n, 0), np.int32)
@@ -182,13 +186,18 @@ def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarra
     return np.concatenate(pieces), np.repeat(owners, [len(piece) for piece in pieces])
 
 
-def _body(form: Form, observations: Any, n: int) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+def _body(
+    form: Form, observations: Any, n: int, returns: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
     """Ids of the body without the actions, int32[n, S - A], and the encoded features in order."""
     blocks = [np.zeros((n, 0), np.int32)]
     features: dict[str, list[np.ndarray]] = {"patches": [], "images": [], "vectors": []}
-    for part, start, stop in form.observation_spans:
-        given = pick(observations, part.leaf)
-        values = part.encode(given if isinstance(given, ShownImages) else _stacked(observations, part.leaf, n))
+    for number, (part, start, stop) in enumerate(form.observation_spans):
+        if returns is not None and number == 0:
+            values = part.encode(_stacked({part.leaf.path: np.asarray(returns).reshape(-1, 1)}, part.leaf, n))
+        else:
+            given = pick(observations, part.leaf)
+            values = part.encode(given if isinstance(given, ShownImages) else _stacked(observations, part.leaf, n))
         if isinstance(part, ContinuousField | DiscreteField):
             blocks.append(values)
             continue

@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 
 from generalist.tokenizers.continuous import (
     ContinuousField,
@@ -36,6 +37,8 @@ __all__ = ["Layout", "LayoutOptions"]
 
 OBSERVATION, ACTION = "observation", "action"
 """Roots of the paths."""
+RETURN = "return"
+"""Path of what an episode will still return; see `LayoutOptions.returns`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Layout:
     options: LayoutOptions
     statistics: Statistics = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    target_return: float | None = None
 
     @classmethod
     def from_spaces(
@@ -66,6 +70,7 @@ class Layout:
         options: LayoutOptions | None = None,
         statistics: Statistics | None = None,
         ranges: Mapping[str, Range] | None = None,
+        target_return: float | None = None,
     ) -> "Layout":
         """The layout of an environment.
 
@@ -75,6 +80,7 @@ class Layout:
             ranges: of float Boxes whose values have no useful bounds, by path ("action", "observation/arm"). Training
                 finds them in the demonstrations, `fitted` in arrays. Without them such values cannot be encoded, and
                 the layout tells sizes only; see `generalist.tokenizers.ranges`.
+            target_return: what play asks for, where returns are shown; "return" is then a path of the statistics.
 
         Raises:
             ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
@@ -88,6 +94,7 @@ class Layout:
             options or LayoutOptions(),
             dict(statistics or {}),
             dict(ranges or {}),
+            target_return,
         )
 
     def __post_init__(self):
@@ -97,6 +104,7 @@ class Layout:
                 f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
+        boxes += [RETURN] if self.return_field else []
         check_paths("statistics", self.statistics, boxes, "the observation")
         both = (*leaves(self.observation_space, OBSERVATION), *leaves(self.action_space, ACTION))
         boxes = [leaf.path for leaf in both if is_float_box(leaf.space) or is_free(leaf.space)]
@@ -113,6 +121,12 @@ class Layout:
     @cached_property
     def text_leaves(self) -> tuple[Leaf, ...]:
         return tuple(leaf for leaf in leaves(self.observation_space, OBSERVATION) if is_text(leaf.space))
+
+    @cached_property
+    def return_field(self) -> VectorField | None:
+        if self.options.returns == "hidden":
+            return None
+        return VectorField.of(Leaf((RETURN,), RETURN, spaces.Box(-np.inf, np.inf, (1,), np.float32)), self.statistics)
 
     @cached_property
     def image_fields(self) -> tuple[PatchField | WholeImageField, ...]:
@@ -155,7 +169,7 @@ class Layout:
     @cached_property
     def observation_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every observation field in the body."""
-        return spans_of(self.image_fields + self.tensor_fields)
+        return spans_of((*([self.return_field] if self.return_field else []), *self.image_fields, *self.tensor_fields))
 
     @cached_property
     def action_spans(self) -> tuple[Span, ...]:
@@ -276,7 +290,7 @@ class Layout:
     @property
     def vector_values(self) -> int:
         """Length of the longest vector, to which the others are padded with zeros."""
-        return max((part.count for part in self.tensor_fields if isinstance(part, VectorField)), default=0)
+        return max((part.count for part, *_ in self.observation_spans if isinstance(part, VectorField)), default=0)
 
     @property
     def image_count(self) -> int:
@@ -316,6 +330,7 @@ class Layout:
         source: int,
         told: bool = False,
         known: np.ndarray | None = None,
+        returns: np.ndarray | None = None,
     ) -> TokenSequence:
         """n timesteps, one after the other, without padding.
 
@@ -330,12 +345,14 @@ class Layout:
             told: whether it was said already that texts are cut; if not, a `CutTextWarning` says so.
             known: bool[n, k], which of these actions there are; the others, behind the episode's end, are not shown
                 and carry no loss. All by default.
+            returns: float[n], what the episode will still return from each timestep on; where they are shown.
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
         at = np.asarray(timesteps, np.int32), np.asarray(segments, np.int32)
-        return encode_timesteps(self.form, observations, actions, *at, source, told=told, known=known)
+        more = {"told": told, "known": known, "returns": returns}
+        return encode_timesteps(self.form, observations, actions, *at, source, **more)
 
     # ---- actions
 

@@ -163,10 +163,9 @@ def test_chunks_are_played_as_a_full_forward_pass_would(name, options, chunk, pl
         played = in_turns(policy, episodes)
     assert compiled == []
     for number, actions in played.items():
-        rows, _ = next_steps(np.arange(PLAYED), np.full(PLAYED, PLAYED), chunk)
         sequence = layout.encode(
             stack_observations(layout.observation_space, episodes[number]),
-            stack_observations(layout.action_space, [actions[row] for row in rows]),
+            stack_observations(layout.action_space, _chunked(actions, chunk)),
             timesteps=np.arange(PLAYED),
             segments=np.ones(PLAYED, int),
             source=0,
@@ -200,6 +199,59 @@ def test_more_of_a_chunk_than_there_is_cannot_be_played():
         )
     with pytest.raises(ValueError, match="play_chunk must be at least 1"):
         DecodeConfig(play_chunk=0)
+
+
+RETURNS = {"returns": "to_go", "past_actions": "hidden"}
+STATISTICS = {"return": ([4.0], [2.0])}
+
+
+@pytest.mark.parametrize("attached", [True, False])
+@pytest.mark.parametrize("options", [{}, {"context": 2, "chunk": 2}], ids=str)
+def test_the_target_less_what_was_received_is_shown(attached, options):
+    """Two slots, one a step later; the slots of a rollout say what was received, or whoever calls does."""
+    plain = layout_of("vector", RETURNS | options)
+    layout = replace(plain, statistics=STATISTICS, target_return=7.0)
+    policy = AgentPolicy(player("vector"), layout, 0, slots=3)
+    told = [SimpleNamespace(seed=0, episode_return=0.0) for _ in range(3)]
+    if attached:
+        policy.attach(told)
+    seen = {slot: steps("vector", PLAYED, seed=slot)[0] for slot in range(2)}
+    rewards = np.random.default_rng(0).normal(0, 3, (2, PLAYED))
+    done: dict[int, list] = {0: [], 1: []}
+    for episode in range(2):
+        for slot in range(2):
+            policy.reset(slot)
+            told[slot].episode_return, done[slot] = 0.0, []
+        for turn in range(PLAYED + 1):
+            active = [slot for slot in range(2) if 0 <= turn - slot < PLAYED]
+            chosen = policy.act([seen[slot][turn - slot] for slot in active], active)
+            for slot, action in zip(active, chosen, strict=True):
+                done[slot].append(action)
+                told[slot].episode_return += rewards[slot, turn - slot]
+            if not attached:
+                policy.receive([rewards[slot, turn - slot] for slot in active], active)
+        for slot in range(2):
+            sequence = layout.encode(
+                stack_observations(layout.observation_space, seen[slot]),
+                stack_observations(layout.action_space, _chunked(done[slot], layout.options.chunk)),
+                timesteps=np.arange(PLAYED),
+                segments=np.ones(PLAYED, int),
+                source=0,
+                returns=7.0 - np.concatenate([[0.0], np.cumsum(rewards[slot])[:-1]]),
+            )
+            ids = layout.encode_actions(stack_observations(layout.action_space, done[slot]))
+            forced = greedy("vector", layout, sequence)[:, : layout.tokens_of_action]
+            assert forced.tolist() == ids.tolist(), f"episode {episode}, slot {slot}"
+
+
+def _chunked(actions: list, chunk: int) -> list:
+    rows, _ = next_steps(np.arange(len(actions)), np.full(len(actions), len(actions)), chunk)
+    return [actions[row] for row in rows]
+
+
+def test_without_a_target_nothing_is_played():
+    with pytest.raises(ValueError, match="not known what to ask for: let it learn the task from demonstrations"):
+        AgentPolicy(player("vector"), layout_of("vector", RETURNS), 0, slots=1)
 
 
 def test_a_prompt_is_read_first_and_nothing_compiles_again():
