@@ -107,24 +107,16 @@ def encode_timesteps(
     n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
-    if (returns is None) == (form.options.returns == "to_go"):
-        given = "none are given" if returns is None else "some are given"
-        raise ValueError(f'LayoutOptions.returns is "{form.options.returns}", and {given} (returns= of encode)')
     words, owner = _texts(form, observations, n, told)
     body, features = _body(form, observations, n, returns)
     hidden = form.options.past_actions == "hidden"
-    if actions is None:
-        answers, offsets = np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32)
-        there = np.ones((n, 0), np.bool_)
-        kinds = kinds[: body.shape[1]]
-    else:
-        answers, offsets, there = _answers(form, actions, n, known)
-        # A hidden last action predicts nothing and nothing may attend to it.
-        shown = answers[:, :-1] if hidden else answers
-        if form.options.actions == "parallel":
-            shown = np.full_like(shown, form.vocabulary.blank)
-        body = np.concatenate([body, shown], axis=1)
-        kinds = kinds[: body.shape[1]]
+    answers, offsets, there = _answers(form, actions, n, known)
+    # A hidden last action predicts nothing and nothing may attend to it.
+    shown = answers[:, :-1] if hidden else answers
+    if form.options.actions == "parallel":
+        shown = np.full_like(shown, form.vocabulary.blank)
+    body = np.concatenate([body, shown], axis=1)
+    kinds = kinds[: body.shape[1]]
 
     width = len(kinds)
     lengths = np.bincount(owner, minlength=n) + width
@@ -159,6 +151,8 @@ def encode_timesteps(
 
 def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What n timesteps predict, [n, A] each: ids, where in their bins the values lie, and which of them there are."""
+    if actions is None:
+        return np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32), np.zeros((n, 0), np.bool_)
     chunk, width = form.options.chunk, form.tokens_of_action
     there = np.ones((n, chunk), np.bool_) if known is None else np.asarray(known)
     if there.shape != (n, chunk) or there.dtype != np.bool_:
@@ -195,6 +189,9 @@ def _body(
     form: Form, observations: Any, n: int, returns: np.ndarray | None
 ) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
     """Ids of the body without the actions, int32[n, S - A], and the encoded features in order."""
+    if (returns is None) == (form.options.returns == "to_go"):
+        given = "none are given" if returns is None else "some are given"
+        raise ValueError(f'LayoutOptions.returns is "{form.options.returns}", and {given} (returns= of encode)')
     blocks = [np.zeros((n, 0), np.int32)]
     features: dict[str, list[np.ndarray]] = {"patches": [], "images": [], "vectors": []}
     for number, (part, start, stop) in enumerate(form.observation_spans):
