@@ -31,6 +31,8 @@ class AgentConfig:
         image_channels: channels of the whole-image encoder.
         source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
             tells tasks apart by prompts. Played, a task that was not trained on has the mean of its family's.
+        residual: beside the bins of a continuous action, a linear head says where inside the bin the value lies; what
+            is played is the bin and that.
         dtype: compute dtype; parameters, softmax and loss are float32.
         remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
@@ -50,6 +52,7 @@ class AgentConfig:
     image_patch: int = 8
     image_channels: int = 32
     source_embedding: bool = False
+    residual: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     unroll: int = 1
@@ -98,12 +101,17 @@ class DecodeConfig:
         continuous: `mean` is the expectation over the bins, `mode` the likeliest bin, `sample` a draw.
         discrete: `mode` or `sample`.
         temperature: divides the logits before a draw.
+        play_chunk: how many of the actions that one look predicts are played before the next look; at most the
+            layout's `chunk`.
     """
 
     continuous: Literal["mean", "mode", "sample"] = "mean"
     discrete: Literal["mode", "sample"] = "mode"
     temperature: float = 1.0
+    play_chunk: int = 1
 
     def __post_init__(self):
+        if self.play_chunk < 1:
+            raise ValueError(f"play_chunk must be at least 1, got {self.play_chunk}")
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, got {self.temperature}; use mode for greedy decoding")

@@ -137,6 +137,12 @@ class Columns:
         """Actions of steps int[n]. Raises as `take`."""
         return self._take("action", steps, {})
 
+    def rewards(self, steps: np.ndarray) -> np.ndarray:
+        """Of steps int[n], float32[n]. Raises as `take`."""
+        steps = self._checked(steps)
+        self.file.check_rows(REWARDS, steps)
+        return self.file.array(REWARDS)[steps]
+
     def _take(self, part: str, steps: np.ndarray, instead: dict[int, Any]) -> Any:
         steps = self._checked(steps)
         space = self.observation_space if part == "observation" else self.action_space

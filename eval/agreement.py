@@ -43,7 +43,8 @@ def _agree(layout: Layout, expert: list[Any], agent: list[Any]) -> np.ndarray:
     """bool[n]: whether all tokens of two actions agree."""
     mine = layout.encode_actions(stack_observations(layout.action_space, expert))
     theirs = layout.encode_actions(stack_observations(layout.action_space, agent))
-    allowed = TOLERANCE * layout.vocabulary.bins / 2 * layout.action_is_continuous
+    continuous = layout.action_is_continuous[: layout.tokens_of_action]
+    allowed = TOLERANCE * layout.vocabulary.bins / 2 * continuous
     return np.all(np.abs(mine - theirs) <= allowed[None, :], axis=1)
 
 

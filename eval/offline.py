@@ -150,6 +150,7 @@ def agent_predictions(policy: AgentPolicy, shown: Shown, columns: ActionColumns)
             listed = [take(observations, place) for place in range(len(active))]
             for slot, action in zip(active, policy.act(listed, active), strict=True):
                 chosen[slot].append(action)
+            policy.receive(shown.steps.rewards(np.array([group[slot][step] for slot in active])), active)
             policy.correct([take(actions, place) for place in range(len(active))], active)
         found += [_encoded(columns, actions) for actions in chosen]
     return found

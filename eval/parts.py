@@ -66,6 +66,8 @@ class Parts:
         # These change what is shown, how fast, which parts there are, or what is measured on corpora.
         others = ("films", "workers", "specialists", "documents")
         self.settings = {name: value for name, value in settings.items() if name not in others}
+        if config.decode.play_chunk == 1:
+            del self.settings["decode"]["play_chunk"]  # parts from before there was the option still count
         folder.mkdir(parents=True, exist_ok=True)
 
     def _fingerprint(self, task: Task, part: str) -> dict[str, Any]:

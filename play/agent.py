@@ -136,6 +136,7 @@ class Agent:
             self.state,
             make_act(self.graphdef, self.run.config.vocabulary, self.decode),
             make_prefill(self.graphdef),
+            self.decode,
         )
 
     def with_decode(self, decode: DecodeConfig) -> "Agent":
@@ -325,15 +326,36 @@ class EnvironmentPolicy:
         for index in slots if where is None else np.atleast_1d(slots[np.asarray(where)]):
             self.policy.reset(int(index))
 
-    def __call__(self, observation: Any) -> Any:
-        """The action in one environment, or the batched actions of a vector environment."""
-        if not self.vector:
-            return self.policy.act([observation], [0])[0]
+    def __call__(self, observation: Any, reward: Any = None) -> Any:
+        """The action in one environment, or the batched actions of a vector environment.
+
+        Args:
+            reward: what the last action brought (of each environment). An agent that is shown what its episode will
+                still return needs it at every step but an episode's first, where it is not looked at.
+
+        Raises:
+            ValueError: it is needed, and not given.
+        """
         space = self.policy.layout.action_space
-        single = list(gym.vector.utils.iterate(_batched(self.policy), observation))
-        actions = self.policy.act(single, list(range(len(single))))
+        single = list(gym.vector.utils.iterate(_batched(self.policy), observation)) if self.vector else [observation]
+        active = list(range(len(single)))
+        if self.policy.target is not None:
+            self._receive(reward, active)
+        actions = self.policy.act(single, active)
+        if not self.vector:
+            return actions[0]
         empty = gym.vector.utils.create_empty_array(space, n=len(actions))
         return gym.vector.utils.concatenate(space, actions, empty)
+
+    def _receive(self, reward: Any, active: list[int]) -> None:
+        going_on = [slot for slot in active if self.policy.step[slot]]
+        if going_on and reward is None:
+            raise ValueError(
+                "this agent is shown what its episode will still return: give it the reward of its last action, "
+                "policy(observation, reward)"
+            )
+        if going_on:
+            self.policy.receive(np.broadcast_to(reward, len(active))[going_on], going_on)
 
 
 def _batched(policy: AgentPolicy) -> gym.Space:

@@ -1,5 +1,6 @@
 """The trained network as a policy: observations in, legal actions out, a key/value cache per environment slot."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,20 +10,22 @@ import numpy as np
 
 from generalist.agent.acting import ActionSpec
 from generalist.agent.cache import empty_cache, forget_from
-from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.config import AgentConfig, DecodeConfig, InputSizes
 from generalist.demonstrations.episode import Episode
 from generalist.envs.spaces import take
+from generalist.tokenizers.encoding import next_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Capacity, Kind, TokenBatch, TokenSequence
 from generalist.tokenizers.sequence import shapes as sequence_shapes
 from generalist.tokenizers.space import assemble, leaves, pick
+from generalist.train.returns import to_go
 
 
 @dataclass(frozen=True)
 class Player:
     """What a policy needs of a loaded agent: compiled functions and parameters.
 
-    act, prefill: see `generalist.agent.acting`.
+    act, prefill: see `generalist.agent.acting`; decode: how `act` chooses, and how much of a chunk is played.
     """
 
     config: AgentConfig
@@ -30,6 +33,7 @@ class Player:
     state: Any
     act: Callable
     prefill: Callable
+    decode: DecodeConfig = DecodeConfig()
 
 
 class AgentPolicy:
@@ -43,6 +47,10 @@ class AgentPolicy:
         prompts: demonstrations; slot episodes take them in turn. Empty plays without a prompt. The first tokens of a
             demonstration are shown, at most half the window (sec. 2.4 shows the first 1024 tokens). A layout with a
             limited context was trained without prompts and is shown none.
+
+    Raises:
+        ValueError: more actions of a chunk are to be played than the layout has; or returns are shown, and there is no
+            target, because the task was not trained on.
     """
 
     def __init__(self, player: Player, layout: Layout, source: int, *, slots: int, prompts: Sequence[Episode] = ()):
@@ -51,13 +59,17 @@ class AgentPolicy:
         shown = prompts if layout.options.context is None else ()
         self.prompts = [_prompt(layout, source, episode, player.config.window // 2) for episode in shown]
         self.columns = layout.acting_tokens
+        self.playing_of_chunk = played_of_chunk(player.decode, layout)
         self.cache = empty_cache(player.config, slots, self._window())
+        tokens = self.playing_of_chunk * layout.tokens_of_action
         self.spec = ActionSpec.of(
-            layout.action_ranges,
-            layout.action_is_continuous,
+            layout.action_ranges[:tokens],
+            layout.action_is_continuous[:tokens],
             visible=not self.hidden,
             parallel=layout.options.actions == "parallel",
         )
+        self.target = target_of(layout)
+        self.received = np.zeros(slots)
         self.playing = np.zeros(slots, bool)
         self.fresh = np.ones(slots, bool)
         self.position = np.zeros(slots, np.int32)
@@ -65,6 +77,7 @@ class AgentPolicy:
         self.step = np.zeros(slots, np.int32)
         self.seed = np.arange(slots, dtype=np.uint32)
         self.last_action = np.full(slots, -1, np.int32)
+        self.waiting: list[deque[Any]] = [deque() for _ in range(slots)]
         self._episodes: Sequence[Any] = ()
 
     def _window(self) -> int:
@@ -87,6 +100,8 @@ class AgentPolicy:
         self.fresh[index] = True
         self.position[index] = self.timestep[index] = self.step[index] = 0
         self.last_action[index] = -1
+        self.received[index] = 0.0
+        self.waiting[index].clear()
         if self.prompts:
             self._read_prompt(index, self.prompts[int(self.seed[index]) % len(self.prompts)])
 
@@ -102,23 +117,60 @@ class AgentPolicy:
         self.timestep[index] = int(prompt.timestep[-1]) + 1
 
     def act(self, observations: list[Any], active: list[int]) -> list[Any]:
-        """Actions of the active slots, in the order of `active`, each a member of the action space."""
+        """Actions of the active slots, in the order of `active`, each a member of the action space.
+
+        A slot whose last look left actions to be played plays these; where earlier timesteps are shown, what it
+        observes is read all the same.
+        """
         rows = np.asarray(active)
+        looking = np.array([not self.waiting[row] for row in active])
+        if looking.any():
+            self._look([each for each, now in zip(observations, looking, strict=True) if now], rows[looking])
+        if not looking.all() and self.layout.options.context != 1:
+            self._read([each for each, now in zip(observations, looking, strict=True) if not now], rows[~looking])
+        self.timestep[rows] += 1
+        self.step[rows] += 1
+        return [self.waiting[row].popleft() for row in active]
+
+    def _look(self, observations: list[Any], rows: np.ndarray) -> None:
+        """Read the observations of some slots and choose what they play until they look again."""
         batch, last = self._batch(observations, rows)
         ids, values, self.cache = self.player.act(
             self.player.state, self.cache, TokenBatch(**batch), last, self.fresh, self.spec, self.seed, self.step
         )
         ids, values = np.asarray(ids), np.asarray(values)
         self.fresh[rows] = False
-        self.timestep[rows] += 1
-        self.step[rows] += 1
-        self.position[rows] = batch["position"][rows, last[rows]] + self.layout.action_tokens
-        if self.hidden:
-            self.last_action[rows] = -1
-        else:
+        self._go_on(batch, last, rows)
+        if not self.hidden:
             self.position[rows] += 1
             self.last_action[rows] = ids[rows, -1]
-        return self.layout.decode_actions(ids[rows], values[rows])
+        each = (len(rows) * self.playing_of_chunk, self.layout.tokens_of_action)
+        chosen = self.layout.decode_actions(ids[rows].reshape(each), values[rows].reshape(each))
+        for number, row in enumerate(rows):
+            self.waiting[row].extend(chosen[number * self.playing_of_chunk :][: self.playing_of_chunk])
+
+    def _read(self, observations: list[Any], rows: np.ndarray) -> None:
+        """Read the observations of some slots and choose nothing."""
+        batch, last = self._batch(observations, rows)
+        self.cache = self.player.prefill(self.player.state, self.cache, TokenBatch(**batch), np.zeros(self.slots, bool))
+        self._go_on(batch, last, rows)
+
+    def _go_on(self, batch: dict[str, np.ndarray], last: np.ndarray, rows: np.ndarray) -> None:
+        """The next position is behind the action tokens that training has there, read or not."""
+        self.last_action[rows] = -1
+        self.position[rows] = batch["position"][rows, last[rows]] + self.layout.action_tokens
+
+    def receive(self, rewards: Sequence[float] | np.ndarray, active: Sequence[int]) -> None:
+        """What the active slots were given for their last action; where the policy is attached, its slots say it."""
+        self.received[np.asarray(active)] += np.asarray(rewards, np.float64)
+
+    def _to_go(self, rows: np.ndarray) -> np.ndarray | None:
+        """What is still to be returned by the episodes of some slots, float64[n]; None where that is not shown."""
+        if self.target is None:
+            return None
+        if self._episodes:
+            return self.target - np.array([self._episodes[row].episode_return for row in rows])
+        return self.target - self.received[rows]
 
     def correct(self, actions: list[Any], active: list[int]) -> None:
         """The past becomes what was done in the active slots instead of what `act` chose: a demonstrator's actions.
@@ -145,7 +197,12 @@ class AgentPolicy:
         """The new positions of every slot [slots, columns] and the column of each slot's last one."""
         stacked = stack_observations(self.layout.observation_space, observations)
         sequence = self.layout.encode(
-            stacked, None, timesteps=self.timestep[rows], segments=np.arange(1, len(rows) + 1), source=self.source
+            stacked,
+            None,
+            timesteps=self.timestep[rows],
+            segments=np.arange(1, len(rows) + 1),
+            source=self.source,
+            returns=self._to_go(rows),
         )
         batch = _blank(self.player.sizes, self.layout, self.slots, self.columns, 1)
         row = rows[sequence.segment - 1]
@@ -177,6 +234,26 @@ class AgentPolicy:
             batch[name][slot, column] = value
 
 
+def played_of_chunk(decode: DecodeConfig, layout: Layout) -> int:
+    """How many actions of one look are played. Raises ValueError where it is more than the layout predicts."""
+    if decode.play_chunk > layout.options.chunk:
+        raise ValueError(
+            f"play_chunk {decode.play_chunk} asks for more actions of one look than this agent predicts, which is "
+            f"{layout.options.chunk}: play at most that many, or train with --layout chunk={decode.play_chunk}"
+        )
+    return decode.play_chunk
+
+
+def target_of(layout: Layout) -> float | None:
+    """The return that play asks for, None where none is shown. Raises ValueError where it is not known."""
+    if layout.return_field is not None and layout.target_return is None:
+        raise ValueError(
+            "this agent is shown what an episode will return, and of a task that it was not trained on it is not known "
+            "what to ask for: let it learn the task from demonstrations (generalist adapt, or Agent.adapt)"
+        )
+    return layout.target_return if layout.return_field is not None else None
+
+
 def stack_observations(space: Any, observations: Sequence[Any]) -> Any:
     """Single observations as one nested value whose leaves have a leading axis; text leaves are lists."""
     stacked = {}
@@ -198,12 +275,15 @@ def _prompt(layout: Layout, source: int, episode: Episode, room: int) -> TokenSe
 def first_steps(layout: Layout, source: int, episode: Episode, count: int) -> TokenSequence:
     """The first `count` timesteps of an episode, or all if it has fewer, as one segment."""
     steps = np.arange(min(count, len(episode)))
+    rows, known = next_steps(steps, np.full(len(steps), len(episode)), layout.options.chunk)
     return layout.encode(
         take(episode.observations, steps),
-        take(episode.actions, steps),
+        take(episode.actions, rows),
         timesteps=steps,
         segments=np.ones(len(steps), int),
         source=source,
+        known=known,
+        returns=None if layout.return_field is None else to_go(episode.rewards)[steps],
     )
 
 

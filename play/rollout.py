@@ -42,7 +42,7 @@ class EpisodeResult:
 
 @dataclass
 class Slot:
-    """One environment and the episode that runs in it now. Policies may read `env` and `seed`, and change nothing."""
+    """One environment and the episode that runs in it now. Policies may read it, and change nothing."""
 
     env: gym.Env
     seed: int = -1

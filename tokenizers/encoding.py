@@ -67,9 +67,28 @@ class Form:
     image_shape: tuple[int, int, int]
 
     @property
-    def action_tokens(self) -> int:
-        """A: ids per action."""
+    def tokens_of_action(self) -> int:
+        """Ids of one action."""
         return self.action_spans[-1][2] if self.action_spans else 0
+
+    @property
+    def action_tokens(self) -> int:
+        """A: ids of the actions that a timestep predicts."""
+        return self.options.chunk * self.tokens_of_action
+
+
+def next_steps(steps: np.ndarray, ends: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Each step and those that follow in its episode: what a chunk of actions is made of.
+
+    Args:
+        steps: int[n]; ends: int[n], the step behind the last of the episode of each.
+
+    Returns:
+        int[n * count], one step's after the other's, and bool[n, count] whether there is such a step; where there is
+        none, the last of the episode stands for it.
+    """
+    ahead = steps[:, None] + np.arange(count)[None]
+    return np.minimum(ahead, ends[:, None] - 1).reshape(-1), ahead < ends[:, None]
 
 
 def encode_timesteps(
@@ -81,25 +100,23 @@ def encode_timesteps(
     source: int,
     *,
     told: bool,
+    known: np.ndarray | None = None,
+    returns: np.ndarray | None = None,
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
     n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
     words, owner = _texts(form, observations, n, told)
-    body, features = _body(form, observations, n)
+    body, features = _body(form, observations, n, returns)
     hidden = form.options.past_actions == "hidden"
-    if actions is None:
-        answers = np.zeros((n, 0), np.int32)
-        kinds = kinds[: body.shape[1]]
-    else:
-        answers = action_ids(form, actions, n)
-        # A hidden last action predicts nothing and nothing may attend to it.
-        shown = answers[:, :-1] if hidden else answers
-        if form.options.actions == "parallel":
-            shown = np.full_like(shown, form.vocabulary.blank)
-        body = np.concatenate([body, shown], axis=1)
-        kinds = kinds[: body.shape[1]]
+    answers, offsets, there = _answers(form, actions, n, known)
+    # A hidden last action predicts nothing and nothing may attend to it.
+    shown = answers[:, :-1] if hidden else answers
+    if form.options.actions == "parallel":
+        shown = np.full_like(shown, form.vocabulary.blank)
+    body = np.concatenate([body, shown], axis=1)
+    kinds = kinds[: body.shape[1]]
 
     width = len(kinds)
     lengths = np.bincount(owner, minlength=n) + width
@@ -112,7 +129,7 @@ def encode_timesteps(
     ids, kind = np.empty(total, np.int32), np.empty(total, np.int32)
     ids[text_at], ids[body_at] = words, body
     kind[text_at], kind[body_at] = Kind.TEXT, kinds
-    targets, loss_mask = _targets(form, total, (words, owner, text_at), (answers, body_at))
+    targets, loss_mask, offset = _targets(form, total, (words, owner, text_at), (answers, offsets, there, body_at))
     index = np.arange(total)
     no_local = (kind == Kind.SEPARATOR) | (kind == Kind.ACTION)
     return TokenSequence(
@@ -127,8 +144,26 @@ def encode_timesteps(
         source=np.full(total, source, np.int32),
         context=np.full(total, form.options.context or UNLIMITED, np.int32),
         visible=(kind != Kind.ACTION) if hidden else np.ones(total, np.bool_),
+        offset=offset,
         **_feature_rows(form, features, body_at, n),
     )
+
+
+def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What n timesteps predict, [n, A] each: ids, where in their bins the values lie, and which of them there are."""
+    if actions is None:
+        return np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32), np.zeros((n, 0), np.bool_)
+    chunk, width = form.options.chunk, form.tokens_of_action
+    there = np.ones((n, chunk), np.bool_) if known is None else np.asarray(known)
+    if there.shape != (n, chunk) or there.dtype != np.bool_:
+        raise ValueError(f"known must be bool of shape {(n, chunk)}, got {there.dtype} of shape {there.shape}")
+    there = np.repeat(there, width, axis=1)
+    ids = action_ids(form, actions, n * chunk).reshape(n, chunk * width)
+    offsets = np.zeros((n * chunk, width), np.float32)
+    for part, start, stop in form.action_spans:
+        if isinstance(part, ContinuousField):
+            offsets[:, start:stop] = part.tokenizer.offset(part.squash(_stacked(actions, part.leaf, n * chunk)))
+    return np.where(there, ids, np.int32(form.vocabulary.blank)), offsets.reshape(n, chunk * width), there
 
 
 def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -150,13 +185,21 @@ def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarra
     return np.concatenate(pieces), np.repeat(owners, [len(piece) for piece in pieces])
 
 
-def _body(form: Form, observations: Any, n: int) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+def _body(
+    form: Form, observations: Any, n: int, returns: np.ndarray | None
+) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
     """Ids of the body without the actions, int32[n, S - A], and the encoded features in order."""
+    if (returns is None) == (form.options.returns == "to_go"):
+        given = "none are given" if returns is None else "some are given"
+        raise ValueError(f'LayoutOptions.returns is "{form.options.returns}", and {given} (returns= of encode)')
     blocks = [np.zeros((n, 0), np.int32)]
     features: dict[str, list[np.ndarray]] = {"patches": [], "images": [], "vectors": []}
-    for part, start, stop in form.observation_spans:
-        given = pick(observations, part.leaf)
-        values = part.encode(given if isinstance(given, ShownImages) else _stacked(observations, part.leaf, n))
+    for number, (part, start, stop) in enumerate(form.observation_spans):
+        if returns is not None and number == 0:
+            values = part.encode(_stacked({part.leaf.path: np.asarray(returns).reshape(-1, 1)}, part.leaf, n))
+        else:
+            given = pick(observations, part.leaf)
+            values = part.encode(given if isinstance(given, ShownImages) else _stacked(observations, part.leaf, n))
         if isinstance(part, ContinuousField | DiscreteField):
             blocks.append(values)
             continue
@@ -169,31 +212,31 @@ def _body(form: Form, observations: Any, n: int) -> tuple[np.ndarray, dict[str, 
 
 
 def action_ids(form: Form, actions: Any, n: int) -> np.ndarray:
-    """Action ids, int32[n, A]."""
-    ids = np.zeros((n, form.action_tokens), np.int32)
+    """Ids of n actions, int32[n, tokens of one action]."""
+    ids = np.zeros((n, form.tokens_of_action), np.int32)
     for part, start, stop in form.action_spans:
         is_text = isinstance(part, TextField)
         ids[:, start:stop] = part.encode((_strings if is_text else _stacked)(actions, part.leaf, n))
     return ids
 
 
-def _targets(form: Form, total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray]:
+def _targets(form: Form, total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What each position predicts (sec. 2.3), stored at the position that predicts.
 
     The last token before the action predicts the first action token, every action token the next one, every text token
     the next text token of its timestep. Nothing predicts a separator or the first token of a timestep.
     """
-    targets, loss_mask = np.zeros(total, np.int32), np.zeros(total, np.bool_)
-    answers, body_at = action
+    targets, loss_mask, offset = np.zeros(total, np.int32), np.zeros(total, np.bool_), np.zeros(total, np.float32)
+    answers, offsets, there, body_at = action
     if answers.shape[1]:
         first = len(form.body_kinds) - form.action_tokens - 1
         at = body_at[:, first : first + form.action_tokens]
-        targets[at], loss_mask[at] = answers, True
+        targets[at], loss_mask[at], offset[at] = answers, there, np.where(there, offsets, 0)
     words, owner, text_at = text
     if form.options.predict_text and len(words):
         same = np.flatnonzero(owner[1:] == owner[:-1])
         targets[text_at[same]], loss_mask[text_at[same]] = words[same + 1], True
-    return targets, loss_mask
+    return targets, loss_mask, offset
 
 
 def _feature_rows(form: Form, features: dict[str, list[np.ndarray]], body_at: np.ndarray, n: int) -> dict:

@@ -22,13 +22,14 @@ from generalist.tokenizers.continuous import (
     VectorField,
     is_float_box,
 )
+from generalist.tokenizers.decoding import decoded_actions, decoded_observation
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, is_free
 from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.ranges import check_paths, fit_ranges, ranged_fields
 from generalist.tokenizers.sequence import Kind, TokenSequence
-from generalist.tokenizers.space import Leaf, assemble, is_mission, is_text, leaves, pick
+from generalist.tokenizers.space import Leaf, is_mission, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -36,6 +37,8 @@ __all__ = ["Layout", "LayoutOptions"]
 
 OBSERVATION, ACTION = "observation", "action"
 """Roots of the paths."""
+RETURN = "return"
+"""Path of what an episode will still return; see `LayoutOptions.returns`."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Layout:
     options: LayoutOptions
     statistics: Statistics = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    target_return: float | None = None
 
     @classmethod
     def from_spaces(
@@ -66,6 +70,7 @@ class Layout:
         options: LayoutOptions | None = None,
         statistics: Statistics | None = None,
         ranges: Mapping[str, Range] | None = None,
+        target_return: float | None = None,
     ) -> "Layout":
         """The layout of an environment.
 
@@ -75,6 +80,7 @@ class Layout:
             ranges: of float Boxes whose values have no useful bounds, by path ("action", "observation/arm"). Training
                 finds them in the demonstrations, `fitted` in arrays. Without them such values cannot be encoded, and
                 the layout tells sizes only; see `generalist.tokenizers.ranges`.
+            target_return: what play asks for, where returns are shown; "return" is then a path of the statistics.
 
         Raises:
             ValueError: a space that cannot be tokenized, a text tokenizer larger than the vocabulary's text range,
@@ -88,6 +94,7 @@ class Layout:
             options or LayoutOptions(),
             dict(statistics or {}),
             dict(ranges or {}),
+            target_return,
         )
 
     def __post_init__(self):
@@ -97,6 +104,7 @@ class Layout:
                 f"{self.vocabulary.text_size}; build it with Vocabulary(text_size={self.text.size})"
             )
         boxes = [leaf.path for leaf in leaves(self.observation_space, OBSERVATION) if is_float_box(leaf.space)]
+        boxes += [RETURN] if self.return_field else []
         check_paths("statistics", self.statistics, boxes, "the observation")
         both = (*leaves(self.observation_space, OBSERVATION), *leaves(self.action_space, ACTION))
         boxes = [leaf.path for leaf in both if is_float_box(leaf.space) or is_free(leaf.space)]
@@ -113,6 +121,12 @@ class Layout:
     @cached_property
     def text_leaves(self) -> tuple[Leaf, ...]:
         return tuple(leaf for leaf in leaves(self.observation_space, OBSERVATION) if is_text(leaf.space))
+
+    @cached_property
+    def return_field(self) -> VectorField | None:
+        if self.options.returns == "hidden":
+            return None
+        return VectorField.of(Leaf((RETURN,), RETURN, spaces.Box(-np.inf, np.inf, (1,), np.float32)), self.statistics)
 
     @cached_property
     def image_fields(self) -> tuple[PatchField | WholeImageField, ...]:
@@ -155,7 +169,7 @@ class Layout:
     @cached_property
     def observation_spans(self) -> tuple[Span, ...]:
         """(field, start, stop) of every observation field in the body."""
-        return spans_of(self.image_fields + self.tensor_fields)
+        return spans_of((*([self.return_field] if self.return_field else []), *self.image_fields, *self.tensor_fields))
 
     @cached_property
     def action_spans(self) -> tuple[Span, ...]:
@@ -193,9 +207,14 @@ class Layout:
     # ---- sizes per timestep
 
     @cached_property
-    def action_tokens(self) -> int:
-        """A: ids per action."""
+    def tokens_of_action(self) -> int:
+        """Ids of one action."""
         return sum(part.count for part in self.action_fields)
+
+    @property
+    def action_tokens(self) -> int:
+        """A: ids of the `options.chunk` actions that a timestep predicts."""
+        return self.options.chunk * self.tokens_of_action
 
     @cached_property
     def body_kinds(self) -> np.ndarray:
@@ -271,7 +290,7 @@ class Layout:
     @property
     def vector_values(self) -> int:
         """Length of the longest vector, to which the others are padded with zeros."""
-        return max((part.count for part in self.tensor_fields if isinstance(part, VectorField)), default=0)
+        return max((part.count for part, *_ in self.observation_spans if isinstance(part, VectorField)), default=0)
 
     @property
     def image_count(self) -> int:
@@ -310,38 +329,47 @@ class Layout:
         segments: Sequence[int] | np.ndarray,
         source: int,
         told: bool = False,
+        known: np.ndarray | None = None,
+        returns: np.ndarray | None = None,
     ) -> TokenSequence:
         """n timesteps, one after the other, without padding.
 
         Args:
             observations: structure of the observation space, every leaf with a leading axis n (text: n strings).
-            actions: the same for actions; None encodes observations and separators only, to act from.
+            actions: the same for actions; None encodes observations and separators only, to act from. With a
+                `chunk` of k actions the leading axis is n * k: for each timestep its own action and the k - 1 that
+                follow, see `generalist.tokenizers.encoding.next_steps`.
             timesteps: int[n], index of each timestep inside its segment.
             segments: int[n], the timesteps of a segment stand together; 0 is padding and not for use.
             source: index of the task.
             told: whether it was said already that texts are cut; if not, a `CutTextWarning` says so.
+            known: bool[n, k], which of these actions there are; the others, behind the episode's end, are not shown
+                and carry no loss. All by default.
+            returns: float[n], what the episode will still return from each timestep on; where they are shown.
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
         at = np.asarray(timesteps, np.int32), np.asarray(segments, np.int32)
-        return encode_timesteps(self.form, observations, actions, *at, source, told=told)
+        more = {"told": told, "known": known, "returns": returns}
+        return encode_timesteps(self.form, observations, actions, *at, source, **more)
 
     # ---- actions
 
     @cached_property
     def action_ranges(self) -> np.ndarray:
         """int32[A, 2]: half-open range of the legal ids of every action token."""
-        return np.concatenate([np.zeros((0, 2), np.int32), *(part.ranges for part in self.action_fields)])
+        one = np.concatenate([np.zeros((0, 2), np.int32), *(part.ranges for part in self.action_fields)])
+        return np.tile(one, (self.options.chunk, 1))
 
     @cached_property
     def action_is_continuous(self) -> np.ndarray:
         """bool[A]: tokens that are bins, whose expectation makes sense."""
         flags = [np.full(part.count, isinstance(part, ContinuousField)) for part in self.action_fields]
-        return np.concatenate([np.zeros(0, np.bool_), *flags])
+        return np.tile(np.concatenate([np.zeros(0, np.bool_), *flags]), self.options.chunk)
 
     def encode_actions(self, actions: Any) -> np.ndarray:
-        """Actions stacked along a leading axis n -> int32[n, A].
+        """Actions stacked along a leading axis n -> int32[n, tokens of one action].
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
@@ -353,25 +381,14 @@ class Layout:
         """Ids -> n actions, each inside the action space whatever the ids (those outside the ranges are clipped).
 
         Args:
-            ids: int[n, A].
-            values: float[n, A] in [-1, 1], which replace the bin centres at continuous tokens (expectation over bins).
+            ids: int[n, tokens of one action].
+            values: float of the same shape, in [-1, 1], which replace the bin centres at continuous tokens (expectation
+                over bins).
 
         Raises:
             ValueError: a wrong shape, or NaN among the values of continuous tokens.
         """
-        ids = np.asarray(ids)
-        for name, given in (("ids", ids), ("values", values)):
-            if given is not None and (np.ndim(given) != 2 or np.shape(given) != (len(ids), self.action_tokens)):
-                raise ValueError(f"{name} must have shape [n, {self.action_tokens}], got {np.shape(given)}")
-        if values is not None:
-            values = np.asarray(values, np.float64)
-            if np.isnan(values[:, self.action_is_continuous]).any():
-                raise ValueError("values of continuous action tokens contain NaN; the model's output is broken")
-        found: dict[tuple, list] = {}
-        for part, start, stop in self.action_spans:
-            stacked = part.decode(ids[:, start:stop], None if values is None else values[:, start:stop])
-            found[part.leaf.keys] = [_element(part, stacked, i) for i in range(len(ids))]
-        return [assemble(self.action_space, lambda keys, i=i: found[keys][i]) for i in range(len(ids))]
+        return decoded_actions(self.form, self.action_space, ids, values)
 
     # ---- looking back
 
@@ -380,20 +397,4 @@ class Layout:
 
         Leaves shown as patches, images or vectors are None. Text that was cut decodes to what was left of it.
         """
-        ids = np.asarray(ids)
-        split = len(ids) - self._observed
-        ends = np.flatnonzero(ids[:split] == self.vocabulary.end)
-        parts = np.split(ids[:split], ends)
-        found: dict[tuple, Any] = {}
-        for index, leaf in enumerate(self.text_leaves):
-            words = parts[index] if index < len(parts) else ids[:0]
-            found[leaf.keys] = self.text.decode(words[words != self.vocabulary.end])
-        for part, start, stop in self.observation_spans:
-            if isinstance(part, ContinuousField | DiscreteField):
-                found[part.leaf.keys] = _element(part, part.decode(ids[None, split + start : split + stop]), 0)
-        return assemble(self.observation_space, found.get)
-
-
-def _element(part: Any, stacked: Any, i: int) -> Any:
-    """Member i: a Discrete's is a NumPy scalar, a Box's is an array even without axes."""
-    return stacked[i, ...] if isinstance(part.leaf.space, spaces.Box) else stacked[i]
+        return decoded_observation(self.form, self.observation_space, ids)

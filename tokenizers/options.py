@@ -29,6 +29,14 @@ class LayoutOptions:
         actions: the tokens of an action in turn, each seeing those before it (sec. 2.4), or all at once: their inputs
             are blank, in training too, so that one pass gives the whole action, its tokens independent of each other
             given the observation. For past_actions="hidden" only.
+        chunk: how many actions a timestep predicts: its own and those that follow in its episode (action chunks, Zhao
+            et al. 2023), of which `DecodeConfig.play_chunk` are played before the agent looks again. More than 1 for
+            past_actions="hidden" only, as a later timestep would see its own action in an earlier one's chunk.
+        returns: "to_go" shows at every timestep, before the observation, what the episode will still return, as in
+            decision transformers (Chen et al. 2021): one vector token, normalised by the demonstrations' mean and
+            spread. In play it is a target, less the rewards received.
+        target_quantile: the target is this quantile of the returns of the demonstrations that are trained on; it is
+            stored in the run. 1 is the best of them.
         context: how many timesteps back a position may look, its own included; None for all.
         predict_text: whether text observations carry a loss.
         max_text_tokens: text observations are cut to this many ids, each; training says how many are.
@@ -45,6 +53,9 @@ class LayoutOptions:
     separator: bool = True
     past_actions: Literal["shown", "hidden"] = "shown"
     actions: Literal["sequential", "parallel"] = "sequential"
+    chunk: int = 1
+    returns: Literal["hidden", "to_go"] = "hidden"
+    target_quantile: float = 0.9
     context: int | None = None
     predict_text: bool = True
     max_text_tokens: int = 64
@@ -56,9 +67,16 @@ class LayoutOptions:
                 raise ValueError(f"LayoutOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
         if self.actions == "parallel" and self.past_actions == "shown":
             raise ValueError('LayoutOptions.actions "parallel" shows no action at all: it needs past_actions="hidden"')
-        for name in ("patch_size", "max_text_tokens", "context"):
+        if self.chunk > 1 and self.past_actions == "shown":
+            raise ValueError(
+                f"LayoutOptions.chunk {self.chunk} predicts later actions, which later timesteps would then see: it "
+                'needs past_actions="hidden"'
+            )
+        for name in ("patch_size", "max_text_tokens", "context", "chunk"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"LayoutOptions.{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.target_quantile <= 1:
+            raise ValueError(f"LayoutOptions.target_quantile must be in [0, 1], got {self.target_quantile}")
         if self.channels not in (1, 3):
             raise ValueError(f"LayoutOptions.channels must be 1 (grey) or 3 (colour), got {self.channels}")
         if len(self.image_shape) != 3 or min(self.image_shape) < 1 or self.image_shape[2] not in (1, 3):
@@ -73,4 +91,5 @@ _CHOICES = {
     "channel_axis": ("auto", "grey", "colour", "rgb"),
     "past_actions": ("shown", "hidden"),
     "actions": ("sequential", "parallel"),
+    "returns": ("hidden", "to_go"),
 }

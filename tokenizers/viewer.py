@@ -178,13 +178,30 @@ def _name_timestep(layout: Layout, sequence: TokenSequence, body: np.ndarray) ->
             values |= dict(zip(body[start:stop].tolist(), words, strict=True))
     first = len(layout.body_kinds) - layout.action_tokens
     predicting = body[first - 1 : first - 1 + layout.action_tokens]
-    if first and len(predicting) == layout.action_tokens and sequence.loss_mask[predicting].all():
-        for part, start, stop in layout.action_spans:
-            if isinstance(part, ContinuousField | DiscreteField):
-                words = _words(part, sequence.targets[predicting[start:stop]])
-                targets |= dict(zip(predicting[start:stop].tolist(), words, strict=True))
-                values |= dict(zip(body[first + start : first + stop].tolist(), words, strict=False))
+    if not first or len(predicting) < layout.action_tokens:
+        predicting = body[:0]
+    for later, start in enumerate(range(0, len(predicting), max(layout.tokens_of_action, 1))):
+        at = slice(start, start + layout.tokens_of_action)
+        if sequence.loss_mask[predicting[at]].all():
+            given, shown = _name_action(layout, sequence, predicting[at], body[first:][at], later)
+            targets |= given
+            values |= shown
     return {i: (values.get(i), targets.get(i)) for i in values.keys() | targets.keys()}
+
+
+def _name_action(
+    layout: Layout, sequence: TokenSequence, predicting: np.ndarray, shown: np.ndarray, later: int
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Position -> target and position -> value of one action; in a chunk, of that so many steps later."""
+    targets: dict[int, str] = {}
+    values: dict[int, str] = {}
+    when = f", {later} step{'s' * (later > 1)} later" if later else ""
+    for part, start, stop in layout.action_spans:
+        if isinstance(part, ContinuousField | DiscreteField):
+            words = [f"{word}{when}" for word in _words(part, sequence.targets[predicting[start:stop]])]
+            targets |= dict(zip(predicting[start:stop].tolist(), words, strict=True))
+            values |= dict(zip(shown[start:stop].tolist(), words, strict=False))
+    return targets, values
 
 
 def _words(part: ContinuousField | DiscreteField, ids: np.ndarray) -> list[str]:

@@ -16,6 +16,7 @@ from generalist.tokenizers.sequence import Capacity, TokenSequence
 from generalist.train.config import PromptConfig
 from generalist.train.documents import DocumentSource
 from generalist.train.packing import PackedRows
+from generalist.train.returns import returns_to_go
 from generalist.train.shown import ShownSteps
 from generalist.train.step_tokens import StepTokens
 from generalist.train.windows import EpisodeTable, Window, long_window, short_windows
@@ -60,7 +61,9 @@ class TaskSource:
         if self.steps is None:
             raise ValueError("only the sizes of this source are known")
         window = self.window(int(i))
-        observations, actions = self.steps.observations(window.steps), self.steps.actions(window.steps)
+        observations = self.steps.observations(window.steps)
+        shown = self.layout.return_field is not None
+        actions, known = self.steps.chunks(window.steps, self.layout.options.chunk)
         try:
             return self.layout.encode(
                 observations,
@@ -69,6 +72,8 @@ class TaskSource:
                 segments=window.segments,
                 source=self.index,
                 told=True,
+                known=known,
+                returns=returns_to_go(self.steps.columns, window.steps) if shown else None,
             )
         except ValueError as cause:
             raise self._named(cause, window) from cause

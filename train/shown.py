@@ -17,6 +17,7 @@ from generalist.demonstrations.columns_writer import Piece
 from generalist.demonstrations.make_columns import SUFFIX, fingerprint, kept_columns
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.spaces import space_leaves
+from generalist.tokenizers.encoding import next_steps
 from generalist.tokenizers.image import ShownImages, WholeImageField
 from generalist.tokenizers.layout import Layout
 
@@ -44,6 +45,14 @@ class ShownSteps:
     def actions(self, steps: np.ndarray) -> Any:
         """Of steps int[n]; raises as `Columns.take`."""
         return self.columns.actions(steps)
+
+    def chunks(self, steps: np.ndarray, count: int) -> tuple[Any, np.ndarray]:
+        """Actions of steps int[n] and of those that follow each in its episode, n * count in all, and which of them
+        there are, bool[n, count]. Raises as `Columns.take`.
+        """
+        starts = self.columns.starts
+        rows, known = next_steps(steps, starts[np.searchsorted(starts, steps, side="right")], count)
+        return self.columns.actions(rows), known
 
 
 def shown_steps(demonstrations: Demonstrations, columns: Columns, layout: Layout) -> ShownSteps:

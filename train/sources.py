@@ -25,6 +25,7 @@ from generalist.train.episodes import Selection, select_episodes
 from generalist.train.held_out import split_corpus
 from generalist.train.notices import corpus_notices, task_notices
 from generalist.train.ranges import with_ranges
+from generalist.train.returns import with_returns
 from generalist.train.shown import shown_steps
 from generalist.train.statistics import inherited, shared
 from generalist.train.step_tokens import column_tokens
@@ -180,7 +181,7 @@ def _layouts(
                 options=config.sources[part.index].layout,
                 statistics=part.columns.statistics(training),
             )
-            found[task] = with_ranges(plain, part.columns, training)
+            found[task] = with_returns(with_ranges(plain, part.columns, training), part.columns, training)
         except ValueError as cause:
             raise ValueError(f"{task}: {cause}") from cause
     found = shared(found)
@@ -317,13 +318,14 @@ def _check_pictures(config: TrainConfig, layouts: Mapping[str, Layout]) -> None:
 
 
 def layout_to_json(layout: Layout) -> dict[str, Any]:
-    """Spaces, statistics and ranges of a layout; options, vocabulary and text tokenizer are in the run's `config`."""
+    """What a layout has of its data; its options, vocabulary and text tokenizer are in the run's `config`."""
     return {
         "observation_space": space_to_json(layout.observation_space),
         "action_space": space_to_json(layout.action_space),
         "statistics": {path: [list(part) for part in parts] for path, parts in layout.statistics.items()},
         "ranges": {path: found.to_json() for path, found in layout.ranges.items()},
         "text": layout.text.version,
+        **({} if layout.target_return is None else {"target_return": layout.target_return}),
     }
 
 
@@ -346,6 +348,7 @@ def layout_from_json(stored: Mapping[str, Any], config: TrainConfig, options: La
         options=options,
         statistics={path: tuple(parts) for path, parts in stored["statistics"].items()},
         ranges={path: Range.from_json(found) for path, found in stored.get("ranges", {}).items()},
+        target_return=stored.get("target_return"),
     )
     return layout if "ranges" in stored else _as_before_ranges(layout)
 

@@ -14,7 +14,7 @@ import numpy as np
 from generalist.envs.table import family_of
 from generalist.tokenizers.continuous import VectorField, is_float_box
 from generalist.tokenizers.image import image_format
-from generalist.tokenizers.layout import OBSERVATION, Layout
+from generalist.tokenizers.layout import OBSERVATION, RETURN, Layout
 from generalist.tokenizers.space import leaves
 
 LARGEST = 1e6
@@ -118,9 +118,12 @@ def inherited(layout: Layout, task: str | None, family: str | None, known: Mappi
             found[path] = pooled(fitting)
         elif shorter and len(part.leaf.space.shape) == 1:
             found[path] = _begun_by(pooled(_longest(shorter)), part, layout.statistics.get(path))
+    target = layout.target_return
+    if own and layout.return_field is not None and own.target_return is not None:
+        found[RETURN], target = own.statistics[RETURN], own.target_return
     before = own.ranges if own and _same_spaces(layout, own) else {}
     ranges = {path: before.get(path, here) for path, here in layout.ranges.items()}
-    return replace(layout, statistics=found, ranges=ranges)
+    return replace(layout, statistics=found, ranges=ranges, target_return=target)
 
 
 def _moments(path: str, tasks: Iterable[str], known: Mapping[str, Layout]) -> list[Moments]:

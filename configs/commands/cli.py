@@ -22,6 +22,7 @@ from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.export_command import Export, Push
 from generalist.configs.commands.import_command import Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
+from generalist.configs.commands.layout_option import Choices, with_choices
 from generalist.configs.commands.study_commands import STUDIES
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks, with_sets
 from generalist.configs.commands.terminal import (
@@ -63,6 +64,9 @@ class Train(Generic[Config]):
     corpus: Corpora = ()
     """Train on these corpora instead of the config's; give it again for more: text:PATH, images:PATH, webdataset:PATH,
     chat:PATH, tfds:NAME, or docstrings, digits, scenes/captions, scenes/questions, scenes/dialogue."""
+    layout: Choices = ()
+    """One choice in the layout of every task, as NAME=VALUE (context=4, past-actions=shown); give it again for more.
+    Names as in --train.sources.0.layout."""
     resume: Flag = False
     """Go on from the newest checkpoint of the run directory; with more --train.steps, also after the run's end."""
     overwrite: Flag = False
@@ -72,8 +76,8 @@ class Train(Generic[Config]):
     hf:USER/NAME[@REVISION]): task embeddings by task, tables by what their rows mean; its statistics of observations
     come along."""
     allow: TaskIds = ()
-    """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image;
-    give it again for more."""
+    """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image,
+    residual; give it again for more."""
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
     workers: int | None = None
@@ -96,7 +100,7 @@ class Train(Generic[Config]):
             raise ValueError("--allow says what of --weights RUN may differ: give that too")
         weights = Weights(run=self.weights, allow=self.allow) if self.weights else None
         fit(
-            self.config,  # pyright: ignore[reportArgumentType]
+            with_choices(self.config, self.layout, f"generalist train {preset}"),  # pyright: ignore[reportArgumentType]
             data=self.data,
             out=self.out or Path("runs") / preset,
             tasks=with_sets(self.task, self.sets),
@@ -126,6 +130,8 @@ class Describe(Generic[Config]):
     """All tasks of this named set; give it again for more."""
     corpus: Corpora = ()
     """These corpora instead of the config's; give it again for more."""
+    layout: Choices = ()
+    """One choice in the layout of every task, as NAME=VALUE; give it again for more."""
     mesh: tuple[int, int, int] | None = None
     """Devices along data, fsdp and tensor, which need not be here; default: the config's mesh on this machine's."""
     compile: Flag = False
@@ -138,7 +144,8 @@ class Describe(Generic[Config]):
 
         shown = {"tasks": with_sets(self.task, self.sets), "corpora": self.corpus, "data": self.data}
         options = {"mesh": self.mesh, "compiled": self.compile, "json": self.json}
-        launch.describe(self.config, name=preset, **shown, **options)  # pyright: ignore[reportArgumentType]
+        config = with_choices(self.config, self.layout, f"generalist describe {preset}")  # pyright: ignore[reportArgumentType]
+        launch.describe(config, name=preset, **shown, **options)
 
 
 @dataclass(frozen=True, kw_only=True)

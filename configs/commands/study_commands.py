@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import tyro
 
 from generalist.configs.commands.adapt_command import default_out, layout_of
+from generalist.configs.commands.layout_option import Choices, with_choices
 from generalist.configs.commands.task_commands import Flag, Sets, TaskIds, with_sets
 from generalist.configs.commands.terminal import print_notice
 
@@ -48,6 +49,8 @@ class StudyScale(Generic[Config]):
     """Study these tasks instead of the config's; give it again for more."""
     sets: Sets = ()
     """All tasks of this named set; give it again for more."""
+    layout: Choices = ()
+    """One choice in the layout of every task, as NAME=VALUE (context=4); give it again for more."""
     estimate: Flag = False
     """Print the runs and what they cost, and stop."""
     ray: str = ""
@@ -67,7 +70,7 @@ class StudyScale(Generic[Config]):
             beyond=self.beyond,
         )
         study.scale(
-            self.config,  # pyright: ignore[reportArgumentType]
+            with_choices(self.config, self.layout, "generalist study scale"),  # pyright: ignore[reportArgumentType]
             grid,
             data=self.data,
             out=self.out or Path("runs") / f"scale-{preset.replace('/', '-')}",

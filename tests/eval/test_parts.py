@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from generalist.agent.config import DecodeConfig
 from generalist.envs.table import find_task
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.parts import Parts, stored_part
@@ -43,6 +44,14 @@ def test_what_was_fitted_on_other_episodes_does_not_count(tmp_path):
         assert other.load(TASK, "agent") == RECORD
         assert other.load(TASK, "baselines") is None
         assert other.load(TASK, "specialists") is None
+
+
+def test_a_part_from_before_there_were_chunks_counts_where_none_is_played(tmp_path):
+    fresh = parts(tmp_path)
+    assert set(fresh.settings["decode"]) == {"continuous", "discrete", "temperature"}
+    fresh.save(TASK, "agent", RECORD)
+    asked = EvaluationConfig(episodes=2, decode=DecodeConfig(play_chunk=2))
+    assert Parts(tmp_path, asked, 40, tmp_path / "data").load(TASK, "agent") is None
 
 
 def test_asking_for_specialists_measures_nothing_else_again(tmp_path):

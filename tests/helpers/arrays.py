@@ -20,16 +20,26 @@ atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 
 def columns_of(
-    observation_space: gym.Space, action_space: gym.Space, observations: Any, actions: Any, lengths: Any = None
+    observation_space: gym.Space,
+    action_space: gym.Space,
+    observations: Any,
+    actions: Any,
+    lengths: Any = None,
+    rewards: Any = None,
 ) -> Columns:
-    """Stacked steps of episodes end to end (one episode by default)."""
+    """Stacked steps of episodes end to end (one episode by default), without rewards if none are given."""
     leaves = [(observations, path) for path, _ in space_leaves(observation_space)]
     leaves += [(actions, path) for path, _ in space_leaves(action_space)]
     total = len(value_at(*leaves[0]))
     lengths = np.array([total] if lengths is None else lengths, np.int64)
     ends = np.cumsum(lengths)
+    given = np.zeros(total) if rewards is None else np.asarray(rewards)
     pieces = [
-        (episode, [take(value_at(tree, path), np.arange(end - length, end)) for tree, path in leaves], np.zeros(length))
+        (
+            episode,
+            [take(value_at(tree, path), np.arange(end - length, end)) for tree, path in leaves],
+            given[end - length : end],
+        )
         for episode, (end, length) in enumerate(zip(ends, lengths, strict=True))
     ]
     path = _FOLDER / f"{next(_NUMBERS)}.columns"

@@ -70,6 +70,33 @@ def test_a_vector_environment_gets_the_actions_of_single_ones(agent):
     envs.close()
 
 
+def test_an_agent_that_is_shown_returns_must_be_told_the_rewards(tmp_path):
+    sources = tuple(replace(each, layout=replace(each.layout, returns="to_go")) for each in CONFIG.sources)
+    run = train_here(tmp_path / "run", config=replace(CONFIG, sources=sources), steps=1)
+    agent = Agent.load(run)
+    layout, _ = agent.layout("CartPole-v1")
+    returns = Demonstrations.open(dataset_folder(demonstrations(), "CartPole-v1")).returns
+    assert min(returns) <= layout.target_return <= max(returns)
+    env = gym.make("CartPole-v1")
+    policy = agent.policy(env)
+    observation, _ = env.reset(seed=0)
+    observation, reward, *_ = env.step(policy(observation))
+    with pytest.raises(ValueError, match=r"give it the reward of its last action, policy\(observation, reward\)"):
+        policy(observation)
+    policy(observation, reward)
+    assert policy.policy.received.tolist() == [1.0]
+    policy.reset()
+    policy(observation)
+    envs = gym.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
+    several = agent.policy(envs)
+    seen, _ = envs.reset(seed=0)
+    seen, rewards, *_ = envs.step(several(seen))
+    several.reset([1])
+    several(seen, rewards)
+    assert several.policy.received.tolist() == [1.0, 0.0]
+    envs.close()
+
+
 def test_reset_forgets_the_named_slots(agent):
     envs = gym.make_vec("FrozenLake8x8-v1", num_envs=3, vectorization_mode="sync")
     policy = agent.policy(envs)

@@ -25,6 +25,7 @@ from generalist.agent.acting import make_act, make_prefill
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.play.policy import AgentPolicy, Player, stack_observations
+from generalist.tokenizers.encoding import next_steps
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Kind, TokenSequence
 
@@ -49,7 +50,8 @@ def layout_of(name: str, options: dict) -> Layout:
 
 def player(name: str, decode: DecodeConfig = GREEDY) -> Player:
     graphdef, state = nnx.split(network(name))
-    return Player(CONFIG, network(name).sizes, state, make_act(graphdef, VOCABULARY, decode), make_prefill(graphdef))
+    made = make_act(graphdef, VOCABULARY, decode), make_prefill(graphdef)
+    return Player(CONFIG, network(name).sizes, state, *made, decode)
 
 
 def demonstration(name: str, count: int, seed: int) -> Episode:
@@ -137,6 +139,119 @@ def test_a_policy_decides_as_a_full_forward_pass_would(name, options):
         sequence = whole(layout, episodes[number], actions, None, 0)
         ids = layout.encode_actions(stack_observations(layout.action_space, actions))
         assert (greedy(name, layout, sequence) == ids).all()
+
+
+CHUNKS = [
+    ("vector", {"context": 1, "continuous": "vector"}, 3, 1),
+    ("vector", {"context": 1, "separator": False}, 3, 2),
+    ("vector", {"context": 3}, 3, 3),
+    ("discrete", {}, 2, 2),
+    ("discrete", {"actions": "parallel"}, 4, 3),
+    ("patches", {"actions": "parallel", "context": 2, "max_text_tokens": 5, "predict_text": False}, 2, 2),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "chunk", "played_of_it"), CHUNKS, ids=str)
+def test_chunks_are_played_as_a_full_forward_pass_would(name, options, chunk, played_of_it):
+    """Five timesteps, so that episodes end inside a chunk, and slots are used again then."""
+    layout = layout_of(name, options | {"past_actions": "hidden", "chunk": chunk})
+    policy = AgentPolicy(player(name, replace(GREEDY, play_chunk=played_of_it)), layout, 0, slots=3)
+    policy.attach([SimpleNamespace(seed=0) for _ in range(3)])
+    episodes = {number: steps(name, PLAYED, seed=number)[0] for number in range(4)}
+    in_turns(policy, {0: episodes[0][:chunk]})
+    with compilations() as compiled:
+        played = in_turns(policy, episodes)
+    assert compiled == []
+    for number, actions in played.items():
+        sequence = layout.encode(
+            stack_observations(layout.observation_space, episodes[number]),
+            stack_observations(layout.action_space, _chunked(actions, chunk)),
+            timesteps=np.arange(PLAYED),
+            segments=np.ones(PLAYED, int),
+            source=0,
+        )
+        ids = layout.encode_actions(stack_observations(layout.action_space, actions))
+        forced = greedy(name, layout, sequence, 160).reshape(PLAYED, chunk, -1)
+        for look in range(0, PLAYED, played_of_it):
+            until = min(look + played_of_it, PLAYED)
+            assert forced[look, : until - look].tolist() == ids[look:until].tolist()
+
+
+def test_between_looks_of_one_timestep_the_network_is_not_asked():
+    layout = layout_of("vector", {"past_actions": "hidden", "chunk": 3, "context": 1})
+    asked = []
+    whole_player = player("vector", replace(GREEDY, play_chunk=3))
+    counting = replace(whole_player, act=lambda *given: asked.append(0) or whole_player.act(*given), prefill=None)
+    policy = AgentPolicy(counting, layout, 0, slots=1)
+    policy.reset(0)
+    for observation in steps("vector", 7)[0]:
+        policy.act([observation], [0])
+    assert len(asked) == 3
+
+
+def test_more_of_a_chunk_than_there_is_cannot_be_played():
+    with pytest.raises(ValueError, match=r"play_chunk 3 asks for more.*which is 2.*--layout chunk=3"):
+        AgentPolicy(
+            player("vector", replace(GREEDY, play_chunk=3)),
+            layout_of("vector", {"past_actions": "hidden", "chunk": 2}),
+            0,
+            slots=1,
+        )
+    with pytest.raises(ValueError, match="play_chunk must be at least 1"):
+        DecodeConfig(play_chunk=0)
+
+
+RETURNS = {"returns": "to_go", "past_actions": "hidden"}
+STATISTICS = {"return": ([4.0], [2.0])}
+
+
+@pytest.mark.parametrize("attached", [True, False])
+@pytest.mark.parametrize("options", [{}, {"context": 2, "chunk": 2}], ids=str)
+def test_the_target_less_what_was_received_is_shown(attached, options):
+    """Two slots, one a step later; the slots of a rollout say what was received, or whoever calls does."""
+    plain = layout_of("vector", RETURNS | options)
+    layout = replace(plain, statistics=STATISTICS, target_return=7.0)
+    policy = AgentPolicy(player("vector"), layout, 0, slots=3)
+    told = [SimpleNamespace(seed=0, episode_return=0.0) for _ in range(3)]
+    if attached:
+        policy.attach(told)
+    seen = {slot: steps("vector", PLAYED, seed=slot)[0] for slot in range(2)}
+    rewards = np.random.default_rng(0).normal(0, 3, (2, PLAYED))
+    done: dict[int, list] = {0: [], 1: []}
+    for episode in range(2):
+        for slot in range(2):
+            policy.reset(slot)
+            told[slot].episode_return, done[slot] = 0.0, []
+        for turn in range(PLAYED + 1):
+            active = [slot for slot in range(2) if 0 <= turn - slot < PLAYED]
+            chosen = policy.act([seen[slot][turn - slot] for slot in active], active)
+            for slot, action in zip(active, chosen, strict=True):
+                done[slot].append(action)
+                told[slot].episode_return += rewards[slot, turn - slot]
+            if not attached:
+                policy.receive([rewards[slot, turn - slot] for slot in active], active)
+        for slot in range(2):
+            sequence = layout.encode(
+                stack_observations(layout.observation_space, seen[slot]),
+                stack_observations(layout.action_space, _chunked(done[slot], layout.options.chunk)),
+                timesteps=np.arange(PLAYED),
+                segments=np.ones(PLAYED, int),
+                source=0,
+                returns=7.0 - np.concatenate([[0.0], np.cumsum(rewards[slot])[:-1]]),
+            )
+            ids = layout.encode_actions(stack_observations(layout.action_space, done[slot]))
+            forced = greedy("vector", layout, sequence)[:, : layout.tokens_of_action]
+            assert forced.tolist() == ids.tolist(), f"episode {episode}, slot {slot}"
+
+
+def _chunked(actions: list, chunk: int) -> list:
+    rows, _ = next_steps(np.arange(len(actions)), np.full(len(actions), len(actions)), chunk)
+    return [actions[row] for row in rows]
+
+
+def test_without_a_target_nothing_is_played():
+    with pytest.raises(ValueError, match="not known what to ask for: let it learn the task from demonstrations"):
+        AgentPolicy(player("vector"), layout_of("vector", RETURNS), 0, slots=1)
 
 
 def test_a_prompt_is_read_first_and_nothing_compiles_again():

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from generalist.tokenizers.encoding import next_steps
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Kind
 from generalist.tokenizers.text import CutTextWarning
@@ -200,3 +203,59 @@ def test_wrong_values_are_refused_by_path(key, value, message):
 def test_a_segment_must_stand_together():
     with pytest.raises(ValueError, match="must stand together"):
         encode(*values(), segments=[1, 2, 1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    length=st.integers(1, 9),
+    chunk=st.integers(1, 5),
+    shown=st.lists(st.integers(0, 8), min_size=1, max_size=4),
+    actions=st.sampled_from(["sequential", "parallel"]),
+)
+def test_a_chunk_is_the_next_actions_of_the_episode(length, chunk, shown, actions):
+    """Whatever timesteps are shown; what lies behind the end of the episode is neither shown nor predicted."""
+    steps = np.array(shown) % length
+    done = {"d": np.arange(length) % 4, "g": np.linspace(-1, 1, length).astype(np.float32)}
+    options = LayoutOptions(chunk=chunk, past_actions="hidden", actions=actions)
+    layout = Layout.from_spaces(spaces.Discrete(9), ACTIONS, options=options)
+    rows, known = next_steps(steps, np.full(len(steps), length), chunk)
+    sequence = layout.encode(
+        steps,
+        {name: values[rows] for name, values in done.items()},
+        timesteps=np.zeros(len(steps), int),
+        segments=np.arange(1, len(steps) + 1),
+        source=0,
+        known=known,
+    )
+    ids = layout.encode_actions(done)
+    assert len(sequence) == len(steps) * layout.max_tokens == len(steps) * (1 + 1 + 2 * chunk - 1)
+    for number, step in enumerate(steps):
+        inside = slice(number * layout.max_tokens, (number + 1) * layout.max_tokens)
+        mask, expected = sequence.loss_mask[inside], ids[step : step + chunk].reshape(-1)
+        assert np.flatnonzero(mask).tolist() == list(range(1, 1 + len(expected)))
+        assert sequence.targets[inside][mask].tolist() == expected.tolist()
+        inputs = sequence.ids[inside][2:]
+        seen = expected if actions == "sequential" else expected[:0]
+        blanks = [layout.vocabulary.blank] * (len(inputs) - len(seen))
+        assert inputs.tolist() == [*seen, *blanks][: len(inputs)]
+
+
+def test_a_chunk_without_its_actions_is_refused():
+    with pytest.raises(ValueError, match="action/d: numbers of shape"):
+        encode(*values(), past_actions="hidden", chunk=2)
+    layout = Layout.from_spaces(spaces.Discrete(9), ACTIONS, options=LayoutOptions(chunk=2, past_actions="hidden"))
+    done = {"d": np.zeros(2, int), "g": np.zeros(2, np.float32)}
+    with pytest.raises(ValueError, match=r"known must be bool of shape \(1, 2\)"):
+        layout.encode(np.zeros(1, int), done, timesteps=[0], segments=[1], source=0, known=np.ones((2, 1), bool))
+
+
+@pytest.mark.parametrize("options", [{}, {"past_actions": "hidden"}])
+def test_offsets_stand_where_the_value_is_predicted(options):
+    observations, actions = values()
+    actions["g"] = np.asarray([-0.3, 0.0004, 1.0], np.float32)
+    sequence = encode(observations, actions, **options)
+    predicting = np.flatnonzero(sequence.loss_mask & (sequence.targets >= CONTINUOUS) & (sequence.targets < DISCRETE))
+    assert len(predicting) == 3
+    assert np.flatnonzero(sequence.offset).tolist() == predicting.tolist()
+    centres = (2 * (sequence.targets[predicting] - CONTINUOUS) + 1) / 1024 - 1
+    np.testing.assert_allclose(centres + sequence.offset[predicting] / 512, actions["g"], atol=1e-6)

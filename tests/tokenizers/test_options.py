@@ -25,6 +25,7 @@ def test_a_shape_from_json_becomes_a_tuple():
         ("image_shape", (8, 8)),
         ("image_shape", (8, 8, 4)),
         ("context", 0),
+        ("chunk", 0),
         ("max_text_tokens", 0),
     ],
 )
@@ -37,3 +38,9 @@ def test_parallel_actions_cannot_be_shown():
     with pytest.raises(ValueError, match='needs past_actions="hidden"'):
         LayoutOptions(actions="parallel")
     assert LayoutOptions(actions="parallel", past_actions="hidden").actions == "parallel"
+
+
+def test_a_chunk_cannot_be_shown():
+    with pytest.raises(ValueError, match=r'chunk 2 predicts later actions.*needs past_actions="hidden"'):
+        LayoutOptions(chunk=2)
+    assert LayoutOptions(chunk=2, past_actions="hidden").chunk == 2

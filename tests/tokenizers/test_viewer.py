@@ -60,6 +60,24 @@ def test_targets_of_hidden_actions_are_read():
     assert lines[11].visible == "own step"
 
 
+def test_actions_of_a_chunk_are_told_apart():
+    layout = Layout.from_spaces(spaces.Discrete(5), ACTIONS, options=LayoutOptions(chunk=3, past_actions="hidden"))
+    done = {"d": np.asarray([2, 1, 1]), "g": np.asarray([1.0, -2.0, -2.0])}
+    known = np.asarray([[True, True, False]])
+    sequence = layout.encode(np.asarray([4]), done, timesteps=[0], segments=[1], source=0, known=known)
+    lines = list(rows(SequenceView(sequence, layout.vocabulary, layout)))
+    targets = [line.target.split(" ", 1)[-1] for line in lines]
+    assert targets[1] == "action/d = 2"
+    assert targets[2].startswith("action/g = 1.0")
+    assert not targets[2].endswith("later")
+    assert targets[3] == "action/d = 1, 1 step later"
+    assert targets[4].startswith("action/g = -")
+    assert targets[4].endswith(", 1 step later")
+    assert targets[5:] == ["", ""]
+    assert lines[4].value == "action/d = 1, 1 step later"
+    assert lines[6].value == "blank"
+
+
 def test_without_a_layout_the_vocabulary_explains():
     sequence, layout = sequence_and_layout()
     lines = list(rows(SequenceView(sequence, layout.vocabulary)))

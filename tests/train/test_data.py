@@ -238,6 +238,25 @@ def test_short_windows_pack_several_segments_into_a_row():
     assert len(row) <= LENGTH
 
 
+@pytest.mark.parametrize("name", ["vector", "discrete"])
+@pytest.mark.parametrize("options", [{"context": 1}, {"context": 3, "actions": "parallel"}, {}], ids=str)
+def test_targets_of_a_chunk_are_the_next_actions_of_the_episode(name, options):
+    one = source(name, 0, chunk=4, past_actions="hidden", **options)
+    layout, seen = one.layout, set()
+    assert one.steps is not None
+    ids = layout.encode_actions(one.steps.actions(np.arange(20)))
+    ends = np.repeat([9, 13, 20], [9, 4, 7])
+    for number in range(12):
+        window, sequence = one.window(number), one[number]
+        assert np.count_nonzero(sequence.loss_mask) <= one.capacity.targets
+        for segment, timestep, step in zip(window.segments, window.timesteps, window.steps, strict=True):
+            here = (sequence.segment == segment) & (sequence.timestep == timestep) & sequence.loss_mask
+            expected = ids[step : min(step + 4, ends[step])]
+            assert sequence.targets[here].tolist() == expected.reshape(-1).tolist()
+            seen.add(len(expected))
+    assert seen == {1, 2, 3, 4}
+
+
 def test_a_timestep_that_fits_no_row_is_refused():
     wide = gym.spaces.Box(-1, 1, (60,), np.float32)
     made = Layout.from_spaces(wide, gym.spaces.Discrete(2), vocabulary=VOCABULARY)

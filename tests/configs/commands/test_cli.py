@@ -53,6 +53,14 @@ def test_train_passes_the_overridden_config(launched):
     assert (given["resume"], given["overwrite"], given["weights"]) == (True, False, None)
 
 
+@pytest.mark.parametrize("command", ["train", "describe", "study scale"])
+def test_a_choice_for_all_layouts_reaches_the_work(command, launched, monkeypatch):
+    monkeypatch.setattr("generalist.configs.commands.study.scale", lambda *given, **_: launched.append((0, given, 0)))
+    assert cli.main([*command.split(), "smoke", "--layout", "context=7", "--layout", "separator=false"]) == 0
+    ((_, (config, *_), _),) = launched
+    assert {(each.layout.context, each.layout.separator) for each in config.train.sources} == {(7, False)}
+
+
 def test_train_has_a_folder_for_each_preset(launched):
     assert cli.main(["train", "dummy"]) == 0
     assert launched[0][2]["out"] == Path("runs/dummy")
