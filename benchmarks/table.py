@@ -26,6 +26,7 @@ ORDER = (
     "growth",
     "memory",
     "scale",
+    "options",
 )
 
 
