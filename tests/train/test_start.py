@@ -113,7 +113,7 @@ def test_without_config_json_nothing_is_deleted_until_overwriting_is_asked_for(t
     (run / "config.json").rename(tmp_path / "config.json")
     (run / "report.json").write_text("{}")
     before = sorted(path.relative_to(run) for path in run.rglob("*"))
-    said = r"run holds checkpoints, metrics.jsonl, report.json, .*and no config.json: .* bring it back, .*--overwrite"
+    said = r"run holds checkpoints, .*metrics.jsonl, report.json, .*and no config.json: .* bring it back, .*--overwrite"
     with pytest.raises(FileExistsError, match=said):
         train_here(run, start=Start(resume=True))
     assert sorted(path.relative_to(run) for path in run.rglob("*")) == before
