@@ -67,6 +67,8 @@ class LayoutOptions:
                 raise ValueError(f"LayoutOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
         if self.actions == "parallel" and self.past_actions == "shown":
             raise ValueError('LayoutOptions.actions "parallel" shows no action at all: it needs past_actions="hidden"')
+        if self.chunk > LONGEST_CHUNK:
+            raise ValueError(f"LayoutOptions.chunk must be at most {LONGEST_CHUNK}, got {self.chunk}")
         if self.chunk > 1 and self.past_actions == "shown":
             raise ValueError(
                 f"LayoutOptions.chunk {self.chunk} predicts later actions, which later timesteps would then see: it "
@@ -82,6 +84,9 @@ class LayoutOptions:
         if len(self.image_shape) != 3 or min(self.image_shape) < 1 or self.image_shape[2] not in (1, 3):
             raise ValueError(f"LayoutOptions.image_shape must be (height, width, 1 or 3), got {self.image_shape}")
 
+
+LONGEST_CHUNK = 1024
+"""Actions of one chunk, each a token or more of every timestep: no memory may be asked for by a number alone."""
 
 _CHOICES = {
     "continuous": ("tokens", "vector"),

@@ -1,5 +1,6 @@
 """From demonstrations on disk to the sources of a mixture: layouts with their statistics, filtered episodes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -348,7 +349,7 @@ def layout_from_json(stored: Mapping[str, Any], config: TrainConfig, options: La
         options=options,
         statistics={path: tuple(parts) for path, parts in stored["statistics"].items()},
         ranges={path: Range.from_json(found) for path, found in stored.get("ranges", {}).items()},
-        target_return=stored.get("target_return"),
+        target_return=_finite(stored.get("target_return")),
     )
     return layout if "ranges" in stored else _as_before_ranges(layout)
 
@@ -370,3 +371,12 @@ def _as_before_ranges(layout: Layout) -> Layout:
         if numbers or (alpha and form.channels_first and form.channels > 3):
             raise ValueError(f"{part.leaf.path} was shown otherwise by the version that trained this run: train again")
     return replace(layout, options=replace(layout.options, channel_axis="rgb")) if alpha else layout
+
+
+def _finite(value: Any) -> float | None:
+    """Raises ValueError for what is stored and no finite number."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"the target_return of a layout must be a finite number, got {value!r}")
+    return float(value)

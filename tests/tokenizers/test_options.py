@@ -26,6 +26,7 @@ def test_a_shape_from_json_becomes_a_tuple():
         ("image_shape", (8, 8, 4)),
         ("context", 0),
         ("chunk", 0),
+        ("chunk", 1025),
         ("max_text_tokens", 0),
     ],
 )

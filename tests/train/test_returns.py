@@ -52,6 +52,15 @@ def test_statistics_and_target_are_those_of_the_chosen_episodes():
     assert with_returns(hidden, columns("discrete"), np.arange(3)) is hidden
 
 
+@pytest.mark.parametrize("value", ["7", True, 1e999, [7.0]])
+def test_a_stored_target_that_is_no_number_is_refused(value):
+    made = with_returns(layout("discrete"), columns("discrete"), np.arange(3))
+    config = TrainConfig(sources=(SourceConfig(task="x", layout=OPTIONS),), vocabulary=VOCABULARY)
+    stored = layout_to_json(made) | {"target_return": value}
+    with pytest.raises(ValueError, match="target_return of a layout must be a finite number, got"):
+        layout_from_json(stored, config, OPTIONS)
+
+
 @pytest.mark.parametrize("name", ["discrete", "vector", "conv"])
 @pytest.mark.parametrize("context", [1, None])
 def test_examples_show_the_normalised_return_before_the_observation(name, context):
