@@ -1,9 +1,13 @@
 """The paper's AdamW and learning-rate schedule, through optax."""
 
+from typing import Any
+
 import jax
 import optax
 
 from generalist.train.config import OptimizerConfig
+
+UNDECAYED = {"scale", "bias", "rows"}
 
 
 def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
@@ -19,10 +23,16 @@ def schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
 
 
 def optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """AdamW; weight decay acts on matrices only, not on norm scales and biases."""
+    """AdamW; weight decay acts on kernels only.
 
-    def matrices(parameters):
-        return jax.tree.map(lambda leaf: leaf.ndim > 1, parameters)
+    Not on norm scales and biases, also where those of all layers are stacked into one matrix, and not on the rows of a
+    table: a row that no batch shows, as of a task that is not trained now, would shrink all the same.
+    """
+
+    def decayed(parameters: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(
+            lambda path, leaf: leaf.ndim > 1 and not UNDECAYED & {getattr(key, "key", None) for key in path}, parameters
+        )
 
     adamw = optax.adamw(
         schedule(config, steps),
@@ -30,6 +40,6 @@ def optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformati
         b2=config.b2,
         eps=config.eps,
         weight_decay=config.weight_decay,
-        mask=matrices,
+        mask=decayed,
     )
     return optax.chain(optax.clip_by_global_norm(config.clip), adamw) if config.clip else adamw

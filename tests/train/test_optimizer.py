@@ -2,10 +2,15 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.network import Network
+from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.train.config import OptimizerConfig
 from generalist.train.optimizer import optimizer, schedule
 
@@ -23,14 +28,31 @@ def test_a_decay_of_zero_steps_is_the_whole_run():
     assert [round(float(rate(step)), 3) for step in (10, 60, 110)] == [1.0, 0.5, 0.0]
 
 
-def test_weight_decay_acts_on_matrices_only():
+def test_weight_decay_acts_on_kernels_only():
+    """Norm scales of stacked layers are a matrix by their shape, and rows of a table may be nobody's in a batch."""
     config = OptimizerConfig(learning_rate=0.1, initial_rate=0.1, warmup_steps=0, weight_decay=0.5)
     transformation = optimizer(config, 10)
-    parameters = {"kernel": jnp.ones((2, 2)), "scale": jnp.ones(2)}
-    zeros = {"kernel": jnp.zeros((2, 2)), "scale": jnp.zeros(2)}
+    block = {"norm": {"scale": jnp.ones((2, 3))}, "dense": {"kernel": jnp.ones((2, 3, 3)), "bias": jnp.ones((2, 3))}}
+    parameters = {"blocks": block, "source": {"rows": jnp.ones((4, 3))}, "norm": {"scale": jnp.ones(3)}}
+    zeros = jax.tree.map(jnp.zeros_like, parameters)
     updates, _ = transformation.update(zeros, transformation.init(parameters), parameters)
-    np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-5)
-    assert not updates["scale"].any()
+    np.testing.assert_allclose(updates["blocks"]["dense"].pop("kernel"), -0.05, rtol=1e-5)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(updates))
+
+
+@pytest.mark.parametrize("name", ["kernel", "scale", "rows"])
+def test_weight_decay_knows_the_names_of_a_network(name):
+    sizes = InputSizes(vocabulary=32, vector_values=3, sources=2)
+    config = AgentConfig(width=16, layers=2, heads=2, head_size=8, feedforward=16, source_embedding=True)
+    tuned = OptimizerConfig(learning_rate=0.1, initial_rate=0.1, warmup_steps=0, weight_decay=0.5, clip=0.0)
+    with use_mesh(make_mesh(1)):
+        network = Network(config, sizes, rngs=nnx.Rngs(0))
+        before = jax.tree.map(jnp.copy, nnx.state(network))
+        held = nnx.Optimizer(network, optimizer(tuned, 10), wrt=nnx.Param)
+        held.update(network, jax.tree.map(jnp.zeros_like, before))
+    changed = jax.tree.map(lambda old, new: bool((old != new).any()), before, nnx.state(network))
+    found = {flag for path, flag in jax.tree_util.tree_leaves_with_path(changed) if f"'{name}'" in str(path)}
+    assert found == {name == "kernel"}
 
 
 def test_two_updates_equal_adam_by_hand():
