@@ -19,10 +19,12 @@ from made_up import noise, write_frames
 from generalist.configs.quickstart import LAYOUT
 from generalist.configs.quickstart import config as quickstart
 from generalist.demonstrations.collect import collect
+from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import STEPS, dataset_folder
 from generalist.envs.spaces import take
 from generalist.train.config import SourceConfig
 from generalist.train.data import TaskSource
+from generalist.train.shown import ShownSteps
 from generalist.train.sources import open_mixture
 
 TASKS = ("CartPole-v1", "metaworld/push-v3", "babyai/GoToObj")
@@ -30,13 +32,13 @@ NOISE = "made_up/noise"
 
 
 class InMemory:
-    """The steps of a data set as arrays."""
+    """The columns of a data set as arrays."""
 
-    def __init__(self, source: TaskSource):
-        assert source.steps is not None
-        self._observations, self._actions = source.steps.columns.take(np.arange(len(source.steps.columns)))
+    def __init__(self, columns: Columns):
+        self.starts = columns.starts
+        self._observations, self._actions = columns.take(np.arange(len(columns)))
 
-    def observations(self, steps: np.ndarray) -> Any:
+    def observations(self, steps: np.ndarray, **_: Any) -> Any:
         return take(self._observations, steps)
 
     def actions(self, steps: np.ndarray) -> Any:
@@ -71,7 +73,7 @@ def cold(task: str, data: Path, seconds: float) -> float:
 
 def measured(task: str, data: Path, seconds: float, repeats: int) -> dict:
     from_columns = opened(task, data)
-    from_memory = replace(from_columns, steps=InMemory(from_columns))
+    from_memory = replace(from_columns, steps=ShownSteps(InMemory(from_columns.steps.columns)))
     rate(from_columns, seconds)
     pairs = np.array([[rate(from_columns, seconds), rate(from_memory, seconds)] for _ in range(repeats)])
     folder = dataset_folder(data, task)

@@ -21,8 +21,10 @@ from common import parser, save
 import generalist
 from generalist.configs.experiment import Experiment
 from generalist.configs.presets import load_preset
+from generalist.configs.quickstart import LAYOUT
 from generalist.envs.sets import task_set
 from generalist.envs.table import family_of
+from generalist.train.config import SourceConfig
 
 Change = Callable[[Experiment], Experiment]
 BASE = "as it is"
@@ -136,9 +138,8 @@ class Place:
         """One device and one thread, so that as many runs as there are cores stand beside each other."""
         base = load_preset("quickstart")
         if self.mixture == "mt10":
-            base = load_preset("mt50")
-            ten = {task.id for task in task_set("metaworld/mt10")}
-            base = training(sources=tuple(each for each in base.train.sources if each.task in ten))(base)
+            ten = tuple(SourceConfig(task=task.id, layout=LAYOUT) for task in task_set("metaworld/mt10"))
+            base = training(sources=ten)(base)
         mesh = replace(base.train.mesh, cpu_devices=1)
         steps = self.steps or base.train.steps
         base = training(seed=seed, steps=steps, mesh=mesh, checkpoint_every=steps)(base)

@@ -68,9 +68,7 @@ def seeds_of(config: EvaluationConfig) -> list[int]:
 
 def evaluation_of(run: Path) -> EvaluationConfig:
     """The evaluation settings stored in a run directory; the defaults if there are none."""
-    import cattrs  # here, because every `--help` would wait for it and for JAX
-
-    from generalist.train.exported import is_exported
+    import cattrs  # here, because every `--help` would wait for it
 
     path, repair = run / STORED, "restore it from a copy, or delete this file to measure with the defaults"
     if not path.exists():

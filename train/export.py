@@ -21,20 +21,8 @@ from generalist.envs.files import cannot_write, read_json, temporary_path, write
 from generalist.train.adapter import digests_of, named_parameters
 from generalist.train.checkpoint import CheckpointError, Which
 from generalist.train.config import MeshConfig, TrainConfig
-from generalist.train.exported import (
-    CARD,
-    CONFIG,
-    DATA,
-    EVALUATION,
-    FILES,
-    NAME,
-    PART,
-    SCORES,
-    TEXT_MODEL,
-    WEIGHTS,
-    Exported,
-    is_exported,
-)
+from generalist.train.exported import DATA, NAME, PART, Exported
+from generalist.train.exported_files import CARD, CONFIG, EVALUATION, FILES, SCORES, TEXT_MODEL, WEIGHTS, is_exported
 from generalist.train.run import REPAIR, SCHEMA, Run, read_run
 from generalist.train.sources import layout_to_json
 from generalist.train.trained_network import trained_network

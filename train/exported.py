@@ -22,17 +22,13 @@ from generalist.tokenizers.layout import Layout
 from generalist.train.adapter_file import digest_of, fingerprint
 from generalist.train.checkpoint import CheckpointError, Which
 from generalist.train.config import TrainConfig
+from generalist.train.exported_files import FILES, TEXT_MODEL, WEIGHTS
 from generalist.train.tensor_file import LONGEST_HEADER, check_spaces, read_arrays
 from generalist.train.trainable import name_of
 
 FORMAT = 1
 PART = "export"
 """The field of `config.json` that makes a folder an export."""
-CONFIG, WEIGHTS, CARD, SCORES = "config.json", "model.safetensors", "README.md", "scores.json"
-TEXT_MODEL, EVALUATION = "tokenizer.model", "evaluation.json"
-"""As in a run directory."""
-FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, EVALUATION)
-"""All that such a folder may hold, and all of it that is read or fetched."""
 DATA = "data"
 """Where an export looks for demonstrations, if nobody says where they are."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -66,11 +62,6 @@ class Exported:
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
-
-
-def is_exported(directory: Path) -> bool:
-    """Whether a folder is one, or meant to be."""
-    return (directory / WEIGHTS).is_file()
 
 
 def check_small(directory: Path) -> None:

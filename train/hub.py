@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from generalist.train.exported import FILES
+from generalist.train.exported_files import FILES
 
 SCHEME = "hf"
 MISSING = "the Hugging Face Hub needs the package huggingface_hub: pip install 'generalist[hub]'"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from generalist.envs.files import user_cache, write_atomically
-from generalist.train.exported import is_exported
+from generalist.train.exported_files import is_exported
 
 CONFIG = "config.json"
 

@@ -26,17 +26,15 @@ from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import MeshConfig, TrainConfig
 from generalist.train.exported import (
     DATA,
-    EVALUATION,
-    TEXT_MODEL,
     Exported,
     WeightsFile,
     check_layouts,
     check_sizes,
     check_small,
     exported_from,
-    is_exported,
     told_of,
 )
+from generalist.train.exported_files import EVALUATION, TEXT_MODEL, is_exported
 from generalist.train.made_here import is_made_here, remember
 from generalist.train.places import directory_of
 from generalist.train.sources import Mixture, layout_from_json, layout_to_json, make_text_tokenizer

@@ -17,7 +17,7 @@ from generalist.agent.sharding import use_mesh
 from generalist.envs.lock import LOCK, locked
 from generalist.train.checkpoint import Checkpoints
 from generalist.train.config import TrainConfig
-from generalist.train.exported import is_exported
+from generalist.train.exported_files import is_exported
 from generalist.train.foundation import Weights, with_weights
 from generalist.train.optimizer import schedule
 from generalist.train.places import directory_of

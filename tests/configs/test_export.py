@@ -20,7 +20,7 @@ from generalist.demonstrations.collect import collect
 from generalist.envs.checksums import sealed
 from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
 from generalist.eval.evaluate import evaluate
-from generalist.train.exported import CARD, EVALUATION, SCORES
+from generalist.train.exported_files import CARD, EVALUATION, SCORES
 from generalist.train.run import read_run, write_merged
 from generalist.train.trained_network import trained_network
 

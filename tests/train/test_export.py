@@ -24,8 +24,9 @@ from generalist.train.adapter_file import digest_of
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainableConfig
 from generalist.train.export import prepared, public_corpus, write_export
-from generalist.train.exported import CARD, EVALUATION, FORMAT, WEIGHTS
-from generalist.train.exported import CONFIG as SAID
+from generalist.train.exported import FORMAT
+from generalist.train.exported_files import CARD, EVALUATION, WEIGHTS
+from generalist.train.exported_files import CONFIG as SAID
 from generalist.train.foundation import Weights
 from generalist.train.made_here import is_made_here, remember
 from generalist.train.run import read_run, write_merged

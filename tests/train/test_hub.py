@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytest
 
 from generalist.train import hub
-from generalist.train.exported import CARD, CONFIG, WEIGHTS
+from generalist.train.exported_files import CARD, CONFIG, WEIGHTS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MISSING = {"error": "Repository not found"}

@@ -12,7 +12,7 @@ import generalist
 from generalist.play.agent import Agent
 from generalist.train import hub
 from generalist.train.export import prepared, write_export
-from generalist.train.exported import CARD, FILES
+from generalist.train.exported_files import CARD, FILES
 from generalist.train.places import directory_of, named, pretrained
 from generalist.train.run import read_run
 

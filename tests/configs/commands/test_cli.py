@@ -72,7 +72,7 @@ def test_the_other_commands_reach_the_launcher(launched):
     assert cli.main(["quickstart", "--out", "q", "--seed", "4"]) == 0
     assert [call[0] for call in launched] == ["describe", "evaluate", "quickstart"]
     assert launched[0][1] == (DummyConfig(steps=5),)
-    assert launched[1][1] == (Path("runs/x"), DummyEvaluation(episodes=7))
+    assert launched[1][1] == ("runs/x", DummyEvaluation(episodes=7))
     assert launched[2] == ("quickstart", (Path("q"),), {"seed": 4})
 
 
