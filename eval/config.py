@@ -9,9 +9,12 @@ from generalist.agent.config import DecodeConfig
 from generalist.envs.files import read_json, write_json
 from generalist.envs.names import nearest
 from generalist.envs.seeds import evaluation_seed, selection_seed
+from generalist.train.exported_files import is_exported
 
 MOST = {"episodes": 100_000, "slots": 1024, "prompts": 100, "documents": 100_000, "selection_episodes": 1000}
 """What the settings of an export may be at most."""
+SPECIALISTS = ("mlp", "gru")
+"""Policies that are measured when they are asked for; a report without them has no word of them."""
 STORED = "evaluation.json"
 """Beside `config.json` in a run directory: how its experiment wants to be measured."""
 
@@ -30,7 +33,8 @@ class EvaluationConfig:
         prompts: demonstrations shown before an episode, taken in turn from this many; 0 plays without a prompt.
         documents: test documents of each split of each corpus that the run was trained on; 0 measures none.
         selection_episodes: episodes per candidate on which the best constant action is chosen.
-        specialists: play an MLP and a GRU of each task alone beside it, see `generalist.eval.baselines.specialists`.
+        specialists: which small networks of each task alone are trained and played beside it, "mlp" and "gru", see
+            `generalist.eval.baselines.specialists`.
         films: record a short film per task.
         workers: processes for baselines and films; 0 uses all cores.
         seeds: evaluation seeds, or those on which settings are chosen.
@@ -44,7 +48,7 @@ class EvaluationConfig:
     prompts: int = 0
     documents: int = 300
     selection_episodes: int = 4
-    specialists: bool = False
+    specialists: tuple[Literal["mlp", "gru"], ...] = ()
     films: bool = True
     workers: int = 0
     seeds: Literal["evaluation", "selection"] = "evaluation"
@@ -53,6 +57,8 @@ class EvaluationConfig:
         for name in ("episodes", "slots", "selection_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"evaluation.{name} must be positive, got {getattr(self, name)}")
+        if unknown := [name for name in self.specialists if name not in SPECIALISTS]:
+            raise ValueError(f"evaluation.specialists has no {unknown[0]!r}: {nearest(unknown[0], SPECIALISTS)}")
         for name in ("prompts", "workers", "documents"):
             if getattr(self, name) < 0:
                 raise ValueError(f"evaluation.{name} must not be negative, got {getattr(self, name)}")

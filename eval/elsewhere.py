@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.task import Task
-from generalist.eval.baselines.measure import measure_baselines, measure_specialists
+from generalist.eval.baselines.measure import measure_baselines, measure_specialist
 from generalist.eval.config import EvaluationConfig, seeds_of
 from generalist.eval.parts import Parts
 from generalist.eval.progress import EvaluationDisplay
@@ -34,15 +35,15 @@ def start_fitted(
     def plain(task: Task) -> Future:
         return pool.submit(measure_baselines, *given(task), selection_episodes=config.selection_episodes)
 
-    def special(task: Task) -> Future:
-        return pool.submit(measure_specialists, *given(task))
+    def special(name: str, task: Task) -> Future:
+        return pool.submit(measure_specialist, name, *given(task))
 
     def record(task: Task, policies: dict[str, PolicyRecord]) -> TaskRecord:
         return TaskRecord.of(task, seeds, policies)
 
     waiting = {"baselines": elsewhere("baselines", tasks, plain, record, parts, display.baseline_done)}
-    if config.specialists:
-        waiting["specialists"] = elsewhere("specialists", tasks, special, record, parts, display.specialists_done)
+    for name in config.specialists:
+        waiting[name] = elsewhere(name, tasks, partial(special, name), record, parts, display.specialist_done)
     return waiting
 
 

@@ -156,7 +156,7 @@ def evaluate(
 
 def _display(tasks: Sequence[Task], config: EvaluationConfig, *, offline: int, quiet: bool) -> EvaluationDisplay:
     ids = [task.id for task in tasks]
-    return EvaluationDisplay(ids, specialists=config.specialists, offline=offline, quiet=quiet)
+    return EvaluationDisplay(ids, specialists=len(config.specialists), offline=offline, quiet=quiet)
 
 
 def _written(folder: Path, report: Report, films: Sequence[Film], failures: Failures) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import numpy as np
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.files import WritingError, check_writable, read_json, write_json
 from generalist.envs.task import Task
-from generalist.eval.config import EvaluationConfig
+from generalist.eval.config import SPECIALISTS, EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
 from generalist.eval.versions import episode_versions
 from generalist.train.run import Run
 
 FOLDER = "evaluation"
-FITTED = ("baselines", "specialists")
+FITTED = ("baselines", *SPECIALISTS)
 """Parts that learn from demonstrations."""
 MEASURE = "restore it from a copy, or delete this file, and it alone is measured again"
 """What to do about a damaged part."""

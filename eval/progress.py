@@ -9,14 +9,14 @@ from generalist.train.display import progress_bars
 class EvaluationDisplay:
     """A context manager; `quiet` shows nothing. Without a terminal, a line is printed per finished task."""
 
-    def __init__(self, tasks: Sequence[str], *, specialists: bool = False, offline: int = 0, quiet: bool = False):
+    def __init__(self, tasks: Sequence[str], *, specialists: int = 0, offline: int = 0, quiet: bool = False):
         self.quiet, self.tasks = quiet, len(tasks)
         self.console = SafeConsole(stderr=True)
         self.progress = progress_bars(self.console, visible=not quiet and self.console.is_terminal)
         self.agent = self.progress.add_task("agent, tasks", total=len(tasks), text="loading", visible=bool(tasks))
         self.baselines = self.progress.add_task("baselines, tasks", total=len(tasks), text="", visible=bool(tasks))
         self.specialists = self.progress.add_task(
-            "specialists, tasks", total=len(tasks), text="", visible=bool(tasks) and specialists
+            "specialists", total=len(tasks) * specialists, text="", visible=bool(tasks and specialists)
         )
         self.offline = self.progress.add_task("offline, tasks", total=offline, text="", visible=bool(offline))
         self.episodes = 0
@@ -43,9 +43,9 @@ class EvaluationDisplay:
         self.progress.update(self.baselines, advance=1, text=task)
         self._say(f"baselines: {task}")
 
-    def specialists_done(self, task: str) -> None:
+    def specialist_done(self, task: str) -> None:
         self.progress.update(self.specialists, advance=1, text=task)
-        self._say(f"specialists: {task}")
+        self._say(f"specialist: {task}")
 
     def offline_done(self, task: str) -> None:
         self.progress.update(self.offline, advance=1, text=task)

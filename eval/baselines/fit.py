@@ -11,11 +11,10 @@ from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import Demonstrations
 from generalist.envs.names import nearest
 from generalist.eval.baselines.fitted import fit_linear, fit_nearest_neighbour, most_steps, whole_episodes
+from generalist.eval.config import SPECIALISTS
 
 PLAIN = ("linear", "nearest_neighbour")
 """See the current observation alone, and learn no features."""
-SPECIALISTS = ("mlp", "gru")
-"""Small networks of one task; they import JAX."""
 NAMES = (*PLAIN, *SPECIALISTS)
 
 

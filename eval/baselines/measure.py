@@ -17,7 +17,7 @@ from generalist.eval.baselines.constant import (
     best_constant,
     constant_candidates,
 )
-from generalist.eval.baselines.fit import PLAIN, SPECIALISTS, drawn_steps, fit_baseline, steps_of
+from generalist.eval.baselines.fit import PLAIN, drawn_steps, fit_baseline, steps_of
 from generalist.eval.report.record import PolicyRecord
 from generalist.play.rollout import rollout
 
@@ -70,15 +70,15 @@ def measure_baselines(
     return records | _played(PLAIN, task, opened, seeds, episodes)
 
 
-def measure_specialists(
-    task: str | Task, demonstrations: Path, seeds: Sequence[int], episodes: Sequence[int] | None = None
+def measure_specialist(
+    name: str, task: str | Task, demonstrations: Path, seeds: Sequence[int], episodes: Sequence[int] | None = None
 ) -> dict[str, PolicyRecord]:
-    """An MLP and a GRU of this task alone; none where `measure_baselines` has no linear policy. Arguments as there."""
+    """The MLP or GRU of this task alone; none where `measure_baselines` has no linear policy. Arguments as there."""
     [task] = find_tasks(task)
     if (opened := _learnable(demonstrations)) is None:
         return {}
     keep_jax_small()
-    return _played(SPECIALISTS, task, opened, seeds, episodes)
+    return _played((name,), task, opened, seeds, episodes)
 
 
 def keep_jax_small() -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import jinja2
 
 from generalist.envs.table import family_of
+from generalist.eval.config import SPECIALISTS
 from generalist.eval.report.page import BASELINES, FAMILY_NAMES, NAMES
 from generalist.train.run import Run
 
 HERE = Path(__file__).parent
-SPECIALISTS = ("mlp", "gru")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,9 @@ from typing import Any, TypeGuard
 import markupsafe
 
 from generalist.envs.files import write_atomically
+from generalist.eval.config import SPECIALISTS
 from generalist.eval.report.language_page import language_section
 from generalist.eval.report.offline_page import offline_section, significant, significant_interval
-from generalist.eval.report.record import SPECIALISTS
 from generalist.eval.report.templates import page_from
 from generalist.play.films import Film
 from generalist.tokenizers.printable import printable

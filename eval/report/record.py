@@ -30,13 +30,12 @@ import numpy as np
 
 from generalist.envs.files import read_json, write_json
 from generalist.envs.task import Task
+from generalist.eval.config import SPECIALISTS
 from generalist.eval.report.statistics import Aggregate, Scale, aggregate, bootstrap_mean_ci, expert_scale
 from generalist.play.rollout import EpisodeResult
 
 SCHEMA = 1
 
-SPECIALISTS = ("mlp", "gru")
-"""Policies that are measured when they are asked for; a report without them has no word of them."""
 POLICIES = ("random", "expert", "constant", "linear", "nearest_neighbour", *SPECIALISTS, "agent")
 
 DERIVED = ("mean", "ci95", "normalized", "normalized_ci95", "normalized_above_constant", "success", "return_mean")

@@ -78,7 +78,7 @@ def test_of_a_task_that_was_not_trained_on_all_episodes_may_be_learned_from(run)
 
 def test_specialists_stand_beside_when_they_are_asked_for(run, tmp_path):
     played = {path: path.stat().st_mtime_ns for path in (run / "evaluation").glob("*.json")}
-    report = evaluate(run, CONFIG, tasks=TASKS[1], specialists=True, out=tmp_path, quiet=True)
+    report = evaluate(run, CONFIG, tasks=TASKS[1], specialists=SPECIALISTS, out=tmp_path, quiet=True)
     [task] = report["tasks"]
     for name in SPECIALISTS:
         assert len(task[name]["returns"]) == 2
@@ -89,7 +89,12 @@ def test_specialists_stand_beside_when_they_are_asked_for(run, tmp_path):
     assert recompute(report) == report
     assert "MLP of one task" in (tmp_path / "report.html").read_text()
     assert all(path.stat().st_mtime_ns == time for path, time in played.items()), "nothing else is measured again"
-    assert (run / "evaluation" / "frozen_lake8x8_v1.specialists.json").exists()
+    parts = {path.name: path.stat().st_mtime_ns for path in (run / "evaluation").glob("frozen_lake8x8_v1.*.json")}
+    assert {"frozen_lake8x8_v1.mlp.json", "frozen_lake8x8_v1.gru.json"} < set(parts)
+    [task] = evaluate(run, CONFIG, tasks=TASKS[1], specialists=("mlp",), out=tmp_path, quiet=True)["tasks"]
+    assert "mlp" in task
+    assert "gru" not in task, "one can be asked for alone"
+    assert {path.name: path.stat().st_mtime_ns for path in (run / "evaluation").glob("frozen*.json")} == parts
 
 
 def test_the_report_can_be_computed_again_from_itself(run):
@@ -222,3 +227,8 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(ru
     monkeypatch.setattr(module, "rollout", lambda *_, **__: pytest.fail("played"))
     with pytest.raises(OSError, match=r"cannot write .*there"):
         evaluate(run, CONFIG, tasks=[TASKS[1]], out=tmp_path / "there", quiet=True)
+
+
+def test_a_specialist_that_there_is_not_names_the_nearest():
+    with pytest.raises(ValueError, match="evaluation.specialists has no 'mpl': did you mean mlp"):
+        EvaluationConfig(specialists=("mpl",))

@@ -37,13 +37,13 @@ def test_what_was_fitted_on_other_episodes_does_not_count(tmp_path):
     def learning(*episodes: int) -> Parts:
         return Parts(tmp_path, EvaluationConfig(episodes=2), 40, tmp_path / "data", {TASK.id: np.array(episodes)})
 
-    for part in ("agent", "baselines", "specialists"):
+    for part in ("agent", "baselines", "mlp"):
         learning(0, 1, 3).save(TASK, part, RECORD)
         assert learning(0, 1, 3).load(TASK, part) == RECORD
     for other in (learning(0, 1, 2), learning(0, 1), parts(tmp_path)):
         assert other.load(TASK, "agent") == RECORD
         assert other.load(TASK, "baselines") is None
-        assert other.load(TASK, "specialists") is None
+        assert other.load(TASK, "mlp") is None
 
 
 def test_a_part_from_before_there_were_chunks_counts_where_none_is_played(tmp_path):
@@ -56,7 +56,7 @@ def test_a_part_from_before_there_were_chunks_counts_where_none_is_played(tmp_pa
 
 def test_asking_for_specialists_measures_nothing_else_again(tmp_path):
     parts(tmp_path).save(TASK, "agent", RECORD)
-    asked = EvaluationConfig(episodes=2, specialists=True)
+    asked = EvaluationConfig(episodes=2, specialists=("mlp",))
     assert Parts(tmp_path, asked, 40, tmp_path / "data").load(TASK, "agent") == RECORD
 
 
