@@ -61,6 +61,13 @@ class ByteTokenizer:
         return space.max_length * _widest(space)
 
 
+MISSIONS = "missions"
+SHIPPED = {MISSIONS: Path(__file__).parent / "missions.model"}
+"""Models that are part of this package. `missions`: 448 pieces, one for every word of MiniGrid's and BabyAI's missions;
+made by `python docs/make_missions.py`.
+"""
+
+
 @dataclass(frozen=True)
 class SentencePieceTokenizer:
     """A SentencePiece model (32,000 pieces in Reed et al. 2022, sec. 2.1). Needs the extra `sentencepiece`.
@@ -77,15 +84,15 @@ class SentencePieceTokenizer:
 
     @classmethod
     def load(cls, path: str | Path) -> "SentencePieceTokenizer":
-        """Reads a `.model` file.
+        """Reads a `.model` file, or one of `SHIPPED` by its name.
 
         Raises:
             ValueError: no such file, or not a SentencePiece model; with its name.
             ImportError: the extra is not installed.
         """
-        path = Path(path)
+        path = SHIPPED.get(str(path), Path(path))
         if not path.is_file():
-            raise ValueError(f"no SentencePiece model at {path}; give the path of a .model file")
+            raise ValueError(f"no SentencePiece model at {path}; give the path of a .model file, or {MISSIONS}")
         try:
             return cls(path.read_bytes())
         except ValueError as problem:

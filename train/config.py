@@ -195,7 +195,7 @@ class MeshConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """`bytes` needs no file; `sentencepiece` reads a model file."""
+    """`bytes` needs no file; `sentencepiece` reads a model file, or "missions", which is part of this package."""
 
     tokenizer: Literal["bytes", "sentencepiece"] = "bytes"
     model: str | None = None

@@ -20,7 +20,7 @@ from generalist.envs.checksums import check_file, file_entry
 from generalist.envs.files import read_json, write_atomically, write_json
 from generalist.envs.trust import is_trusted
 from generalist.tokenizers.layout import Layout
-from generalist.tokenizers.text import TextTokenizer
+from generalist.tokenizers.text import SentencePieceTokenizer, TextTokenizer
 from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import MeshConfig, TrainConfig
@@ -145,7 +145,7 @@ def _write(run: Run, notices: Sequence[str]) -> None:
     directory, config = run.directory, run.config
     directory.mkdir(parents=True, exist_ok=True)
     if config.text.model:
-        write_atomically(directory / TEXT_MODEL, Path(config.text.model).read_bytes())
+        write_atomically(directory / TEXT_MODEL, SentencePieceTokenizer.load(config.text.model).model)
     copied = [TEXT_MODEL] if config.text.model else []
     stored = {
         "schema": SCHEMA,

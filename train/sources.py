@@ -18,7 +18,7 @@ from generalist.tokenizers.continuous import Range
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
-from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, TextTokenizer
+from generalist.tokenizers.text import MISSIONS, ByteTokenizer, SentencePieceTokenizer, TextTokenizer
 from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
@@ -38,7 +38,7 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
     if config.tokenizer == "bytes":
         return ByteTokenizer()
     if not config.model:
-        raise ValueError("text.tokenizer sentencepiece needs text.model, the path of a SentencePiece model file")
+        raise ValueError(f"text.tokenizer sentencepiece needs text.model, the path of a model file, or {MISSIONS}")
     return SentencePieceTokenizer.load(config.model)
 
 

@@ -230,5 +230,5 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(ru
 
 
 def test_a_specialist_that_there_is_not_names_the_nearest():
-    with pytest.raises(ValueError, match="evaluation.specialists has no 'mpl': did you mean mlp"):
+    with pytest.raises(ValueError, match=r"specialists has no 'mpl': did you mean mlp"):
         EvaluationConfig(specialists=("mpl",))

@@ -1,5 +1,8 @@
 import io
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generalist.tokenizers.space import leaves
-from generalist.tokenizers.text import ByteTokenizer, SentencePieceTokenizer, TextField, encode_texts
+from generalist.tokenizers.text import SHIPPED, ByteTokenizer, SentencePieceTokenizer, TextField, encode_texts
 from generalist.tokenizers.vocabulary import Vocabulary
 
 
@@ -76,6 +79,30 @@ def test_sentencepiece(pieces, tmp_path):
     assert again.version == tokenizer.version
     assert again.encode("the key").tolist() == tokenizer.encode("the key").tolist()
     assert (tokenizer.encode("a\ud800") < 60).all()
+
+
+MISSION = "pick up the yellow key and go to the purple door after you put the grey ball next to the green box"
+
+
+def test_the_model_of_missions_has_a_piece_for_every_word_and_loses_nothing():
+    pytest.importorskip("sentencepiece")
+    tokenizer = SentencePieceTokenizer.load("missions")
+    assert len(tokenizer.encode(MISSION)) == len(MISSION.split())
+    for text in (MISSION, "", "  Zwölf ▁ Boxkämpfer", "open the red door, then go to a blue ball"):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.size == 448
+    with pytest.raises(ValueError, match=r"no SentencePiece model at mission; .*, or missions"):
+        SentencePieceTokenizer.load("mission")
+
+
+@pytest.mark.rare
+def test_the_model_of_missions_is_made_by_its_script(tmp_path):
+    pytest.importorskip("sentencepiece")
+    pytest.importorskip("minigrid")
+    root = Path(__file__).parents[2]
+    made = tmp_path / "made.model"
+    subprocess.run([sys.executable, root / "docs/make_missions.py", made], check=True)
+    assert made.read_bytes() == SHIPPED["missions"].read_bytes()
 
 
 def test_bad_sentencepiece_files_are_refused(tmp_path):

@@ -13,7 +13,7 @@ from tiny import CONFIG, TASKS, demonstrations, train_here, trained
 from generalist.envs.files import write_json
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sentencepiece_training import train_sentencepiece
-from generalist.tokenizers.text import SentencePieceTokenizer
+from generalist.tokenizers.text import SHIPPED, SentencePieceTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import DocumentsConfig, TextConfig
 from generalist.train.run import read_run
@@ -87,6 +87,20 @@ def test_a_text_model_lies_in_the_run(tmp_path):
     shutil.rmtree(run)
     assert read_run(moved).text.version == tokenizer.version
     assert read_run(moved).text.encode("a red key").tolist() == tokenizer.encode("a red key").tolist()
+
+
+def test_a_text_model_of_this_package_has_no_path_in_the_run(tmp_path):
+    """So that a run goes on where the package lies elsewhere, and with the model that it began with."""
+    run = train_here(
+        tmp_path / "run",
+        sources=(),
+        documents=(DocumentsConfig(corpus="docstrings"),),
+        text=TextConfig(tokenizer="sentencepiece", model="missions"),
+        vocabulary=Vocabulary(text_size=448),
+        steps=1,
+    )
+    assert read_run(run).config.text.model == "missions"
+    assert (run / "tokenizer.model").read_bytes() == SHIPPED["missions"].read_bytes()
 
 
 def test_a_run_of_before_ranges_and_channels_keeps_its_options_where_they_change_nothing(tmp_path):
