@@ -1,6 +1,6 @@
-import numpy as np
 import pytest
 
+from generalist.configs.local import SHARES
 from generalist.configs.presets import PRESETS, load_preset
 from generalist.envs.sets import task_set
 from generalist.envs.table import find_task
@@ -33,12 +33,13 @@ def test_a_preset_trains_on_its_set(name, tasks):
     assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
 
 
-def test_every_family_of_the_local_suite_has_the_same_share():
-    shares: dict[str, float] = {}
+def test_every_family_of_the_local_suite_has_its_share_and_every_task_of_it_the_same():
+    weights: dict[str, list[float]] = {}
     for source in load_preset("local").train.sources:
-        family = find_task(source.task).family
-        shares[family] = shares.get(family, 0) + source.weight
-    assert set(np.round(list(shares.values()), 9)) == {1.0}
+        weights.setdefault(find_task(source.task).family, []).append(source.weight)
+    assert {family: pytest.approx(sum(each)) for family, each in weights.items()} == SHARES
+    assert all(len(set(each)) == 1 for each in weights.values())
+    assert sum(SHARES.values()) == 100
 
 
 def test_an_unknown_preset_names_the_nearest():
