@@ -98,6 +98,7 @@ def test_adapting_writes_to_runs_and_says_that_its_own_data_are_not_there(shared
     assert "no demonstrations of CartPole-v1 under new" in capsys.readouterr().err
 
 
+@pytest.mark.rare
 def test_a_job_starts_from_it_and_it_is_described(shared, capsys):
     fit(Experiment(train=CONFIG), data=demonstrations(), out="other", weights=shared, quiet=True)
     assert read_run("other").foundation["run"] == str(shared)

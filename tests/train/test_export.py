@@ -92,6 +92,7 @@ def test_its_agent_acts_as_that_of_the_run(export):
         assert policies[0](observation) == policies[1](observation)
 
 
+@pytest.mark.rare
 def test_it_is_laid_out_on_the_mesh_of_whoever_trains_on_from_it(export, tmp_path):
     config = replace(CONFIG, mesh=replace(CONFIG.mesh, data=2, fsdp=2), steps=1)
     both = [
@@ -112,6 +113,7 @@ def test_no_word_in_it_is_a_path_of_this_machine(export):
     assert public_corpus("scenes/captions") == "scenes/captions"
 
 
+@pytest.mark.rare
 def test_it_can_be_adapted_from_without_its_demonstrations(export, tmp_path):
     shutil.copytree(demonstrations(), tmp_path / "new")
     config = AdaptConfig(episodes=4, steps=2, failures=True)
