@@ -24,7 +24,7 @@ from generalist.eval.versions import versions_of
 from generalist.studies.compare_page import write_page
 from generalist.studies.comparison import TaskScores, compare_scores, gate_words, headline
 from generalist.studies.playing import Played, gather
-from generalist.studies.sides import ACTING, Given, Side, acting_differences, sides_of
+from generalist.studies.sides import ACTING, AGENT, Given, Side, acting_differences, sides_of
 from generalist.train.made_here import is_made_here
 
 SCHEMA = 1
@@ -61,7 +61,8 @@ def compare(
     Args:
         *runs: two or more: a run directory (or `Run`), "RUN@UPDATE" or "RUN@best" for another checkpoint than the
             newest, and "RUN,RUN,RUN" (or a list) for runs of one configuration that differ in their training seed,
-            which stand together on one side; the intervals then cover the luck of training too.
+            which stand together on one side; the intervals then cover the luck of training too. "RUN:linear" is the
+            linear policy that the run's evaluation has measured beside its agent; the same for every other there.
         tasks: one or several, by id or as they are; by default those that both sides were trained on.
         episodes: of each task, on the evaluation seeds; by default as the first run's experiment says.
         difference: of normalised score, of which is said how many episodes would find it.
@@ -168,6 +169,8 @@ def _shared(first: Side, other: Side, asked: Sequence[Task]) -> _Pair:
 def _notices(first: Side, other: Side) -> list[str]:
     """What makes two sides act differently besides their weights."""
     one, two = first.chosen[0], other.chosen[0]
+    if AGENT not in (one.policy, two.policy) or one.policy != two.policy:
+        return []
     if not (differing := acting_differences(one, two)):
         return []
     return [f"{one.name} and {two.name} are played as their own settings say, which differ: {'; '.join(differing)}"]

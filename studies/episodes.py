@@ -17,7 +17,7 @@ import cattrs
 
 from generalist.envs.files import WritingError
 from generalist.envs.task import Task
-from generalist.eval.config import EvaluationConfig
+from generalist.eval.config import SPECIALISTS, EvaluationConfig
 from generalist.eval.evaluate import decode_of, make_policy, seeds_of
 from generalist.eval.parts import FOLDER, demonstrations_mark, stored_part
 from generalist.eval.report.record import PolicyRecord, TaskRecord, load_report, task_from_json, task_to_json
@@ -60,9 +60,9 @@ class Store:
         whole = TaskRecord.of(task, self._seeds()[: len(record.returns)], {"agent": record})
         self._kept.save(self._name(task), self._made_with(task), task_to_json(whole))
 
-    def end(self, task: Task, policy: str) -> PolicyRecord | None:
-        """The same of random play or of the expert, as this run's evaluation has it."""
-        return self._longest(task, self._evaluated(task, "baselines"), policy)
+    def beside(self, task: Task, policy: str) -> PolicyRecord | None:
+        """The same of a plain policy, such as random play, as this run's evaluation has it."""
+        return self._longest(task, self._evaluated(task, policy if policy in SPECIALISTS else "baselines"), policy)
 
     def _evaluated(self, task: Task, part: str) -> list[TaskRecord]:
         """What the run's evaluation has: in its report, and in the part, which knows the prompts too."""

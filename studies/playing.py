@@ -10,7 +10,7 @@ import numpy as np
 
 from generalist.envs.task import Task
 from generalist.eval.baselines.measure import measure_ends
-from generalist.eval.config import seeds_of
+from generalist.eval.config import SPECIALISTS, seeds_of
 from generalist.eval.evaluate import check_prompts
 from generalist.eval.failures import Failures
 from generalist.eval.playable import split_tasks
@@ -20,11 +20,10 @@ from generalist.eval.workers import Pool, local_pool, ray_pool
 from generalist.play.agent import Agent
 from generalist.studies.episodes import ENDS, EPISODES, Store, first_episodes, joined, play, play_there
 from generalist.studies.kept import Kept
-from generalist.studies.sides import Chosen
+from generalist.studies.sides import AGENT, Chosen, Identity
 from generalist.tokenizers.printable import SafeConsole
 from generalist.train.display import progress_bars
 
-Identity = tuple[Path, int, str]
 Ends = dict[str, PolicyRecord]
 
 
@@ -109,6 +108,9 @@ def gather(
         found = played.agents.setdefault(chosen.identity, {})
         for task in theirs:
             tasks[task.id] = task
+            if chosen.policy != AGENT:
+                found[task.id] = _beside(store, task)
+                continue
             if (known := store.agent(task)) is not None:
                 found[task.id] = known
             if known is None or len(known.returns) < chosen.config.episodes:
@@ -130,6 +132,20 @@ def gather(
     played.failed, played.error = failures.told, failures.first
     played.notices = [notice for store in stores.values() for notice in store.notices]
     return played
+
+
+def _beside(store: Store, task: Task) -> PolicyRecord:
+    """The plain policy of a side; raises ValueError where its run's evaluation has too few episodes of it."""
+    chosen, wanted = store.chosen, store.chosen.config.episodes
+    known = store.beside(task, chosen.policy)
+    if known is None or len(known.returns) < wanted:
+        there = f"{len(known.returns) if known else 0} of {wanted} episodes of {task.id}"
+        special = f" --specialists {chosen.policy}" if chosen.policy in SPECIALISTS else ""
+        raise ValueError(
+            f"{chosen.name}: the run's evaluation has {there} by this policy; measure it with "
+            f"`generalist eval {chosen.run.directory} --episodes {wanted}{special}`"
+        )
+    return known
 
 
 def _load(
@@ -217,7 +233,7 @@ class _Ends:
         found: Ends = {}
         for name in names:
             records = [source[name] for source in sources if name in source]
-            records += [end for store in self.stores if (end := store.end(task, name)) is not None]
+            records += [end for store in self.stores if (end := store.beside(task, name)) is not None]
             if records:
                 longest = max(records, key=lambda record: len(record.returns))
                 found[name] = first_episodes(longest, min(len(longest.returns), len(self.seeds)))
@@ -231,7 +247,7 @@ class _Ends:
         """Why the runs' evaluations were not of the same episodes: random play, which the seed alone decides, came out
         otherwise in more than a tenth of them. Versions do not tell of a module of one's own. "" where all agrees.
         """
-        known = [(store, end) for store in self.stores if (end := store.end(task, "random")) is not None]
+        known = [(store, end) for store in self.stores if (end := store.beside(task, "random")) is not None]
         for other, theirs in known[1:]:
             first, ours = known[0]
             count = min(len(ours.returns), len(theirs.returns))

@@ -1,7 +1,7 @@
 """What is compared: the sides of a comparison, each one run at one checkpoint, or several runs of other training seeds.
 
 A side is written RUN, RUN@UPDATE or RUN@best, or as the place of an export (see `generalist.train.places`), and runs
-that differ in their training seed alone RUN,RUN,RUN.
+that differ in their training seed alone RUN,RUN,RUN. RUN:POLICY is a plain policy that the run's evaluation measured.
 """
 
 import os
@@ -14,30 +14,38 @@ import cattrs
 
 from generalist.envs.names import nearest
 from generalist.eval.config import EvaluationConfig, evaluation_of
+from generalist.eval.report.record import POLICIES
 from generalist.train.places import directory_of, named
 from generalist.train.run import Run, read_run
 
 Given = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 """One side, as the user names it; a sequence is several runs."""
 
+AGENT = "agent"
+PLAIN = tuple(name for name in POLICIES if name != AGENT)
+Identity = tuple[Path, int, str, str]
 ACTING = ("decode", "sampled", "likeliest", "prompts")
 """Settings of an evaluation by which an agent acts; the others say how it is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """A run at one checkpoint: `name` as it was given, `config` how it is played (its own, but for the episodes)."""
+    """A run at one checkpoint: `name` as it was given, `config` how it is played (its own, but for the episodes).
+
+    `policy` is "agent", or one of `PLAIN` that was measured beside it.
+    """
 
     name: str
     run: Run
     step: int
     config: EvaluationConfig
+    policy: str = AGENT
 
     @property
-    def identity(self) -> tuple[Path, int, str]:
+    def identity(self) -> Identity:
         """Equal for the same weights that act the same way."""
         acting = {each: getattr(self.config, each) for each in ACTING}
-        return self.run.directory.resolve(), self.step, repr(acting)
+        return self.run.directory.resolve(), self.step, repr(acting), self.policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +107,8 @@ def _names(given: Given) -> list[str]:
     return several
 
 
-def _chosen(name: str) -> Chosen:
+def _chosen(given: str) -> Chosen:
+    name, policy = _policy(given)
     folder, at, update = name.rpartition("@")
     if not at or named(name)[0] or Path(name).is_dir():  # of a place on the Hub, after @ stands a revision
         folder, update = name, ""
@@ -107,7 +116,17 @@ def _chosen(name: str) -> Chosen:
     if not (path / "config.json").exists():
         raise FileNotFoundError(_no_run(path))
     run = read_run(path)
-    return Chosen(name=name, run=run, step=_step(run, update), config=evaluation_of(path))
+    return Chosen(name=given, run=run, step=_step(run, update), config=evaluation_of(path), policy=policy)
+
+
+def _policy(given: str) -> tuple[str, str]:
+    """What was given without the policy at its end, and the policy; raises ValueError for one that there is not."""
+    name, colon, policy = given.rpartition(":")
+    if not colon or named(given)[0] or Path(given).is_dir():
+        return given, AGENT
+    if policy not in PLAIN:
+        raise ValueError(f"{given}: after : stands a policy measured beside the agent; {nearest(policy, PLAIN)}")
+    return name, policy
 
 
 def _no_run(path: Path) -> str:
@@ -137,6 +156,8 @@ def _check_pooled(side: Side) -> None:
             raise ValueError(f"{pair}: they differ in more than the seed: {'; '.join(differing)}")
         if differing := _foundations(first.run, other.run):
             raise ValueError(f"{pair}: they began from other foundations: {'; '.join(differing)}")
+        if first.policy != other.policy:
+            raise ValueError(f"{pair}: one is {first.policy}, the other {other.policy}")
         if first.step != other.step:
             raise ValueError(f"{pair}: one is at update {first.step}, the other at {other.step}")
         if differing := acting_differences(first, other):

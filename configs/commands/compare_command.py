@@ -22,9 +22,10 @@ class Compare:
     """Are two runs different? The same episodes for each: paired differences, tests, compare.json and compare.html.
 
     RUN is a run directory, RUN@UPDATE or RUN@best another checkpoint of it than the newest, and RUN,RUN,RUN training
-    seeds of one configuration, which stand on one side together. More than two: each with the first. Episodes of
-    finished evaluations are read, only what is missing is played. An export stands as its folder, pretrained:NAME or
-    hf:USER/NAME[@REVISION]; its episodes are kept in the folder of the comparison.
+    seeds of one configuration, which stand on one side together. RUN:linear is what the run's evaluation has measured
+    beside its agent: linear, nearest_neighbour, constant, mlp, gru, random, expert. More than two: each with the first.
+    Episodes of finished evaluations are read, only what is missing is played. An export stands as its folder,
+    pretrained:NAME or hf:USER/NAME[@REVISION]; its episodes are kept in the folder of the comparison.
     docs/comparing.md says what the numbers mean.
     """
 

@@ -88,6 +88,21 @@ def test_finished_evaluations_are_read_and_nothing_is_played(runs, played):
     assert all(row["words"] in text for row in one["tasks"])
 
 
+def test_an_agent_stands_beside_a_plain_policy_that_its_evaluation_measured(runs, played):
+    found = compare("s0:linear", "s0", "s0:nearest_neighbour", quiet=True)
+    assert played == []
+    (report,) = [load_report(runs / "s0" / "report.json")]
+    for one, name in zip(found["comparisons"], ("agent", "nearest_neighbour"), strict=True):
+        assert (one["first"], one["second"]) == ("s0:linear", "s0" if name == "agent" else f"s0:{name}")
+        assert one["notices"] == []
+        for row, task in zip(one["tasks"], report["tasks"], strict=True):
+            assert (row["first"], row["second"]) == (task["linear"]["mean"], task[name]["mean"])
+    assert compare("s0:linear", "s1:linear", quiet=True)["comparisons"][0]["overall"]["difference"] == 0
+    for policy, special in (("constant", ""), ("gru", " --specialists gru")):
+        with pytest.raises(ValueError, match=rf"of 9 episodes of CartPole-v1 .* eval s0 --episodes 9{special}`"):
+            compare("s0", f"s0:{policy}", episodes=9, quiet=True)
+
+
 def test_more_episodes_play_only_the_new_ones_and_come_to_the_same(runs, played):
     """Each is fixed by its seed, prompts and slots included: beside six that were played at once."""
     found = compare("s0", "s1", episodes=6, quiet=True)

@@ -46,6 +46,20 @@ def test_a_folder_that_is_there_is_meant_whatever_is_in_its_name(runs):
     assert steps(str(odd), f"{odd}@3") == [[6], [3]]
 
 
+def test_a_plain_policy_stands_after_a_colon(runs, monkeypatch):
+    monkeypatch.chdir(runs)
+    agent, linear, earlier = (side.chosen[0] for side in sides_of(["s0", "s0:linear", "s0@3:linear"]))
+    assert (agent.policy, linear.policy, linear.name, linear.step) == ("agent", "linear", "s0:linear", 6)
+    assert (earlier.policy, earlier.step) == ("linear", 3)
+    assert agent.identity != linear.identity
+    with pytest.raises(ValueError, match=r"s0:liner: after : stands .* did you mean linear"):
+        sides_of(["s0", "s0:liner"])
+    with pytest.raises(ValueError, match="cannot stand together: one is agent, the other linear"):
+        sides_of(["s0", "s0,s1:linear"])
+    (runs / "s0").rename(runs / "s0:linear")
+    assert sides_of(["s0:linear", "s1"])[0].chosen[0].policy == "agent"
+
+
 def test_all_sides_play_the_episodes_of_the_first_and_act_as_their_own_settings_say(runs):
     keep_evaluation(runs / "s0", EvaluationConfig(episodes=7, prompts=2))
     keep_evaluation(runs / "s1", EvaluationConfig(episodes=9, decode=DecodeConfig(discrete="sample")))
