@@ -9,6 +9,7 @@ from rich.table import Table
 
 from generalist.eval.report.language_page import SPLITS, score_rows
 from generalist.eval.report.offline_page import PLAIN, significant
+from generalist.eval.report.profile import FEWEST
 
 BASELINES = {"linear": "linear", "nearest_neighbour": "1-NN", "constant": "constant"}
 """Policies beside the agent, with the heads of their columns."""
@@ -22,7 +23,10 @@ SHOWN = 16
 MOST_TASKS = 10
 """Of more tasks the terminal shows no dimensions."""
 
-LEFT = ("task", "unit", "corpus", "split", "measure", "dimension")
+MOST_ROWS = 60
+"""Of more tasks it shows the families alone."""
+
+LEFT = ("task", "policy", "unit", "corpus", "split", "measure", "dimension")
 """Columns of words."""
 
 
@@ -35,6 +39,8 @@ def print_scores(report: Mapping[str, Any], out: Console) -> None:
     others = [task for task in tasks if task["normalized"] is None]
     if normalized:
         out.print(_normalized_table(report, normalized))
+        if len(normalized) >= FEWEST:
+            _print_shares(report, out)
     for task in normalized:
         if "demonstrated" in task:
             mean = _number(task["demonstrated"])
@@ -63,7 +69,7 @@ def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]])
     others = _beside_it(tasks)
     heads = ("task", "score", "95% interval", "success", *others.values(), "episodes")
     rows = _table("expert-normalised scores (0 random, 1 expert)", heads)
-    for task in tasks:
+    for task in tasks if len(tasks) <= MOST_ROWS else ():
         rows.add_row(
             task["id"],
             _number(task["normalized"]),
@@ -89,6 +95,26 @@ def _normalized_table(report: Mapping[str, Any], tasks: list[Mapping[str, Any]])
             *(_number(other["mean"]) for other in beside),
         )
     return rows
+
+
+def _print_shares(report: Mapping[str, Any], out: Console) -> None:
+    """How many tasks reach how much, of the agent and of each baseline."""
+    heads = ("policy", "mean", "95% interval", "over families", "median", "IQM", "at 0.5", "at 0.8", "at 0.9")
+    rows = _table(f"{report['overall']['tasks']} tasks; the last columns are shares of them that reach a score", heads)
+    everyone = {"agent": report, **{name: report["baselines"].get(name) for name in _beside_it(report["tasks"])}}
+    for name, found in everyone.items():
+        if found is None or (group := found["overall"])["mean"] is None:
+            continue
+        rows.add_row(
+            {**BASELINES, **SPECIALISTS}.get(name, name),
+            _number(group["mean"]),
+            _interval(group["mean_ci95"]),
+            *(_number(group[each]) for each in ("domain_mean", "median", "iqm")),
+            *(f"{100 * group[each]:.0f}%" for each in ("at_50", "at_80", "at_90")),
+        )
+    out.print(rows)
+    if len(report["tasks"]) > MOST_ROWS:
+        out.print("every task is in report.html", markup=False)
 
 
 def _own_unit_table(tasks: list[Mapping[str, Any]]) -> Table:

@@ -17,6 +17,7 @@ from generalist.envs.files import write_atomically
 from generalist.eval.config import SPECIALISTS
 from generalist.eval.report.language_page import language_section
 from generalist.eval.report.offline_page import offline_section, significant, significant_interval
+from generalist.eval.report.profile import profile
 from generalist.eval.report.templates import page_from
 from generalist.play.films import Film
 from generalist.tokenizers.printable import printable
@@ -85,6 +86,7 @@ def render_page(payload: Mapping[str, Any], films: Sequence[Film] = ()) -> str:
         specialists=verdict(payload, there) if there else None,
         fitted=fitted_rows(payload),
         bars=[_track(axis, None, _policies(payload, None))],
+        profile=profile(payload, ("random", *reversed(BASELINES), *there, "agent")),
         families=[_family(axis, payload, name) for name in payload["families"]],
         curves=loss_charts(payload["training"]),
         films=_films(payload, films),

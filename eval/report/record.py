@@ -5,7 +5,8 @@ A `Report` holds only what was measured. `to_json` adds means, intervals, normal
 
 Schema 1, beside `name`, `created`, `configuration`, `versions`, `timings`, `training` and a checksum:
 
-    overall, families[name]     of the agent: mean, median, iqm, each with *_ci95, over `tasks` defined tasks; success
+    overall, families[name]     of the agent: mean, median, iqm, domain_mean (of the families' means) and at_50, at_80,
+                                at_90 (share of tasks), each with *_ci95, over `tasks` defined tasks; success
     baselines[policy]           overall and families, the same way
     above_constant              overall and families of the agent where zero is max(random, best constant)
     tasks[i]                    id, family, score, horizon, episodes, seeds, agreement; normalized, normalized_ci95,
@@ -31,13 +32,15 @@ import numpy as np
 from generalist.envs.files import read_json, write_json
 from generalist.envs.task import Task
 from generalist.eval.config import SPECIALISTS
-from generalist.eval.report.statistics import Aggregate, Scale, aggregate, bootstrap_mean_ci, expert_scale
+from generalist.eval.report.statistics import THRESHOLDS, Aggregate, Scale, aggregate, bootstrap_mean_ci, expert_scale
 from generalist.play.rollout import EpisodeResult
 
 SCHEMA = 1
 
 POLICIES = ("random", "expert", "constant", "linear", "nearest_neighbour", *SPECIALISTS, "agent")
 
+STATISTICS = ("mean", "median", "iqm", "domain_mean", *(f"at_{round(100 * each)}" for each in THRESHOLDS))
+"""Over tasks; `at_50` is the share of them that have half of the expert's score or more."""
 DERIVED = ("mean", "ci95", "normalized", "normalized_ci95", "normalized_above_constant", "success", "return_mean")
 MEASURED = ("returns", "successes", "lengths", "seconds")
 
@@ -285,15 +288,18 @@ def _aggregates(tasks: Sequence[TaskRecord], policy: str, *, above_constant: boo
 def _aggregate(tasks: Sequence[TaskRecord], policy: str, above_constant: bool) -> dict[str, Any]:
     played = [(task, task.policies[policy]) for task in tasks if policy in task.policies]
     scaled = [(task.scale(above_constant=above_constant), record.scores(task.score)) for task, record in played]
-    found = aggregate([np.asarray(scale(values)) for scale, values in scaled if scale.problem is None])
+    defined = [at for at, (scale, _) in enumerate(scaled) if scale.problem is None]
+    episodes = [np.asarray(scaled[at][0](scaled[at][1])) for at in defined]
+    found = aggregate(episodes, [played[at][0].family for at in defined])
     successes = [np.mean(record.successes) for _, record in played if record.successes is not None]
     return {**_statistics(found), "success": float(np.mean(successes)) if successes else None}
 
 
 def _statistics(found: Aggregate | None) -> dict[str, Any]:
     if found is None:
-        return {"tasks": 0} | {key: None for name in ("mean", "median", "iqm") for key in (name, f"{name}_ci95")}
-    intervals = {"mean": found.mean, "median": found.median, "iqm": found.iqm}
+        return {"tasks": 0} | {key: None for name in STATISTICS for key in (name, f"{name}_ci95")}
+    each = (found.mean, found.median, found.iqm, found.domain_mean, *found.at_least.values())
+    intervals = dict(zip(STATISTICS, each, strict=True))
     return {
         "tasks": found.tasks,
         **{name: interval.value for name, interval in intervals.items()},

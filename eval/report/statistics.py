@@ -7,13 +7,16 @@ column holds training runs; ours holds evaluation episodes of one set of weights
 covers the choice of episodes, not the luck of training. Random and expert means are constants, as there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import trim_mean
 
 RESAMPLES = 2000
+THRESHOLDS = (0.5, 0.8, 0.9)
+"""Parts of the way from random play to the expert; of many tasks, how many pass them says more than a mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,16 +107,27 @@ def interquartile_mean(values: Sequence[float] | np.ndarray) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregate:
-    """Mean, median and interquartile mean over tasks, each with its interval; `tasks` is how many were defined."""
+    """Statistics over tasks, each with its interval.
+
+    Args:
+        tasks: how many were defined.
+        mean, median, iqm: over tasks.
+        domain_mean: the mean over families of the mean over a family's tasks (Reed et al. 2022, fig. 5 and sec. 4).
+        at_least: by each of `THRESHOLDS`, the share of tasks whose mean is that or more. The interval is that of the
+            episodes drawn anew: tasks whose mean lies near the threshold make it wide.
+    """
 
     tasks: int
     mean: Interval
     median: Interval
     iqm: Interval
+    domain_mean: Interval
+    at_least: Mapping[float, Interval]
 
 
 def aggregate(
     tasks: Sequence[Sequence[float] | np.ndarray],
+    families: Sequence[str] | None = None,
     *,
     confidence: float = 0.95,
     resamples: int = RESAMPLES,
@@ -123,6 +137,7 @@ def aggregate(
 
     Args:
         tasks: for each task the normalised score of every episode, [E_t]; counts may differ.
+        families: of each task; all of one by default.
 
     The bootstrap is stratified: each resample draws every task's episodes anew, then aggregates the tasks' means.
     """
@@ -136,9 +151,18 @@ def aggregate(
     def measured(statistic: Callable[..., np.ndarray]) -> Interval:
         return _interval(float(statistic(means, axis=0)), statistic(samples, axis=1), confidence)
 
+    names = list(families or [""] * len(tasks))
+    weights = np.array([1 / names.count(name) for name in names]) / len(set(names))
     return Aggregate(
         tasks=len(tasks),
         mean=measured(np.mean),
         median=measured(np.median),
         iqm=measured(lambda values, axis: trim_mean(values, proportiontocut=0.25, axis=axis)),
+        domain_mean=measured(lambda values, axis: np.average(values, axis=axis, weights=weights)),
+        at_least={each: measured(partial(_share_at_least, each)) for each in THRESHOLDS},
     )
+
+
+def _share_at_least(threshold: float, means: np.ndarray, axis: int) -> np.ndarray:
+    """A mean that rounding alone keeps below the threshold counts."""
+    return np.mean(means >= threshold - 1e-9, axis=axis)

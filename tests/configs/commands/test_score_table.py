@@ -58,6 +58,21 @@ def test_specialists_have_a_column_where_they_were_measured(capsys):
     assert not any("GRU" in line for line in lines)
 
 
+def test_many_tasks_are_summed_up_and_very_many_are_not_listed(capsys):
+    def some(count: int) -> list[TaskRecord]:
+        levels = [500 if at % 4 else 260 for at in range(count)]
+        return [task(f"T{at}", "gym", random=20, expert=500, linear=260, agent=it) for at, it in enumerate(levels)]
+
+    assert not any("IQM" in line for line in printed(*some(9), capsys=capsys))
+    lines = printed(*some(12), capsys=capsys)
+    assert cells(lines, "T11")
+    assert cells(lines, "agent") == ["agent", "0.88", "0.88 to 0.88", "0.88", "1.00", "1.00", "100%", "75%", "75%"]
+    assert cells(lines, "linear")[-3:] == ["100%", "0%", "0%"]
+    lines = printed(*some(64), capsys=capsys)
+    assert not any("T11" in line for line in lines)
+    assert cells(lines, "gym")[1] == "0.88"
+
+
 def test_both_kinds_stand_in_a_table_each(capsys):
     lines = printed(KNOWN, FOREIGN, capsys=capsys)
     [first], [second] = ([i for i, line in enumerate(lines) if said in line] for said in (NORMALIZED, OWN))

@@ -49,6 +49,12 @@ def payload(report, metrics):
     return to_json(replace(report, training=summarize(metrics)))
 
 
+def test_the_page_of_many_tasks_draws_how_many_reach_a_score(report):
+    few = replace(report, tasks=report.tasks[:9])
+    assert "How many tasks reach a score" in checked(render_page(to_json(report))).text
+    assert "How many tasks reach a score" not in checked(render_page(to_json(few))).text
+
+
 def test_the_page_is_well_formed_and_needs_no_network(payload, corridor):
     films = [film(corridor, RandomPolicy(), 5), Film(task_id="Taxi-v4", reason="no film: <OpenGL>")]
     html = render_page(payload, films)

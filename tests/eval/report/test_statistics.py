@@ -83,6 +83,16 @@ def test_aggregates_are_of_the_tasks_means():
     assert aggregate([]) is None
 
 
+def test_domains_weigh_alike_and_shares_count_tasks_at_a_threshold():
+    tasks = [[1.0, 0.6], [0.4], [0.1 + 0.2, 1.3], [0.5], [0.9]]
+    found = aggregate(tasks, ["grid", "grid", "grid", "arm", "arm"])
+    assert found.domain_mean.value == pytest.approx(((0.8 + 0.4 + 0.8) / 3 + 0.7) / 2)
+    assert {at: share.value for at, share in found.at_least.items()} == {0.5: 4 / 5, 0.8: 3 / 5, 0.9: 1 / 5}
+    # The first task's episodes alone decide whether it passes 0.9; half of that far below it is never drawn.
+    assert (found.at_least[0.9].low, found.at_least[0.9].high) == (1 / 5, 3 / 5)
+    assert aggregate(tasks).domain_mean.value == pytest.approx(np.mean([0.8, 0.4, 0.8, 0.5, 0.9]))
+
+
 def test_the_bootstrap_is_stratified_by_task():
     """Tasks that differ among themselves but not within give an interval without width."""
     assert aggregate([[0.0] * 5, [1.0] * 5]).mean.low == 0.5
