@@ -4,8 +4,8 @@
     generalist train babyai
     generalist eval runs/babyai
 
-Mazes ask for a memory of what was seen: a position looks eight timesteps back. A piece of text is a word of a mission,
-so that a timestep is ten tokens and not forty. Not yet trained to a figure that could be given here.
+Mazes ask for a memory of what was seen: a position looks eight timesteps back. Missions are phrases ("go to the",
+" red ball"), so that a timestep is six tokens and not thirty. Not yet trained to a figure that could be given here.
 """
 
 from dataclasses import replace
@@ -18,8 +18,8 @@ from generalist.train.config import SourceConfig, TextConfig
 
 STEPS = 20_000
 CONTEXT = 8
-MISSION_TOKENS = 40
-"""Pieces of a mission: the longest that was met in 60 episodes of every level has 35."""
+MISSION_TOKENS = 24
+"""Pieces of a mission: the longest that was met in 60 episodes of every level has 19."""
 MISSIONS = TextConfig(tokenizer="sentencepiece", model="missions")
 
 
@@ -31,7 +31,7 @@ def config() -> Experiment:
         base.train,
         sources=tuple(SourceConfig(task=level.id, layout=layout) for level in levels),
         text=MISSIONS,
-        vocabulary=replace(base.train.vocabulary, text_size=448),
+        vocabulary=replace(base.train.vocabulary, text_size=512),
         agent=replace(base.train.agent, width=128, layers=4, head_size=32, feedforward=768, window=256, unroll=4),
         optimizer=replace(base.train.optimizer, learning_rate=1e-3, warmup_steps=400),
         sequence_length=256,

@@ -1,4 +1,4 @@
-"""Make `tokenizers/missions.model`: SentencePiece, a piece for every word of MiniGrid's and BabyAI's missions.
+"""Make `tokenizers/missions.model`: SentencePiece, with the phrases of MiniGrid's and BabyAI's missions.
 
 python docs/make_missions.py [OUT]
 """
@@ -15,8 +15,10 @@ from generalist.tokenizers.text import MISSIONS, SHIPPED
 
 FAMILIES = ("babyai", "minigrid")
 EPISODES = 60
-PIECES = 448
-"""Enough for all words of these and no more: further pieces would stand for two words that often follow each other."""
+PIECES, PHRASES = 512, 12
+"""Of so many characters at most a piece is what is done ("go to the") or with what (" purple key"), never both: a whole
+mission as a piece would have to be learned apart from every other that names the same thing.
+"""
 
 
 def missions() -> Iterator[str]:
@@ -35,7 +37,7 @@ def main() -> None:
     found = list(missions())
     random.Random(0).shuffle(found)
     out = Path(sys.argv[1]) if len(sys.argv) > 1 else SHIPPED[MISSIONS]
-    train_sentencepiece(found, out, PIECES, threads=1)
+    train_sentencepiece(found, out, PIECES, phrases=PHRASES, threads=1)
     print(f"{out}: {PIECES} pieces from {len(found)} missions")
 
 

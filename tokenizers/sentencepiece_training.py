@@ -25,11 +25,20 @@ SENTENCES = 5_000_000
 SMALLEST = 260
 """Pieces: 256 bytes, 3 special ones, and something to learn."""
 
+SHORTEST_PHRASE, LONGEST_PHRASE = 4, 512
+"""Characters; SentencePiece's own upper limit of a piece is 512."""
+
 _ESCAPES = (("2581", "E000 0061"), ("E000", "E000 0062"))
 
 
 def train_sentencepiece(
-    texts: Iterable[str], out: str | Path, size: int = 32_000, *, sentences: int = SENTENCES, threads: int = 0
+    texts: Iterable[str],
+    out: str | Path,
+    size: int = 32_000,
+    *,
+    phrases: int = 0,
+    sentences: int = SENTENCES,
+    threads: int = 0,
 ) -> Path:
     """Train a model and write it to `out`, which appears whole or not at all.
 
@@ -37,6 +46,8 @@ def train_sentencepiece(
         texts: read once, one after the other; they are learned from by lines.
         out: the file, its name ends in .model by custom.
         size: number of pieces, among them 256 bytes and 3 special ones.
+        phrases: pieces may go across words, and have at most this many characters; 0 keeps words apart. For texts of
+            few phrases, such as missions, which are then a few ids.
         sentences: most lines that are held in memory; of more, a random choice, the same in every process.
         threads: 0 takes one for each core.
 
@@ -50,6 +61,8 @@ def train_sentencepiece(
         import sentencepiece
     except ImportError:
         raise ModuleNotFoundError('SentencePiece is not installed: pip install "generalist[sentencepiece]"') from None
+    if phrases and not SHORTEST_PHRASE <= phrases <= LONGEST_PHRASE:
+        raise ValueError(f"phrases of {SHORTEST_PHRASE} to {LONGEST_PHRASE} characters are learned, got {phrases}")
     if size < SMALLEST or sentences < 1:
         raise ValueError(f"need at least {SMALLEST} pieces and 1 sentence, got {size} and {sentences}")
     out = Path(out)
@@ -63,6 +76,7 @@ def train_sentencepiece(
                 model_writer=model,
                 vocab_size=size,
                 num_threads=threads or os.cpu_count() or 1,
+                **({"split_by_whitespace": False, "max_sentencepiece_length": phrases} if phrases else {}),
                 **_lossless(Path(folder)),
             )
         except RuntimeError as error:

@@ -63,8 +63,8 @@ class ByteTokenizer:
 
 MISSIONS = "missions"
 SHIPPED = {MISSIONS: Path(__file__).parent / "missions.model"}
-"""Models that are part of this package. `missions`: 448 pieces, one for every word of MiniGrid's and BabyAI's missions;
-made by `python docs/make_missions.py`.
+"""Models that are part of this package. `missions`: 512 pieces for MiniGrid's and BabyAI's missions, such as "go to
+the" and " red ball"; made by `python docs/make_missions.py`.
 """
 
 

@@ -25,6 +25,8 @@ class TrainTokenizer:
     """File to write; an older one is replaced once the new one is whole."""
     size: int = 32_000
     """Number of pieces, among them 256 bytes and 3 special ones."""
+    phrases: int = 0
+    """Pieces may go across words and have at most so many characters, for texts of few phrases; 0 keeps words apart."""
 
     def __post_init__(self):
         if not self.files:
@@ -34,7 +36,7 @@ class TrainTokenizer:
         from generalist.tokenizers.sentencepiece_training import train_sentencepiece
         from generalist.tokenizers.text import SentencePieceTokenizer
 
-        train_sentencepiece(_texts(self.files), self.out, self.size)
+        train_sentencepiece(_texts(self.files), self.out, self.size, phrases=self.phrases)
         tokenizer = SentencePieceTokenizer.load(self.out)
         tokens = size = 0
         for text in _texts(self.files):

@@ -84,13 +84,16 @@ def test_sentencepiece(pieces, tmp_path):
 MISSION = "pick up the yellow key and go to the purple door after you put the grey ball next to the green box"
 
 
-def test_the_model_of_missions_has_a_piece_for_every_word_and_loses_nothing():
+def test_the_model_of_missions_has_a_piece_for_every_phrase_and_loses_nothing():
     pytest.importorskip("sentencepiece")
     tokenizer = SentencePieceTokenizer.load("missions")
-    assert len(tokenizer.encode(MISSION)) == len(MISSION.split())
+    assert [tokenizer.decode([each]) for each in tokenizer.encode(MISSION)] == [
+        *("pick up the", " yellow key", " and", " go to the", " purple door", " after you"),
+        *(" put the", " grey ball", " next to the", " green box"),
+    ]
     for text in (MISSION, "", "  Zwölf ▁ Boxkämpfer", "open the red door, then go to a blue ball"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert tokenizer.size == 448
+    assert tokenizer.size == 512
     with pytest.raises(ValueError, match=r"no SentencePiece model at mission; .*, or missions"):
         SentencePieceTokenizer.load("mission")
 

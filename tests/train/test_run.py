@@ -96,7 +96,7 @@ def test_a_text_model_of_this_package_has_no_path_in_the_run(tmp_path):
         sources=(),
         documents=(DocumentsConfig(corpus="docstrings"),),
         text=TextConfig(tokenizer="sentencepiece", model="missions"),
-        vocabulary=Vocabulary(text_size=448),
+        vocabulary=Vocabulary(text_size=512),
         steps=1,
     )
     assert read_run(run).config.text.model == "missions"
