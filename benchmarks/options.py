@@ -95,8 +95,8 @@ def prompted(base: Experiment) -> Experiment:
     rows, long = max(1, base.train.batch_size // 4), 4 * base.train.sequence_length
     prompt = replace(base.train.prompt, fraction=0.25)
     changes = (
-        training(batch_size=rows, sequence_length=long, prompt=prompt),
         agent(window=long, source_embedding=False),
+        training(batch_size=rows, sequence_length=long, prompt=prompt),
         layout(context=None),
         played(prompts=1),
     )

@@ -48,6 +48,8 @@ def families(report: Mapping[str, Any]) -> list[str]:
     head = ("family", "tasks", *(NAMES[name] for name in found), "agent's success", "tasks at 0.5", "at 0.9")
     rows = []
     for family, ours in report["families"].items():
+        if not ours["tasks"]:
+            continue
         means = [with_interval(each["families"][family], "mean", name == "agent") for name, each in found.items()]
         success = "" if ours["success"] is None else f"{ours['success']:.2f}"
         shares = [f"{100 * ours[each]:.0f}%" for each in ("at_50", "at_90")]
@@ -62,7 +64,8 @@ def tasks(report: Mapping[str, Any]) -> list[str]:
     for task in report["tasks"]:
         if task["undefined"]:
             continue
-        cells = [number((task[name] or {}).get("normalized")) for name in found if name not in ("agent", "random")]
+        beside = [task.get(name) or {} for name in found if name not in ("agent", "random")]
+        cells = [number(each.get("normalized")) for each in beside]
         low, high = task["normalized_ci95"]
         rows.append(
             [task["id"], f"{number(task['normalized'])} [{low:.2f}, {high:.2f}]", *cells, str(task["episodes"])]
@@ -74,7 +77,7 @@ def jat(report: Mapping[str, Any]) -> list[str]:
     """On the scale of JAT's own random and expert means, by its domains."""
     scales, by_domain = json.loads(JAT.read_text()), {}
     for task in report["tasks"]:
-        if scale := scales.get(task["id"]):
+        if (scale := scales.get(task["id"])) and task["episodes"] > 1:
             returns = np.array(task["agent"]["returns"])
             normalised = (returns - scale["random"]) / (scale["expert"] - scale["random"])
             by_domain.setdefault(scale["name"].split("-")[0], []).append(normalised)
@@ -125,7 +128,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    found, names = measured(report), list(report["families"])
+    found = measured(report)
+    names = [family for family, group in report["families"].items() if group["tasks"]]
     curves = profile(report, [name for name in reversed(POLICIES) if name in found])
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1.1, 1), layout="constrained")
     for name, line in (curves or {"lines": {}})["lines"].items():

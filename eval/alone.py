@@ -1,19 +1,23 @@
 """What joint training gains or costs: scores of runs on parts of a mixture, beside those of the run on all of it."""
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from generalist.envs.files import read_json
+from generalist.train.exported_files import is_exported
+from generalist.train.places import directory_of
+from generalist.train.run import read_run
 
 
-def read_report(run: Path) -> dict[str, Any]:
-    """The report.json of a run that was evaluated.
+def read_report(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """The report.json of a run that was evaluated; of an export, what was measured here.
 
     Raises:
         FileNotFoundError: it was not, with the command that does. ValueError: the report is damaged.
     """
-    path = run / "report.json"
+    folder = directory_of(run)
+    path = (read_run(folder).report_folder if is_exported(folder) else folder) / "report.json"
     if not path.exists():
         raise FileNotFoundError(f"{run} has no report.json; evaluate it first: generalist eval {run}")
     return read_json(path, "", f"restore it from a copy, or evaluate it again: generalist eval {run}")

@@ -9,10 +9,11 @@ from generalist.agent.config import DecodeConfig
 from generalist.envs.files import read_json, write_json
 from generalist.envs.names import nearest
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.train.exported_files import is_exported
+from generalist.train.exported_files import check_small, is_exported
 
 MOST = {"episodes": 100_000, "slots": 1024, "prompts": 100, "documents": 100_000, "selection_episodes": 1000}
-"""What the settings of an export may be at most."""
+MOST |= {"workers": 1024}
+"""What stored settings may ask for: they may be those of an export, or of what was made from one."""
 SPECIALISTS = ("mlp", "gru")
 """Policies that are measured when they are asked for; a report without them has no word of them."""
 STORED = "evaluation.json"
@@ -76,22 +77,29 @@ def evaluation_of(run: Path) -> EvaluationConfig:
     """The evaluation settings stored in a run directory; the defaults if there are none."""
     import cattrs  # here, because every `--help` would wait for it
 
+    if is_exported(run):
+        check_small(run)
     path, repair = run / STORED, "restore it from a copy, or delete this file to measure with the defaults"
     if not path.exists():
         return EvaluationConfig()
     try:
-        found = cattrs.structure(read_json(path, "", repair), EvaluationConfig)
+        found = settings_from_json(read_json(path, "", repair))
     except cattrs.BaseValidationError as error:
         raise ValueError(f"{path} is damaged ({'; '.join(cattrs.transform_error(error))}): {repair}") from error
-    return _believed(found, path) if is_exported(run) else found
-
-
-def _believed(config: EvaluationConfig, path: Path) -> EvaluationConfig:
-    """What an export, which may be a stranger's, may ask for. Raises ValueError for more than any evaluation needs."""
+    found = replace(found, workers=0) if is_exported(run) else found
     for name, most in MOST.items():
-        if getattr(config, name) > most:
-            raise ValueError(f"{path} asks for {name} {getattr(config, name)}, more than {most}: choose others")
-    return replace(config, workers=0)
+        if getattr(found, name) > most:
+            raise ValueError(f"{path} asks for {name} {getattr(found, name)}, more than {most}: choose others")
+    return found
+
+
+def settings_from_json(stored: Mapping[str, Any]) -> EvaluationConfig:
+    """Settings from plain JSON, also where specialists were all or none; raises `cattrs.BaseValidationError`."""
+    import cattrs
+
+    asked = stored.get("specialists")
+    both = {"specialists": SPECIALISTS if asked else ()} if isinstance(asked, bool) else {}
+    return cattrs.structure({**stored, **both}, EvaluationConfig)
 
 
 def keep_evaluation(run: Path, config: EvaluationConfig) -> None:

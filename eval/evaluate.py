@@ -113,7 +113,7 @@ def evaluate(
     trust_modules(trust)
     found = read_run(run)
     config = with_changes(config or evaluation_of(found.directory), changes)
-    others = [read_report(Path(each)) for each in alone]
+    others = [read_report(each) for each in alone]
     agent = Agent.load(found, step=step, decode=config.decode)
     data, out = Path(data or agent.run.data), Path(out or found.report_folder)
     chosen, unplayed = split_tasks(agent, tasks, data, offline=offline)
@@ -297,7 +297,7 @@ def _report(
     timings: dict[str, float],
     corpora: Sequence[dict[str, Any]],
 ) -> Report:
-    lines = read_metrics(agent.run.directory / "metrics.jsonl")
+    lines = [] if agent.run.exported else read_metrics(agent.run.directory / "metrics.jsonl")
     trained = sum(line["seconds"] for line in lines)
     return Report(
         name=agent.run.name,

@@ -15,6 +15,7 @@ from generalist.envs.task import Task
 from generalist.eval.config import SPECIALISTS, EvaluationConfig
 from generalist.eval.report.record import TaskRecord, task_from_json, task_to_json
 from generalist.eval.versions import episode_versions
+from generalist.train.exported import Exported
 from generalist.train.run import Run
 
 FOLDER = "evaluation"
@@ -34,13 +35,18 @@ def parts_folder(run: Run, out: Path) -> Path:
     """
     check_writable(out)
     if run.exported:
-        return out / FOLDER / run.exported.fingerprint[:12]
+        return folder_of_export(run.exported, out)
     try:
         check_writable(run.directory / FOLDER)
     except WritingError:
         check_writable(out / FOLDER)
         return out / FOLDER
     return run.directory / FOLDER
+
+
+def folder_of_export(exported: Exported, out: Path) -> Path:
+    """The parts of an export, beside its report."""
+    return out / FOLDER / exported.fingerprint[:12]
 
 
 class Parts:

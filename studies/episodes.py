@@ -13,13 +13,11 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import cattrs
-
 from generalist.envs.files import WritingError
 from generalist.envs.task import Task
-from generalist.eval.config import SPECIALISTS, EvaluationConfig
+from generalist.eval.config import SPECIALISTS, EvaluationConfig, settings_from_json
 from generalist.eval.evaluate import decode_of, make_policy, seeds_of
-from generalist.eval.parts import FOLDER, demonstrations_mark, stored_part
+from generalist.eval.parts import FOLDER, demonstrations_mark, folder_of_export, stored_part
 from generalist.eval.report.record import PolicyRecord, TaskRecord, load_report, task_from_json, task_to_json
 from generalist.eval.versions import episode_versions
 from generalist.play.agent import Agent
@@ -37,7 +35,9 @@ class Store:
 
     def __init__(self, chosen: Chosen, data: Path, out: Path):
         self.chosen, self.data = chosen, data
-        self.folder = chosen.run.directory / FOLDER
+        run = chosen.run
+        # Of an export, what was measured here, which is not in its folder: that may say anything.
+        self.folder = folder_of_export(run.exported, run.report_folder) if run.exported else run.directory / FOLDER
         self.notices: list[str] = []
         self._kept = self._keeping(out)
 
@@ -83,7 +83,7 @@ class Store:
     @cached_property
     def _report(self) -> Mapping[str, Any] | None:
         path = self.chosen.run.directory / "report.json"
-        return load_report(path) if path.exists() else None
+        return load_report(path) if path.exists() and not self.chosen.run.exported else None
 
     def _counts(self, task: Task, made: Mapping[str, Any]) -> bool:
         return made.get("checkpoint") == self.chosen.step and self._acts_alike(task, made["evaluation"])
@@ -94,7 +94,7 @@ class Store:
         return made["step"] == self.chosen.step and self._acts_alike(task, made["config"]) and shown
 
     def _acts_alike(self, task: Task, settings: Mapping[str, Any]) -> bool:
-        theirs, ours = cattrs.structure({**settings}, EvaluationConfig), self.chosen.config
+        theirs, ours = settings_from_json(settings), self.chosen.config
         return decode_of(theirs, task) == decode_of(ours, task) and theirs.prompts == ours.prompts
 
     def _same_versions(self, task: Task, versions: Mapping[str, str] | None) -> bool:

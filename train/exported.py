@@ -22,8 +22,8 @@ from generalist.tokenizers.layout import Layout
 from generalist.train.adapter_file import digest_of, fingerprint
 from generalist.train.checkpoint import CheckpointError, Which
 from generalist.train.config import TrainConfig
-from generalist.train.exported_files import FILES, TEXT_MODEL, WEIGHTS
-from generalist.train.tensor_file import LONGEST_HEADER, check_spaces, read_arrays
+from generalist.train.exported_files import TEXT_MODEL, WEIGHTS
+from generalist.train.tensor_file import check_spaces, read_arrays
 from generalist.train.trainable import name_of
 
 FORMAT = 1
@@ -62,14 +62,6 @@ class Exported:
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
-
-
-def check_small(directory: Path) -> None:
-    """Raises ValueError, with its name, for a file beside the parameters that is larger than any such is."""
-    for name in FILES:
-        path = directory / name
-        if name != WEIGHTS and path.exists() and not (path.is_file() and path.stat().st_size <= LONGEST_HEADER):
-            raise ValueError(f"{path} is no file of at most {LONGEST_HEADER:,} bytes, as it would be in an export")
 
 
 def exported_from(directory: Path, stored: Mapping[str, Any]) -> Exported | None:

@@ -5,6 +5,8 @@ from pathlib import Path
 CONFIG, WEIGHTS, CARD, SCORES = "config.json", "model.safetensors", "README.md", "scores.json"
 TEXT_MODEL, EVALUATION = "tokenizer.model", "evaluation.json"
 """As in a run directory."""
+LARGEST = 64 * 2**20
+"""Bytes of a file that is not the parameters."""
 FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, EVALUATION)
 """All that such a folder may hold, and all of it that is read or fetched."""
 
@@ -12,3 +14,11 @@ FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, EVALUATION)
 def is_exported(directory: Path) -> bool:
     """Whether a folder is one, or meant to be."""
     return (directory / WEIGHTS).is_file()
+
+
+def check_small(directory: Path) -> None:
+    """Raises ValueError, with its name, for a file beside the parameters that is larger than any such is."""
+    for name in FILES:
+        path = directory / name
+        if name != WEIGHTS and path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST):
+            raise ValueError(f"{path} is no file of at most {LARGEST:,} bytes, as it would be in an export")

@@ -30,11 +30,10 @@ from generalist.train.exported import (
     WeightsFile,
     check_layouts,
     check_sizes,
-    check_small,
     exported_from,
     told_of,
 )
-from generalist.train.exported_files import EVALUATION, TEXT_MODEL, is_exported
+from generalist.train.exported_files import EVALUATION, TEXT_MODEL, check_small, is_exported
 from generalist.train.made_here import is_made_here, remember
 from generalist.train.places import directory_of
 from generalist.train.sources import Mixture, layout_from_json, layout_to_json, make_text_tokenizer

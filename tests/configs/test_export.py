@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from generalist.configs.fit import fit
 from generalist.configs.presets import load_preset
 from generalist.demonstrations.collect import collect
 from generalist.envs.checksums import sealed
+from generalist.eval.alone import read_report
 from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
 from generalist.eval.evaluate import evaluate
 from generalist.train.exported_files import CARD, EVALUATION, SCORES
-from generalist.train.run import read_run, write_merged
+from generalist.train.run import measured_alike, read_run, write_merged
 from generalist.train.trained_network import trained_network
 
 FEW = {"episodes": 2, "selection_episodes": 1, "slots": 2, "films": False, "workers": 1, "quiet": True}
@@ -83,8 +85,37 @@ def test_it_stands_in_a_comparison_and_its_scores_are_not_taken_at_its_word(run,
     found = generalist.compare(run, shared, episodes=2, out=tmp_path / "out", data=demonstrations(), quiet=True)
     [one] = found["comparisons"]
     assert one["overall"]["difference"] == 0
+    said = tmp_path / "said"
+    shutil.copytree(shared, said)
+    report = json.loads((run / "report.json").read_text())
+    for task in report["tasks"]:
+        task["agent"]["returns"] = [10_000.0] * len(task["agent"]["returns"])
+    (said / "report.json").write_text(json.dumps(sealed(report)))
+    shutil.copytree(run / "evaluation", said / "evaluation")
+    forged = generalist.compare(run, said, episodes=2, out=tmp_path / "forged", data=demonstrations(), quiet=True)
+    assert forged["comparisons"][0]["overall"]["difference"] == 0
+    assert forged["played_now"] == 2 * len(TASKS)
     kept = list((tmp_path / "out" / "episodes").rglob("*.json"))
     assert len(kept) == len(TASKS)
+
+
+def test_what_was_measured_of_it_here_stands_in_a_comparison(run, shared, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    evaluate(shared, data=demonstrations(), **FEW)
+    found = generalist.compare(f"{shared}:linear", shared, episodes=2, data=demonstrations(), quiet=True)
+    assert found["played_now"] == 0
+    wanted = json.loads((run / "report.json").read_text())["tasks"]
+    pairs = [(task["linear"]["mean"], task["agent"]["mean"]) for task in wanted]
+    assert [(row["first"], row["second"]) for row in found["comparisons"][0]["tasks"]] == pairs
+    assert read_report(shared)["name"] == "rooms"
+
+
+def test_an_endless_file_beside_it_is_not_read(shared, tmp_path):
+    folder = Path(shutil.copytree(shared, tmp_path / "copy"))
+    (folder / EVALUATION).unlink()
+    (folder / EVALUATION).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"evaluation.json is no file of at most"):
+        evaluation_of(folder)
 
 
 def test_adapting_writes_to_runs_and_says_that_its_own_data_are_not_there(shared, capsys):
@@ -216,14 +247,15 @@ def test_settings_of_a_stranger_are_bounded(shared, tmp_path):
     (folder / EVALUATION).write_text(json.dumps(sealed(stored | {"slots": 10**6})))
     with pytest.raises(ValueError, match="asks for slots 1000000, more than"):
         evaluation_of(folder)
+    measured_alike(replace(read_run(shared), directory=folder), tmp_path)
+    with pytest.raises(ValueError, match="asks for slots 1000000, more than"):
+        evaluation_of(tmp_path)
     (folder / EVALUATION).write_text(json.dumps(sealed(stored | {"slots": "many"})))
     with pytest.raises(ValueError, match="is damaged"):
         evaluation_of(folder)
 
 
 def test_the_command_that_made_it_follows_the_preset():
-    from dataclasses import replace
-
     smoke = load_preset("smoke").train
     made = replace(read_run(trained()), config=replace(smoke, seed=3, agent=replace(smoke.agent, width=48)))
     collected, trains = commands_of(made)

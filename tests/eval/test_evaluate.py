@@ -5,15 +5,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cattrs
 import pytest
 from tiny import TASKS, demonstrations, trained
 
 from generalist.agent.config import DecodeConfig
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.files import write_json
 from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.table import find_task
 from generalist.eval import evaluate as module
-from generalist.eval.config import EvaluationConfig, keep_evaluation
+from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
 from generalist.eval.evaluate import decode_of, evaluate, make_policy, seeds_of
 from generalist.eval.parts import Parts
 from generalist.eval.report.record import POLICIES, SPECIALISTS, load_report, recompute
@@ -232,3 +234,9 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_played(ru
 def test_a_specialist_that_there_is_not_names_the_nearest():
     with pytest.raises(ValueError, match=r"specialists has no 'mpl': did you mean mlp"):
         EvaluationConfig(specialists=("mpl",))
+
+
+def test_settings_from_when_specialists_were_all_or_none_are_read(tmp_path):
+    for stored, asked in ((False, ()), (True, SPECIALISTS)):
+        write_json(tmp_path / "evaluation.json", {**cattrs.unstructure(CONFIG), "specialists": stored})
+        assert evaluation_of(tmp_path) == replace(CONFIG, specialists=asked)

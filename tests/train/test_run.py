@@ -15,9 +15,12 @@ from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sentencepiece_training import train_sentencepiece
 from generalist.tokenizers.text import SHIPPED, SentencePieceTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
+from generalist.train.adaptation import AdaptConfig
+from generalist.train.adapted import adapted
 from generalist.train.config import DocumentsConfig, TextConfig
+from generalist.train.export import prepared, write_export
 from generalist.train.run import read_run
-from generalist.train.sources import layout_from_json, layout_to_json
+from generalist.train.sources import layout_from_json, layout_to_json, make_text_tokenizer
 
 
 def changed(tmp_path: Path, change) -> Path:
@@ -101,6 +104,10 @@ def test_a_text_model_of_this_package_has_no_path_in_the_run(tmp_path):
     )
     assert read_run(run).config.text.model == "missions"
     assert (run / "tokenizer.model").read_bytes() == SHIPPED["missions"].read_bytes()
+    exported = write_export(prepared(read_run(run), "given"), tmp_path / "given", card="# A card")
+    for foundation in (read_run(run), exported):
+        job = adapted(foundation, TASKS[:1], AdaptConfig(layout=LayoutOptions()), demonstrations())
+        assert make_text_tokenizer(job.text).version == read_run(run).text.version
 
 
 def test_a_run_of_before_ranges_and_channels_keeps_its_options_where_they_change_nothing(tmp_path):
