@@ -48,6 +48,7 @@ def config() -> Experiment:
             task=task.id,
             layout=grids if task.family in GRIDS else states,
             weight=SHARES[task.family] / sizes[task.family],
+            successes=True,
         )
         for task in tasks
     )
