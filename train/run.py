@@ -229,7 +229,7 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
             raise CheckpointError(said) from None
     config = stored_config(stored["config"])
     if exported:
-        check_sizes(directory, config)
+        check_sizes(directory, config, stored["layouts"])
         if config.text.model and not (directory / TEXT_MODEL).is_file():
             raise ValueError(f"{TEXT_MODEL} is missing")
         # The mesh is that of whoever loads it.
