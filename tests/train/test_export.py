@@ -191,6 +191,26 @@ def test_one_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(copy, t
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
+@pytest.mark.parametrize("at", [1, 2])
+def test_one_that_is_interrupted_leaves_the_old_one_and_nothing_else(copy, tmp_path, monkeypatch, at):
+    """Ctrl-C before the old one is moved away, or after it and before the new one stands there."""
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    found, move, moved = prepared(read_run(trained()), "copy"), os.replace, []
+
+    def replaced(source, target):
+        if copy in (Path(source), Path(target)):
+            moved.append(target)
+            if len(moved) == at:
+                raise KeyboardInterrupt
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    with pytest.raises(KeyboardInterrupt):
+        write_export(found, copy, card="new", overwrite=True)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
 def test_nothing_is_trained_into_it(copy):
     before = sorted(os.listdir(copy))
     for start in (Start(resume=True), Start(overwrite=True), Start()):
