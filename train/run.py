@@ -245,7 +245,8 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
     data, foundation = stored["data"], stored.get("foundation")
     if exported:
         data, episodes = DATA, {str(task): int(count) for task, count in episodes.items()}
-        foundation = foundation and {"run": str(foundation["run"]), "step": foundation["step"], "parameters": True}
+        began = foundation is None or foundation.get("parameters") is not False
+        foundation = foundation and {"run": str(foundation["run"]), "step": foundation["step"], "parameters": began}
     return Run(directory, own, layouts, data, episodes, foundation, exported)
 
 
