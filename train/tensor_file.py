@@ -74,17 +74,18 @@ def read_arrays(
     return found
 
 
-def check_spaces(*said: Any) -> None:
+def check_spaces(*parts: Any) -> None:
     """Raises ValueError for a shape that is none, arrays that no memory would hold, and values that are no numbers."""
-    stack: list[Any] = [*said]
+    stack: list[Any] = [*parts]
     total = 0
     while stack:
         part = stack.pop()
         if isinstance(part, dict):
-            value = np.dtype(part.get("dtype", "u1"))
-            if value.kind not in "biuf":
-                raise ValueError(f"{value!r} is no type of numbers")
-            total += value.itemsize * sum(_size(part[key]) for key in SHAPES if key in part)
+            # That of a space; the agent's own, which may be bfloat16, is one of two words.
+            numbers = np.dtype(said := part.get("dtype", "u1") if "space" in part else "u1")
+            if numbers.kind not in "biuf":
+                raise ValueError(f"{said!r} is no type of numbers")
+            total += numbers.itemsize * sum(_size(part[key]) for key in SHAPES if key in part)
         if total > LARGEST_SPACES:
             raise ValueError(f"it speaks of arrays of {total:,} bytes, more than {LARGEST_SPACES:,}")
         stack += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()

@@ -146,6 +146,16 @@ def flat(state):
     return nnx.to_flat_state(state)
 
 
+def test_a_run_that_computes_in_bfloat16_is_exported_as_any_other(tmp_path):
+    run = read_run(trained())
+    config = replace(run.config, agent=replace(run.config.agent, dtype="bfloat16"))
+    state = trained_network(run)[1]
+    write_merged(tmp_path / "run", replace(run, config=config), state, 9)
+    found = exported(tmp_path / "run", tmp_path / "half")
+    assert found.config.agent.dtype == "bfloat16"
+    assert equal(trained_network(found)[1], state)
+
+
 def test_a_chosen_checkpoint_is_exported_and_no_other_is_there_then(tmp_path):
     run = read_run(trained())
     found = write_export(prepared(run, "early", 3), tmp_path / "early", card="")
