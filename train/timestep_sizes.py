@@ -23,7 +23,7 @@ def check_timesteps(config: TrainConfig, stored: Mapping[str, Any], values: int)
 
     Args:
         stored: by task, what `generalist.train.sources.layout_to_json` gives, with sizes as in `check_spaces`.
-        values: how many parameters there are: each value of a vector has one or more.
+        values: how many parameters there are, at most: each value of a vector has one or more.
     """
     window, total = config.agent.window, 0
     for source in config.sources:
