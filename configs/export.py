@@ -8,12 +8,12 @@ from typing import Any
 
 import cattrs
 
-from generalist.configs.presets import PRESETS, load_preset
+from generalist.configs.card_commands import commands_of
 from generalist.eval.report.card import CardFacts, write_card
 from generalist.eval.report.record import load_report, plain
 from generalist.train.checkpoint import Which
 from generalist.train.config import TrainConfig
-from generalist.train.export import check_target, prepared, public_config, public_corpus, without_paths, write_export
+from generalist.train.export import check_target, prepared, public_config, without_paths, write_export
 from generalist.train.metrics import read_metrics
 from generalist.train.run import Run, read_run, stored_config
 
@@ -80,6 +80,7 @@ def export(
         tokens=sum(line["tokens"] for line in lines) if lines else None,
         seconds=sum(line["seconds"] for line in lines) if lines else None,
         foundation=(found.foundation or {}).get("run"),
+        from_scratch=not (found.foundation or {}).get("parameters", True),
         commands=(command,) if command else commands_of(own, found.foundation),
     )
     card = write_card(found.run, facts, scores)
@@ -87,14 +88,21 @@ def export(
 
 
 def _scores(run: Run, step: int, report: str | os.PathLike[str] | None) -> dict[str, Any] | None:
-    """The report of this checkpoint. Raises ValueError where one is named that is of something else."""
+    """The report of this checkpoint on the evaluation seeds. Raises ValueError where one is named that is not."""
     path = Path(report) if report is not None else run.directory / "report.json"
     if report is None and not path.exists():
         return None
     found = load_report(path)
     made = found["configuration"]
-    if made.get("checkpoint") == step and _same(made.get("training"), run.config):
+    seeds = (made.get("evaluation") or {}).get("seeds")
+    same = made.get("checkpoint") == step and _same(made.get("training"), run.config)
+    if same and seeds == "evaluation":
         return found
+    if report is not None and same:
+        raise ValueError(
+            f"{path} was measured on seeds of {seeds!r}, on which settings are chosen; a card needs those of "
+            "'evaluation': evaluate with --seeds evaluation, or leave out --report"
+        )
     if report is not None:
         raise ValueError(
             f"{path} is of {found['name']!r} at update {made.get('checkpoint')}, not of {run.directory} at update "
@@ -113,8 +121,10 @@ def _same(stored: Any, config: TrainConfig) -> bool:
 
 def _public(scores: Mapping[str, Any], run: Run, name: str) -> dict[str, Any]:
     """The report without paths of this machine."""
-    config = plain(cattrs.unstructure(public_config(run.config)))
-    corpora = {each.corpus: public_corpus(each.corpus) for each in run.config.documents}
+    public = public_config(run.config)
+    config = plain(cattrs.unstructure(public))
+    both = zip(run.config.documents, public.documents, strict=True)
+    corpora = {own.corpus: shown.corpus for own, shown in both}
     named = without_paths(dict(scores), lambda text: corpora.get(text, text))
     failed = [{key: value for key, value in each.items() if key != "error"} for each in named.get("failed", ())]
     return {
@@ -123,37 +133,3 @@ def _public(scores: Mapping[str, Any], run: Run, name: str) -> dict[str, Any]:
         "configuration": {**named["configuration"], "training": config},
         **({"failed": failed} if failed else {}),
     }
-
-
-def commands_of(run: Run, foundation: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Lines of a shell that make the run again; none where its configuration is not a preset's with other numbers."""
-    if foundation is not None:
-        return ()
-    for name in PRESETS:
-        try:
-            preset = load_preset(name).train
-        except (ImportError, ValueError):  # of tasks whose package is not installed
-            continue
-        changes = _changes(*(cattrs.unstructure(public_config(each)) for each in (preset, run.config)))
-        if changes is not None:
-            tasks = " ".join(f"--task {source.task}" for source in run.config.sources)
-            flags = "".join(f" --train.{path.replace('_', '-')} {value}" for path, value in changes.items())
-            collect = (f"generalist collect {tasks} --out data",) if tasks else ()
-            return (*collect, f"generalist train {name}{flags} --out runs/{name}")
-    return ()
-
-
-def _changes(preset: Any, config: Any, path: str = "") -> dict[str, Any] | None:
-    """Numbers and words in which a configuration differs from a preset, by path; None where more differs."""
-    if isinstance(preset, dict):
-        found: dict[str, Any] = {}
-        for key, value in preset.items():
-            inner = _changes(value, config[key], f"{path}.{key}".lstrip("."))
-            if inner is None:
-                return None
-            found |= inner
-        return found
-    if preset == config:
-        return {}
-    plain_values = all(isinstance(each, int | float | str) for each in (preset, config))
-    return {path: config} if plain_values and not path.startswith(("sources", "documents")) else None

@@ -28,6 +28,7 @@ from generalist.train.checkpoint import Which
 from generalist.train.config import TrainableConfig, TrainConfig
 from generalist.train.run import Run, config_from_json, measured_alike, read_run, write_merged
 from generalist.train.sources import layout_from_json, layout_to_json
+from generalist.train.timestep_sizes import check_timesteps
 from generalist.train.trainable import name_of, split_trained
 from generalist.train.trained_network import abstract_network, trained_network
 
@@ -156,6 +157,8 @@ def _config_and_layouts(foundation: Run, path: Path, said: Mapping[str, Any]) ->
     for name, size in sizes.items():
         if (own := getattr(config.agent, name)) > GROWTH * size:
             raise ValueError(f"its agent.{name} {own} is more than {GROWTH} times that of the foundation, {size}")
+    values = max((layout.vector_values for layout in foundation.layouts.values()), default=0)
+    check_timesteps(config, said["layouts"], max(values, path.stat().st_size // 4))
     own = replace(config, text=foundation.own_text.text)
     layouts = {
         source.task: layout_from_json(said["layouts"][source.task], own, source.layout) for source in config.sources

@@ -138,12 +138,12 @@ def write_export(
             os.replace(to, before)
         os.replace(begun, to)
     except (OSError, SafetensorError) as cause:
+        raise cannot_write(to, cause) from cause
+    finally:  # also where it is interrupted
         if before.exists() and not to.exists():
             os.replace(before, to)
-        raise cannot_write(to, cause) from cause
-    finally:
-        shutil.rmtree(begun, ignore_errors=True)
-    shutil.rmtree(before, ignore_errors=True)
+        for left in (begun, before):
+            shutil.rmtree(left, ignore_errors=True)
     return read_run(to)
 
 

@@ -24,6 +24,7 @@ from generalist.train.checkpoint import CheckpointError, Which
 from generalist.train.config import TrainConfig
 from generalist.train.exported_files import TEXT_MODEL, WEIGHTS
 from generalist.train.tensor_file import check_spaces, read_arrays
+from generalist.train.timestep_sizes import check_timesteps
 from generalist.train.trainable import name_of
 
 FORMAT = 1
@@ -114,8 +115,12 @@ def told_of(directory: Path) -> Iterator[None]:
         raise CheckpointError(f"the export {directory} is damaged: {missing}{why}; {REPAIR}") from error
 
 
-def check_sizes(directory: Path, config: TrainConfig) -> None:
-    """Raises ValueError where a configuration asks for more than the file of parameters has, before it is made."""
+def check_sizes(directory: Path, config: TrainConfig, layouts: Mapping[str, Any]) -> None:
+    """Raises ValueError where a configuration asks for more than the file of parameters has, before it is made.
+
+    Args:
+        layouts: by task, as they are stored.
+    """
     agent, there = config.agent, (directory / WEIGHTS).stat().st_size
     heads, hidden = agent.heads * agent.head_size, agent.feedforward // 2
     least = agent.layers * agent.width * (4 * heads + 3 * hidden) + agent.width * (
@@ -133,6 +138,7 @@ def check_sizes(directory: Path, config: TrainConfig) -> None:
             raise ValueError(f"its {name} {getattr(config, name)} is more than {most}")
     if any(each.pictures_per_row > LARGEST_CACHE // 2**20 for each in config.documents):
         raise ValueError("its pictures_per_row is too large")
+    check_timesteps(config, layouts, there // 4)
 
 
 def check_layouts(config: TrainConfig, layouts: Mapping[str, Layout]) -> None:

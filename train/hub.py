@@ -42,22 +42,25 @@ def fetched(name: str) -> Path:
     library = _library()
     try:
         found = library.snapshot_download(repository, revision=revision, allow_patterns=list(FILES))
-    except (OSError, ValueError) as error:
-        raise _told(name, error) from error
+    except _failures(library) as error:
+        raise _told(f"{SCHEME}:{name} cannot be reached, or is neither there nor in the cache", error) from error
     return Path(found)
 
 
 def push(folder: Path, name: str, *, private: bool = False) -> str:
-    """Upload an exported folder to USER/NAME, which is made where it is not there; gives its address.
+    """Upload an exported folder to USER/NAME[@BRANCH], which is made where it is not there; gives its address.
 
     Raises:
-        ModuleNotFoundError, ValueError, FileNotFoundError: as `fetched`.
+        ModuleNotFoundError, ValueError: as `fetched`.
+        FileNotFoundError: it cannot be reached, or one may not write there.
     """
     repository, revision = repository_of(name)
     library = _library()
     api = library.HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
+        if revision:
+            api.create_branch(repository, branch=revision, exist_ok=True)
         api.upload_folder(
             repo_id=repository,
             folder_path=folder,
@@ -65,20 +68,27 @@ def push(folder: Path, name: str, *, private: bool = False) -> str:
             allow_patterns=list(FILES),
             commit_message="Export of generalist",
         )
-    except (OSError, ValueError) as error:
-        raise _told(name, error) from error
+    except _failures(library) as error:
+        said = f"{SCHEME}:{name} cannot be reached, or may not be written to by whoever is logged in (hf auth login)"
+        raise _told(said, error) from error
     return f"https://huggingface.co/{repository}"
 
 
 def _library() -> Any:
     try:
-        import huggingface_hub
+        import huggingface_hub.errors
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(MISSING) from error
     return huggingface_hub
 
 
-def _told(name: str, error: Exception) -> FileNotFoundError:
+def _failures(library: Any) -> tuple[type[Exception], ...]:
+    """What a call of the library may raise. A connection that fails is an error of the client that it uses, which
+    is another one from version to version, and no OSError.
+    """
+    return (OSError, ValueError, library.errors.HTTPError)
+
+
+def _told(said: str, error: Exception) -> FileNotFoundError:
     why = " ".join(str(error).split())[:300] or type(error).__name__
-    kind = type(error).__name__
-    return FileNotFoundError(f"{SCHEME}:{name} cannot be reached, or is neither there nor in the cache ({kind}: {why})")
+    return FileNotFoundError(f"{said} ({type(error).__name__}: {why})")

@@ -228,7 +228,7 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
             raise CheckpointError(said) from None
     config = stored_config(stored["config"])
     if exported:
-        check_sizes(directory, config)
+        check_sizes(directory, config, stored["layouts"])
         if config.text.model and not (directory / TEXT_MODEL).is_file():
             raise ValueError(f"{TEXT_MODEL} is missing")
         # The mesh is that of whoever loads it.
@@ -244,7 +244,8 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
     data, foundation = stored["data"], stored.get("foundation")
     if exported:
         data, episodes = DATA, {str(task): int(count) for task, count in episodes.items()}
-        foundation = foundation and {"run": str(foundation["run"]), "step": foundation["step"], "parameters": True}
+        began = foundation is None or foundation.get("parameters") is not False
+        foundation = foundation and {"run": str(foundation["run"]), "step": foundation["step"], "parameters": began}
     return Run(directory, own, layouts, data, episodes, foundation, exported)
 
 

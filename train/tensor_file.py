@@ -16,7 +16,9 @@ from safetensors import safe_open
 LONGEST_HEADER = 64 * 2**20
 """Bytes of a header, or of a file of JSON."""
 LARGEST_SPACE, LARGEST_SPACES = 2**24, 2**27
-"""Values of one observation or action that a file may speak of, and of all; arrays of that size are made to read it."""
+"""Values of one observation or action that a file may speak of, and bytes of all; arrays of them are made of it."""
+SHAPES = ("shape", "image_shape")
+"""Fields that hold the shape of an array."""
 
 
 def check_header(path: Path) -> int:
@@ -72,24 +74,30 @@ def read_arrays(
     return found
 
 
-def check_spaces(*said: Any) -> None:
-    """Raises ValueError for shapes whose arrays no memory would hold, and for values that are no numbers."""
-    stack: list[Any] = [*said]
+def check_spaces(*parts: Any) -> None:
+    """Raises ValueError for a shape that is none, arrays that no memory would hold, and values that are no numbers."""
+    stack: list[Any] = [*parts]
     total = 0
     while stack:
         part = stack.pop()
         if isinstance(part, dict):
-            for key, value in part.items():
-                if key == "dtype" and np.dtype(value).kind not in "biuf":
-                    raise ValueError(f"{value!r} is no type of numbers")
-                numbers = isinstance(value, list) and value and all(isinstance(each, int) for each in value)
-                if numbers and key.endswith("shape"):
-                    total += (size := prod(map(abs, value)))
-                    if size > LARGEST_SPACE:
-                        raise ValueError(f"it speaks of an array of {' x '.join(map(str, value))}")
+            # That of a space; the agent's own, which may be bfloat16, is one of two words.
+            numbers = np.dtype(said := part.get("dtype", "u1") if "space" in part else "u1")
+            if numbers.kind not in "biuf":
+                raise ValueError(f"{said!r} is no type of numbers")
+            total += numbers.itemsize * sum(_size(part[key]) for key in SHAPES if key in part)
         if total > LARGEST_SPACES:
-            raise ValueError(f"it speaks of arrays of {total:,} values, more than {LARGEST_SPACES:,}")
+            raise ValueError(f"it speaks of arrays of {total:,} bytes, more than {LARGEST_SPACES:,}")
         stack += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+
+
+def _size(shape: Any) -> int:
+    """Values of an array of that shape, as JSON has it."""
+    if not isinstance(shape, list) or not all(type(each) is int and each >= 0 for each in shape):
+        raise ValueError(f"{repr(shape)[:80]} is no shape of an array")
+    if (size := prod(shape)) > LARGEST_SPACE:
+        raise ValueError(f"it speaks of an array of {' x '.join(map(str, shape))}")
+    return size
 
 
 def json_of(text: str) -> Any:

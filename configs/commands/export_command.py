@@ -73,7 +73,11 @@ class Export:
         megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         step = made.exported.step if made.exported else 0
         said = f"{folder}: {megabytes:.1f} MB, update {step}, {len(made.layouts)} tasks"
-        said += "" if scores else "; no scores: no report of this checkpoint is there (generalist eval, --report)"
+        said += (
+            ""
+            if scores
+            else "; no scores: no report of this checkpoint on the evaluation seeds (generalist eval, --report)"
+        )
         console().print(said, markup=False, soft_wrap=True)
 
     def _demonstrations(self, id: str) -> None:

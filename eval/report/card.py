@@ -31,6 +31,7 @@ class CardFacts:
         tokens: that it was trained on, padding not counted; None where that is not known.
         seconds: of training; None as before.
         foundation: name of the run that it began with; None of none.
+        from_scratch: whether it has that run's statistics alone, and its parameters began anew.
         commands: lines of a shell that make it again; none where it follows no preset.
     """
 
@@ -41,6 +42,7 @@ class CardFacts:
     tokens: int | None = None
     seconds: float | None = None
     foundation: str | None = None
+    from_scratch: bool = False
     commands: tuple[str, ...] = field(default=())
 
 

@@ -14,14 +14,14 @@ from tiny import CONFIG, TASKS, demonstrations, trained
 import generalist
 from generalist.configs.commands.cli import main
 from generalist.configs.experiment import Experiment
-from generalist.configs.export import commands_of, export
+from generalist.configs.export import _public, export
 from generalist.configs.fit import fit
-from generalist.configs.presets import load_preset
 from generalist.demonstrations.collect import collect
 from generalist.envs.checksums import sealed
 from generalist.eval.alone import read_report
 from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
 from generalist.eval.evaluate import evaluate
+from generalist.train.config import DocumentsConfig
 from generalist.train.exported_files import CARD, EVALUATION, SCORES
 from generalist.train.run import measured_alike, read_run, write_merged
 from generalist.train.trained_network import trained_network
@@ -67,7 +67,7 @@ def test_its_evaluation_gives_the_returns_of_the_run_and_goes_to_runs(run, share
 
 def test_finished_parts_of_another_export_of_the_same_name_do_not_count(run, shared, tmp_path):
     """They stand in one folder, runs/rooms-eval, and say nothing of whose weights they are."""
-    other, first = tmp_path / "others" / "rooms", trained_network(read_run(shared))[1]
+    other = tmp_path / "others" / "rooms"
     changed = read_run(trained())
     state = trained_network(changed, 3)[1]
     write_merged(tmp_path / "run", changed, state, 6)
@@ -78,7 +78,6 @@ def test_finished_parts_of_another_export_of_the_same_name_do_not_count(run, sha
     from generalist.eval.parts import parts_folder
 
     assert parts_folder(read_run(shared), tmp_path) != parts_folder(read_run(other), tmp_path)
-    assert first is not None
 
 
 def test_it_stands_in_a_comparison_and_its_scores_are_not_taken_at_its_word(run, shared, tmp_path):
@@ -255,11 +254,41 @@ def test_settings_of_a_stranger_are_bounded(shared, tmp_path):
         evaluation_of(folder)
 
 
-def test_the_command_that_made_it_follows_the_preset():
-    smoke = load_preset("smoke").train
-    made = replace(read_run(trained()), config=replace(smoke, seed=3, agent=replace(smoke.agent, width=48)))
-    collected, trains = commands_of(made)
-    assert collected.startswith("generalist collect --task CartPole-v1")
-    assert trains == "generalist train smoke --train.agent.width 48 --train.seed 3 --out runs/smoke"
-    assert commands_of(read_run(trained())) == ()
-    assert commands_of(made, {"run": "ml45"}) == ()
+def test_a_report_on_the_seeds_of_selection_is_no_score_of_a_card(run, tmp_path, capsys):
+    """The card says that nothing was chosen on them."""
+    copy = Path(shutil.copytree(run, tmp_path / "chosen"))
+    report = json.loads((copy / "report.json").read_text())
+    report["configuration"]["evaluation"]["seeds"] = "selection"
+    (copy / "report.json").write_text(json.dumps(sealed(report)))
+    assert main(["export", str(copy), "--to", "card", "--report", str(copy / "report.json")]) == 2
+    assert "was measured on seeds of 'selection'" in capsys.readouterr().err
+    assert not Path("card").exists()
+    export(copy, "card")
+    assert not Path("card", SCORES).exists()
+    assert "was not evaluated when it was exported" in Path("card", CARD).read_text()
+
+
+@pytest.mark.parametrize("parameters", [True, False])
+def test_the_card_says_what_it_began_with(tmp_path, parameters):
+    own = read_run(trained())
+    began = replace(own, foundation={"run": "/home/me/base", "step": None, "parameters": parameters})
+    write_merged(tmp_path / "run", began, trained_network(own)[1], 6)
+    found = export(tmp_path / "run", tmp_path / "adapted")
+    assert found.foundation == {"run": "base", "step": None, "parameters": parameters}
+    said = (found.directory / CARD).read_text()
+    assert ("| the parameters of base |" in said, "allow=PARTS)" in said) == (parameters, parameters)
+    assert ("those of base |" in said, 'run="base", parameters=False)' in said) == (not parameters, not parameters)
+    for code in re.findall(r"```python\n(.*?)```", said, re.DOTALL):
+        compile(code, CARD, "exec")
+
+
+def test_corpora_of_one_last_name_have_the_names_of_the_card_in_the_scores():
+    documents = tuple(DocumentsConfig(corpus=f"text:/{place}/books") for place in "ab")
+    own = read_run(trained())
+    own = replace(own, config=replace(own.config, documents=documents))
+    entries = [{"corpus": each.corpus, "split": "test"} for each in documents]
+    found = _public({"configuration": {}, "corpora": entries}, own, "mine")
+    assert [each["corpus"] for each in found["corpora"]] == ["text:books-0", "text:books-1"]
+    assert [each["corpus"] for each in found["configuration"]["training"]["documents"]] == [
+        each["corpus"] for each in found["corpora"]
+    ]

@@ -204,6 +204,15 @@ def bomb(said):
     said["layouts"]["CartPole-v1"]["observation_space"]["shape"] = [10**6, 10**6]
 
 
+def many_tokens(said):
+    said["layouts"]["CartPole-v1"]["action_space"] = {"space": "MultiBinary", "shape": [2**18]}
+
+
+def long_vector(said):
+    said["layouts"]["CartPole-v1"]["observation_space"] |= {"shape": [2**18], "low": 0, "high": 1}
+    said["layouts"]["CartPole-v1"]["statistics"] = {}
+
+
 def other_type(said):
     said["layouts"]["CartPole-v1"]["observation_space"]["dtype"] = "V1000000000"
 
@@ -255,6 +264,8 @@ def no_layout(said):
     [
         (bomb, "it speaks of an array of 1000000 x 1000000"),
         (many_spaces, "it speaks of arrays of 134,2.* more than 134,217,728"),
+        (many_tokens, "a timestep of CartPole-v1 has 262,145 tokens or more"),
+        (long_vector, "a vector of CartPole-v1 has 262,144 values, more than there are parameters"),
         (endless_window, "its agent.window 1000000000000 is more than 16 times"),
         (endless_positions, "its agent.local_positions 1000000000000 is more than 16 times"),
         (no_episodes, "does not say what is needed to play it"),

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tiny import CONFIG, TASKS, demonstrations, leaves_of, train_here, trained
 from generalist.envs.checksums import CHECKSUM, sealed
 from generalist.envs.files import read_json
 from generalist.play.agent import Agent
+from generalist.train import timestep_sizes
 from generalist.train.adapt import adapt
 from generalist.train.adaptation import AdaptConfig
 from generalist.train.adapter import named_parameters
@@ -144,6 +146,16 @@ def flat(state):
     return nnx.to_flat_state(state)
 
 
+def test_a_run_that_computes_in_bfloat16_is_exported_as_any_other(tmp_path):
+    run = read_run(trained())
+    config = replace(run.config, agent=replace(run.config.agent, dtype="bfloat16"))
+    state = trained_network(run)[1]
+    write_merged(tmp_path / "run", replace(run, config=config), state, 9)
+    found = exported(tmp_path / "run", tmp_path / "half")
+    assert found.config.agent.dtype == "bfloat16"
+    assert equal(trained_network(found)[1], state)
+
+
 def test_a_chosen_checkpoint_is_exported_and_no_other_is_there_then(tmp_path):
     run = read_run(trained())
     found = write_export(prepared(run, "early", 3), tmp_path / "early", card="")
@@ -185,6 +197,26 @@ def test_one_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(copy, t
     found = prepared(read_run(trained()), "copy")
     with pytest.raises(ValueError, match="Out of range float"):
         write_export(found, copy, card="", scores={"mean": float("nan")}, overwrite=True)
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_one_that_is_interrupted_leaves_the_old_one_and_nothing_else(copy, tmp_path, monkeypatch, at):
+    """Ctrl-C before the old one is moved away, or after it and before the new one stands there."""
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    found, move, moved = prepared(read_run(trained()), "copy"), os.replace, []
+
+    def replaced(source, target):
+        if copy in (Path(source), Path(target)):
+            moved.append(target)
+            if len(moved) == at:
+                raise KeyboardInterrupt
+        move(source, target)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    with pytest.raises(KeyboardInterrupt):
+        write_export(found, copy, card="new", overwrite=True)
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
@@ -308,6 +340,69 @@ def test_a_space_that_no_memory_would_hold_is_refused(copy):
     said_otherwise(copy, **{f"layouts__{TASKS[0]}": json.loads(text)})
     with pytest.raises(ValueError, match="it speaks of an array of"):
         read_run(copy)
+
+
+def shown_as(folder: Path, *, observation=None, action=None, **options) -> None:
+    """Other spaces and options of the first task, as a stranger would write them."""
+    stored = json.loads((folder / SAID).read_text())
+    layout = stored["layouts"][TASKS[0]]
+    layout["observation_space"] = observation or layout["observation_space"]
+    layout["statistics"] = {} if observation else layout["statistics"]
+    layout["action_space"] = action or layout["action_space"]
+    stored["config"]["sources"][0]["layout"] |= options
+    (folder / SAID).write_text(json.dumps(sealed(stored)))
+
+
+def binary(*shape) -> dict:
+    return {"space": "MultiBinary", "shape": [*shape]}
+
+
+def text(length: int) -> dict:
+    return {"space": "Text", "min_length": 1, "max_length": length, "charset": "ab"}
+
+
+def box(shape: list, dtype: str) -> dict:
+    return {"space": "Box", "shape": shape, "dtype": dtype, "low": 0, "high": 1}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"action": text(2 * 10**6)}, "has 2,000,001 tokens or more, its agent.window is 32"),
+        ({"action": binary([2**21])}, r"\[\[2097152\]\] is no shape of an array"),
+        ({"action": binary(2**16), "chunk": 32}, "has 2,097,153 tokens or more"),
+        ({"action": binary(2**20)}, "has 1,048,577 tokens or more"),
+        ({"observation": binary(2**20)}, "has 1,048,577 tokens or more"),
+        ({"observation": box([2**18], "float32")}, "has 262,144 values, more than there are parameters"),
+        ({"observation": {"space": "Tuple", "spaces": [box([2**23], "float64")] * 9}}, "arrays of 134,236,544 bytes"),
+        ({"image_shape": ["9", "9", "3"]}, "is no shape of an array"),
+    ],
+)
+def test_a_few_bytes_that_speak_of_many_tokens_are_refused_before_anything_is_made_of_them(copy, asked, said):
+    """Python's own memory: a layout of a million tokens takes a hundred megabytes."""
+    shown_as(copy, **asked)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointError, match=said):
+            read_run(copy)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_all_tasks_together_are_bounded_too(copy, monkeypatch):
+    monkeypatch.setattr(timestep_sizes, "MOST_TOKENS", 20)
+    shown_as(copy, action=binary(18))
+    with pytest.raises(CheckpointError, match=r"timesteps of its tasks have 2\d tokens or more, more than 20"):
+        read_run(copy)
+
+
+def test_a_value_that_is_called_a_shape_is_no_shape(copy):
+    """Its statistics stand under its path."""
+    shape = "observation/shape"
+    shown_as(copy, observation={"space": "Dict", "spaces": [["shape", box([2], "float32")]]})
+    said_otherwise(copy, **{f"layouts__{TASKS[0]}__statistics": {shape: [[0.5, 0.5], [1.0, 1.0]]}})
+    assert list(read_run(copy).layouts[TASKS[0]].statistics) == [shape]
 
 
 def test_a_large_or_endless_file_beside_it_is_refused(copy):

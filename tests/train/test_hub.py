@@ -22,6 +22,7 @@ class Hub(BaseHTTPRequestHandler):
 
     files: ClassVar[dict[str, bytes]] = {}
     asked: ClassVar[list[str]] = []
+    branches: ClassVar[set[str]] = set()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -53,7 +54,13 @@ class Hub(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked.append(self.path)
-        if self.path.startswith("/api/models/me/rooms/preupload/"):
+        *_, what, revision = self.path.split("/")
+        if what == "branch":
+            self.branches.add(revision)
+            self.answer({})
+        elif what in ("preupload", "commit") and revision not in self.branches:
+            self.answer(MISSING)
+        elif self.path.startswith("/api/models/me/rooms/preupload/"):
             files = [{**each, "uploadMode": "regular", "shouldIgnore": False} for each in json.loads(body)["files"]]
             self.answer({"files": files})
         elif self.path.startswith("/api/models/me/rooms/commit/"):
@@ -79,7 +86,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    Hub.files, Hub.asked = {}, []
+    Hub.files, Hub.asked, Hub.branches = {}, [], {"main"}
     hub.fetched.cache_clear()
     yield Hub
     hub.fetched.cache_clear()
@@ -111,12 +118,34 @@ def test_a_repository_that_is_not_there_is_one_clear_error(server):
         hub.fetched("me/others")
 
 
-def test_what_is_pushed_is_what_is_fetched_and_nothing_else(server, tmp_path, monkeypatch):
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """An export, as far as the Hub is concerned, and something else in it."""
     monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
     folder = tmp_path / "rooms"
     folder.mkdir()
     for name, content in {CONFIG: b"{}", WEIGHTS: b"weights", CARD: b"# A card", "notes.txt": b"mine"}.items():
         Path(folder, name).write_bytes(content)
+    return folder
+
+
+def test_a_branch_that_is_not_there_is_made(server, folder):
+    hub.push(folder, "me/rooms@early")
+    assert server.branches == {"main", "early"}
+    assert [path for path in server.asked if "/commit/" in path] == ["/api/models/me/rooms/commit/early"]
+    hub.push(folder, "me/rooms")
+    assert server.branches == {"main", "early"}
+
+
+def test_without_a_network_pushing_and_fetching_are_one_clear_error(server, folder, monkeypatch):
+    monkeypatch.setattr(pytest.importorskip("huggingface_hub.constants"), "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(FileNotFoundError, match=r"hf:me/rooms cannot be reached, or may not be .*ConnectError"):
+        hub.push(folder, "me/rooms")
+    with pytest.raises(FileNotFoundError, match="hf:me/rooms cannot be reached, or is neither there nor in the cache"):
+        hub.fetched("me/rooms")
+
+
+def test_what_is_pushed_is_what_is_fetched_and_nothing_else(server, folder):
     assert hub.push(folder, "me/rooms") == "https://huggingface.co/me/rooms"
     assert server.files == {CONFIG: b"{}", WEIGHTS: b"weights", CARD: b"# A card"}
     assert {path.name for path in hub.fetched("me/rooms").iterdir()} == {CONFIG, WEIGHTS, CARD}
