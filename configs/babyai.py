@@ -5,7 +5,7 @@
     generalist eval runs/babyai
 
 Mazes ask for a memory of what was seen: a position looks eight timesteps back. Missions are phrases ("go to the",
-" red ball"), so that a timestep is six tokens and not thirty. Not yet trained to a figure that could be given here.
+" red ball"), so that a timestep is four tokens and not thirty. Not yet trained to a figure that could be given here.
 """
 
 from dataclasses import replace
