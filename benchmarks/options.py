@@ -105,8 +105,8 @@ def prompted(base: Experiment) -> Experiment:
 
 VARIANTS: dict[str, Change] = {
     BASE: lambda base: base,
-    "past actions shown": layout(past_actions="shown"),
-    "past actions shown, context 4": layout(past_actions="shown", context=4),
+    "past actions shown": layout(past_actions="shown", actions="sequential"),
+    "past actions shown, context 4": layout(past_actions="shown", actions="sequential", context=4),
     "context 4": layout(context=4),
     "a token per value": all_of(layout(continuous="tokens"), agent(local_positions=96)),
     "one-hot labels": training(label_width=0.0),
@@ -115,7 +115,7 @@ VARIANTS: dict[str, Change] = {
     "residual inside the bin": agent(residual=True),
     "no task embedding": agent(source_embedding=False),
     "prompts, no task embedding": prompted,
-    "parallel action tokens": layout(actions="parallel"),
+    "action tokens in turn": layout(actions="sequential"),
     "families alike": by_family,
     "tasks alike": equal,
     "chunk 4, 1 played": layout(chunk=4),

@@ -149,15 +149,15 @@ def test_stopped_by_sigterm_and_resumed_equals_uninterrupted(tmp_path, monkeypat
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("held_out", "rate"), [(0.1, 1.0), (0.0, 3.0)])
-def test_the_best_checkpoint_is_that_of_the_lowest_held_out_loss(tmp_path, monkeypatch, held_out, rate):
-    """A rate so high that losses rise; stopped inside an interval, the same ones are kept.
+@pytest.mark.parametrize(("held_out", "rate", "seed"), [(0.1, 1.0, 4), (0.0, 3.0, 0)])
+def test_the_best_checkpoint_is_that_of_the_lowest_held_out_loss(tmp_path, monkeypatch, held_out, rate, seed):
+    """A rate so high that losses rise, and a seed with which the two disagree; stopped inside, the same ones are kept.
 
     With nothing held out, it is that of the lowest training loss.
     """
     high = OptimizerConfig(learning_rate=rate, initial_rate=rate, warmup_steps=0, decay_steps=0)
     changes = {"optimizer": high, "log_every": 2, "checkpoint_every": 2, "keep": 1, "keep_best": 1}
-    changes["held_out"] = held_out
+    changes |= {"held_out": held_out, "seed": seed}
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
         sigterm_at(3, patch)

@@ -14,7 +14,8 @@ def layouts(*choices: str) -> set:
 
 def test_a_choice_reaches_every_task_and_nothing_else():
     before = load_preset("quickstart")
-    after = with_choices(before, ("context=4", "past_actions=shown", "separator=true", "image-shape=28 28 3"), PROG)
+    shown = ("past_actions=shown", "actions=sequential")
+    after = with_choices(before, ("context=4", *shown, "separator=true", "image-shape=28 28 3"), PROG)
     assert after.evaluation == before.evaluation
     assert [source.task for source in after.train.sources] == [source.task for source in before.train.sources]
     [layout] = {source.layout for source in after.train.sources}
