@@ -1,0 +1,3 @@
+"""Fixtures of several files here."""
+
+from exports import copy, export  # noqa: F401 (fixtures)
