@@ -7,7 +7,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt8
 
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.sharding import one_device
@@ -134,9 +134,9 @@ class PatchEmbed(nnx.Module):
 
 
 def in_parts(
-    function: Callable[[jax.Array], jax.Array], patches: Float[Array, "B P values"], used: Bool[Array, "B P"]
+    function: Callable[[jax.Array], jax.Array], patches: Num[Array, "B P values"], used: Bool[Array, "B P"]
 ) -> Float[Array, "B P features"]:
-    """`function(patches)` where they are used, a part after the other, and again for the gradient; else zeros.
+    """`function(patches)`, or of images, where they are used, a part after the other, and again for the gradient.
 
     What lies between pixels and features then stays in a processor's cache, which saves more time than computing it
     twice takes, and of its memory all but a part. A part of which nothing is used is not computed. On one device the
@@ -197,7 +197,10 @@ class VectorEmbed(nnx.Module):
 
 
 class ImageEmbed(nnx.Module):
-    """A whole image as one token: patches of `image_patch` pixels, a 3x3 convolution over them, one projection."""
+    """A whole image as one token: patches of `image_patch` pixels, a 3x3 convolution over them, one projection.
+
+    The stem is a convolution whose stride is its size, written as one matrix product, a fifth of the time on a CPU.
+    """
 
     def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
         height, width, channels = sizes.image_shape
@@ -208,9 +211,27 @@ class ImageEmbed(nnx.Module):
         self.conv = convolution(C, C, 3, 1, config, rngs)
         self.out = dense(C * (height // edge) * (width // edge), config.width, config, rngs, (None, "embed"))
 
-    def __call__(self, images: UInt8[Array, "B M h w c"]) -> Float[Array, "B M D"]:
-        B, M = images.shape[:2]
-        x = images.reshape(B * M, *images.shape[2:]).astype(self.stem.dtype) / 127.5 - 1
-        x = nnx.gelu(self.stem(x))
+    def __call__(self, images: UInt8[Array, "B M h w c"], used: Bool[Array, "B M"]) -> Float[Array, "B M D"]:
+        """Embedded images; those that are not `used` may be anything finite."""
+        B, M, *shape = images.shape
+
+        def embed(some: jax.Array) -> jax.Array:
+            return self.embed(some.reshape(-1, *shape)).reshape(*some.shape[:2], -1)
+
+        return in_parts(embed, images.reshape(B, M, -1), used)
+
+    def embed(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N D"]:
+        """Each of some images."""
+        x = nnx.gelu(self.patches(images))
         x = nnx.gelu(convolve(self.conv, x))
-        return self.out(x.reshape(B * M, -1)).reshape(B, M, -1)
+        return self.out(x.reshape(len(images), -1))
+
+    def patches(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N rows columns C"]:
+        """What the stem makes of the pixels of every patch."""
+        N, height, width, channels = images.shape
+        edge, dtype = self.stem.kernel_size[0], self.stem.dtype
+        rows, columns = height // edge, width // edge
+        x = images.reshape(N, rows, edge, columns, edge, channels).swapaxes(2, 3).reshape(N * rows * columns, -1)
+        kernel, bias = self.stem.kernel.get_value(), cast(nnx.Param, self.stem.bias).get_value()
+        x = (x.astype(dtype) / 127.5 - 1) @ kernel.reshape(x.shape[1], -1).astype(dtype) + bias.astype(dtype)[None]
+        return x.reshape(N, rows, columns, -1)

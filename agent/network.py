@@ -63,7 +63,8 @@ class Network(nnx.Module):
             source = None if self.source is None else self.source(source_at(batch, batch.vector_at))
             x = place(x, self.vector(batch.vectors, source), batch.vector_at)
         if self.image is not None and batch.images.shape[1]:
-            x = place(x, self.image(batch.images), batch.image_at)
+            shown = batch.image_at < batch.ids.shape[1]
+            x = place(x, self.image(batch.images, shown), batch.image_at)
         x = x + self.local(batch.local)
         if self.source is not None:
             observed = (batch.kind != Kind.ACTION) & (batch.kind != Kind.PAD)

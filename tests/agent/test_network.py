@@ -9,7 +9,15 @@ from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jit
 
 from generalist.agent.cache import empty_cache, extend
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.embed import PATCHES_AT_ONCE, PatchEmbed, convolution, convolve, in_parts, interval_index
+from generalist.agent.embed import (
+    PATCHES_AT_ONCE,
+    ImageEmbed,
+    PatchEmbed,
+    convolution,
+    convolve,
+    in_parts,
+    interval_index,
+)
 from generalist.agent.network import Network, parameter_count, place, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
@@ -215,6 +223,33 @@ def test_patches_in_parts_are_all_that_are_used_and_so_are_their_gradients(patch
         whole = gradients(lambda function, x: function(x))
     for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_an_image_is_convolved_whatever_else_is_in_its_row(devices):
+    with use_mesh(make_mesh(devices)):
+        layer = ImageEmbed(CONFIG, InputSizes(vocabulary=8, image_shape=(16, 24, 3)), rngs=nnx.Rngs(0))
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 2 * PATCHES_AT_ONCE, 16, 24, 3)), jnp.uint8)
+    used = jnp.arange(images.shape[1])[None] < jnp.asarray([[3], [PATCHES_AT_ONCE + 1]])
+    graphdef, state = nnx.split(layer)
+
+    def gradients(embed):
+        def loss(state):
+            found = embed(nnx.merge(graphdef, state))
+            return jnp.sin(jnp.where(used[..., None], found, 0)).sum(), found
+
+        (_, found), rest = jax.jit(jax.value_and_grad(loss, has_aux=True))(state)
+        return np.where(used[..., None], found, 0), rest
+
+    def plainly(layer):
+        x = images.reshape(-1, *images.shape[2:]) / 127.5 - 1
+        x = nnx.gelu(layer.conv(nnx.gelu(layer.stem(x))))
+        return layer.out(x.reshape(len(x), -1)).reshape(*images.shape[:2], -1)
+
+    with use_mesh(make_mesh(devices)):
+        ours, plain = gradients(lambda layer: layer(images, used)), gradients(plainly)
+    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-3)
 
 
 def test_features_take_the_places_they_are_given_and_the_gradient_goes_with_them():
