@@ -27,6 +27,8 @@ class AgentConfig:
         patch_channels: channels of the patch embedder's residual block (GroupNorm over at most 32 groups).
         patch_positions: rows of the patch row and column tables (128 in the paper).
         vector_hidden: hidden width of the vector embedder.
+        vector_gate: the task also scales each hidden unit of the vector embedder (Perez et al. 2018, "FiLM"); needs
+            `source_embedding`.
         image_patch: edge of the first convolution of the whole-image encoder, in pixels.
         image_channels: channels of the whole-image encoder.
         source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
@@ -49,6 +51,7 @@ class AgentConfig:
     patch_channels: int = 64
     patch_positions: int = 128
     vector_hidden: int = 256
+    vector_gate: bool = False
     image_patch: int = 8
     image_channels: int = 32
     source_embedding: bool = False
@@ -61,6 +64,8 @@ class AgentConfig:
         for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "attention_block", "unroll"):
             if getattr(self, name) < 1:
                 raise ValueError(f"AgentConfig.{name} must be positive, got {getattr(self, name)}")
+        if self.vector_gate and not self.source_embedding:
+            raise ValueError("AgentConfig.vector_gate is told the task by source_embedding, which is off")
         if self.feedforward % 2:
             raise ValueError(
                 f"AgentConfig.feedforward is split into two halves and must be even, got {self.feedforward}"

@@ -185,6 +185,7 @@ class VectorEmbed(nnx.Module):
     def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
         self.hidden = dense(sizes.vector_values, config.vector_hidden, config, rngs)
         self.source = dense(config.width, config.vector_hidden, config, rngs) if config.source_embedding else None
+        self.gate = dense(config.width, config.vector_hidden, config, rngs) if config.vector_gate else None
         self.out = dense(config.vector_hidden, config.width, config, rngs, (None, "embed"))
 
     def __call__(
@@ -193,7 +194,10 @@ class VectorEmbed(nnx.Module):
         hidden = self.hidden(merge(vectors))
         if self.source is not None and source is not None:
             hidden = hidden + self.source(merge(source))
-        return self.out(nnx.gelu(hidden)).reshape(*vectors.shape[:2], -1)
+        hidden = nnx.gelu(hidden)
+        if self.gate is not None and source is not None:
+            hidden = hidden * (1 + self.gate(merge(source)))
+        return self.out(hidden).reshape(*vectors.shape[:2], -1)
 
 
 class ImageEmbed(nnx.Module):

@@ -116,6 +116,7 @@ VARIANTS: dict[str, Change] = {
     "no task embedding": agent(source_embedding=False),
     "prompts, no task embedding": prompted,
     "action tokens in turn": layout(actions="sequential"),
+    "a gate by task": agent(vector_gate=True),
     "families alike": by_family,
     "tasks alike": equal,
     "chunk 4, 1 played": layout(chunk=4),

@@ -25,7 +25,7 @@ def update_flops(config: AgentConfig, sizes: InputSizes, capacity: Capacity, row
     attention = 2 * config.layers * T * T * config.heads * config.head_size
     forward = trunk_parameters(config) * T + attention + capacity.targets * D * sizes.vocabulary
     if sizes.vector_values:
-        source = D * config.source_embedding
+        source = D * (config.source_embedding + config.vector_gate)
         forward += capacity.vectors * config.vector_hidden * (sizes.vector_values + source + D)
     if sizes.patch_size:
         C, pixels = config.patch_channels, sizes.patch_size**2

@@ -136,7 +136,7 @@ def footprint(
         workspace=max(
             int(block),
             rows * head_activations(agent, sizes, logits),
-            rows * patch_activations(agent, backward, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
+            rows * picture_activations(agent, backward, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
         ),
     )
 
@@ -181,30 +181,34 @@ def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:
     return int(config.heads / tensor * T * T * FLOAT)
 
 
-def patch_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes that the patches of one row need while their gradients are computed.
+def picture_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
+    """Bytes that the patches and whole images of one row need while their gradients are computed.
 
-    For each pixel and channel of those in work together four float32 values of the two group norms and eleven in the
-    compute dtype; of all patches the features and their gradient.
+    Of those in work together, for each pixel of a patch and channel four float32 values of the two group norms and
+    eleven in the compute dtype, of an image its pixels and five values of each of its two layers; of all patches the
+    features and their gradient.
     """
     c = jnp.dtype(config.dtype).itemsize
     features = sizes.patch_size**2 * config.patch_channels
-    return features * (min(capacity.patches, PATCHES_AT_ONCE) * (4 * FLOAT + 11 * c) + capacity.patches * c)
+    patches = features * (min(capacity.patches, PATCHES_AT_ONCE) * (4 * FLOAT + 11 * c) + capacity.patches * c)
+    height, width, channels = sizes.image_shape
+    cells = (height // config.image_patch) * (width // config.image_patch)
+    image = (height * width * channels + 10 * cells * config.image_channels) * c
+    return patches + min(capacity.images, PATCHES_AT_ONCE) * image
 
 
 def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
     """Bytes that the backward pass keeps of the embedders, of one row.
 
-    A patch keeps its features, a vector five values of its hidden layer, an image five of each of its two layers.
+    A patch keeps its features, a vector five values of its hidden layer (eight with a gate), an image what came of it.
     """
     c = jnp.dtype(config.dtype).itemsize
     total = capacity.patches * sizes.patch_size**2 * config.patch_channels * c
     if sizes.vector_values:
-        total += capacity.vectors * (5 * config.vector_hidden + sizes.vector_values) * c
+        hidden = config.vector_hidden * (8 if config.vector_gate else 5)
+        total += capacity.vectors * (hidden + sizes.vector_values) * c
     if sizes.image_shape[0]:
-        height, width, channels = sizes.image_shape
-        cells = (height // config.image_patch) * (width // config.image_patch)
-        total += capacity.images * (height * width * channels + 10 * cells * config.image_channels) * c
+        total += capacity.images * config.width * c
     return total
 
 

@@ -180,6 +180,16 @@ def test_the_source_embedding_tells_tasks_apart_and_an_unknown_task_has_none():
     np.testing.assert_allclose(logits(without, examples[0]), unknown, atol=1e-6)
 
 
+def test_the_gate_of_a_task_scales_what_its_vector_makes():
+    model = network("vector", AgentConfig(**{**vars(CONFIG), "source_embedding": True, "vector_gate": True}))
+    vectors = jnp.asarray(np.random.default_rng(0).normal(size=(1, 2, model.sizes.vector_values)), jnp.float32)
+    source = jnp.ones((1, 2, CONFIG.width))
+    gate, out, before = model.vector.gate, model.vector.out, model.vector(vectors, source)
+    gate.kernel[...], gate.bias[...] = jnp.zeros_like(gate.kernel[...]), jnp.full_like(gate.bias[...], -1)
+    np.testing.assert_allclose(model.vector(vectors, source), jnp.zeros_like(before) + out.bias[...][None, None])
+    np.testing.assert_raises(AssertionError, np.testing.assert_allclose, before, model.vector(vectors, None))
+
+
 def test_every_field_of_the_format_is_a_leaf_of_the_batch():
     example = batch(episode("tokens", 1))
     assert len(jax.tree.leaves(example)) == len(TOKEN_FIELDS) + 8
