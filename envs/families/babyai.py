@@ -195,7 +195,10 @@ def _bot(env: gym.Env) -> Any:
     class Watched(BabyAIBot):
         def replan(self, action_taken: int | None = None) -> Any:
             self.plans = 0
-            return super().replan(action_taken)
+            try:
+                return super().replan(action_taken)
+            except TypeError as error:  # a subgoal beside an object that was found nowhere
+                raise BotGivesUp(f"a subgoal without a place: {error}") from error
 
         def _shortest_path(self, *args: Any, **options: Any) -> Any:
             self.plans += 1

@@ -134,6 +134,14 @@ def test_a_plan_without_end_ends_the_bot_and_not_the_episode():
     assert act(observation) == env.unwrapped.actions.done
 
 
+PLACELESS = 821328152
+
+
+def test_a_subgoal_without_a_place_ends_the_bot_and_not_the_episode():
+    """MiniGrid's own bot raises TypeError here."""
+    assert not played(babyai.make("SynthS5R2"), PLACELESS)["success"]
+
+
 FULL = 2**30 + 7
 
 
