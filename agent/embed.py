@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt8
 
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.sharding import one_device
+from generalist.agent.sharding import constrain, row_shards
 
 PATCHES_AT_ONCE = 8
 """So many patches for each row have their pixels in work together."""
@@ -139,16 +139,17 @@ def in_parts(
     """`function(patches)`, or of images, where they are used, a part after the other, and again for the gradient.
 
     What lies between pixels and features then stays in a processor's cache, which saves more time than computing it
-    twice takes, and of its memory all but a part. A part of which nothing is used is not computed. On one device the
-    used ones of all rows are brought together first; on several that would exchange them.
+    twice takes, and of its memory all but a part. The used ones of a device's rows are brought together first, and a
+    part of which no device uses anything is not computed.
     """
     B, P, values = patches.shape
-    if one_device():
-        order = jnp.argsort(~used, axis=None, stable=True)
-        flat = patches.reshape(B * P, values)[order][None]
-        found = _scan_parts(function, flat, used.reshape(-1)[order][None], B * PATCHES_AT_ONCE)
-        return found[0][jnp.argsort(order)].reshape(B, P, -1)
-    return _scan_parts(function, patches, used, PATCHES_AT_ONCE)
+    shards = row_shards()
+    asked = constrain(used.reshape(shards, -1), "batch", None)
+    order = jnp.argsort(~asked, axis=1, stable=True)
+    taken = jax.vmap(jnp.take, (0, 0, None))
+    together = taken(constrain(patches.reshape(shards, -1, values), "batch", None, None), order, 0)
+    found = _scan_parts(function, together, taken(asked, order, 0), B // shards * PATCHES_AT_ONCE)
+    return taken(found, jnp.argsort(order, axis=1), 0).reshape(B, P, -1)
 
 
 def _scan_parts(

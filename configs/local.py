@@ -22,19 +22,19 @@ from generalist.train.config import SourceConfig
 GRIDS = ("babyai", "minigrid", "sokoban")
 """Families in which a position looks several timesteps back."""
 SHARES = {
-    "babyai": 34,
-    "minigrid": 24,
-    "metaworld": 16,
-    "robotics": 8,
+    "babyai": 32,
+    "metaworld": 22,
+    "minigrid": 20,
+    "robotics": 9,
     "dm_control": 5,
     "mujoco": 4,
-    "sokoban": 4,
+    "classic_control": 3,
+    "sokoban": 2,
     "box2d": 2,
-    "classic_control": 2,
     "toy_text": 1,
 }
-"""Percent of the sequences."""
-STEPS = 20_000
+"""Percent of the tokens."""
+STEPS = 15_000
 
 
 def config() -> Experiment:
@@ -52,6 +52,8 @@ def config() -> Experiment:
         )
         for task in tasks
     )
-    agent = replace(base.train.agent, vector_hidden=256)
+    agent = replace(base.train.agent, vector_hidden=256, vector_gate=True, attention_block=64)
+    optimizer = replace(base.train.optimizer, learning_rate=1.5e-3)
     evaluation = replace(base.evaluation, sampled=GRIDS, episodes=20)
-    return Experiment(train=replace(base.train, sources=sources, agent=agent, steps=STEPS), evaluation=evaluation)
+    train = replace(base.train, sources=sources, agent=agent, optimizer=optimizer, batch_size=16, steps=STEPS)
+    return Experiment(train=replace(train, checkpoint_every=1000), evaluation=evaluation)
