@@ -77,7 +77,6 @@ def action_token(
         local=jnp.full((B, 1), NO_LOCAL, jnp.int32),
         position=like_last("position") + 1 + index,
         visible=jnp.broadcast_to(visible, (B, 1)),
-        offset=jnp.zeros((B, 1), jnp.float32),
     )
 
 
@@ -136,8 +135,7 @@ def act(
         seeds, steps: of each environment's episode; a draw depends on these two alone.
 
     Returns:
-        Ids [B, A], their values in about [-1, 1] at continuous tokens (with a head for it, with the offset inside the
-        bin), and the cache. The last action token is not yet in the
+        Ids [B, A], their values in [-1, 1] at continuous tokens, and the cache. The last action token is not yet in the
         cache: where past actions are visible, it comes first among the new positions of the next step.
     """
     network = nnx.merge(graphdef, state)
@@ -148,11 +146,7 @@ def act(
         first = jnp.minimum(legal[0], network.sizes.vocabulary - spec.widest)
         own = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
         logits = network.logits(hidden, first, spec.widest)
-        ids, values = choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
-        if network.residual is not None:
-            inside = jnp.clip(network.offsets(hidden), -0.5, 0.5) * 2 / vocabulary.bins
-            values = values + jnp.where(spec.continuous[index], inside, 0.0)
-        return ids, values
+        return choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
 
     decode = partial(_parallel, blank=vocabulary.blank) if spec.parallel else _sequential
     ids, values, cache = decode(network, clear(cache, fresh), batch, last, spec, pick)

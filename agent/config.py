@@ -33,8 +33,6 @@ class AgentConfig:
         image_channels: channels of the whole-image encoder.
         source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
             tells tasks apart by prompts. Played, a task that was not trained on has the mean of its family's.
-        residual: beside the bins of a continuous action, a linear head says where inside the bin the value lies; what
-            is played is the bin and that.
         dtype: compute dtype; parameters, softmax and loss are float32.
         remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
@@ -55,7 +53,6 @@ class AgentConfig:
     image_patch: int = 8
     image_channels: int = 32
     source_embedding: bool = False
-    residual: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     unroll: int = 1

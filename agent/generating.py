@@ -125,7 +125,6 @@ def text_tokens(rows: Rows) -> TokenBatch:
         source=rows.source[:, None],
         context=full(UNLIMITED),
         visible=full(True, jnp.bool_),
-        offset=full(0, jnp.float32),
         **{name: jnp.zeros((B, 0), jnp.int32) for name in ("patch_at", "vector_at", "image_at")},
         **{name: jnp.zeros((B, 0, 2), jnp.int32) for name in ("patch_rows", "patch_cols")},
         **{name: jnp.zeros((B, 0, 0), jnp.float32) for name in ("patches", "vectors")},

@@ -26,15 +26,12 @@ class LossConfig:
         label_width: standard deviation, in bins, of a Gaussian around the target bin of a continuous action; 0 is the
             paper's one-hot label.
         chunk: targets of a row whose logits exist at one time, forwards and backwards; 0 is all of them.
-        residual_weight: weight of the squared error, in bins, of where inside its bin a continuous action lies; for a
-            network that has a head for it (`AgentConfig.residual`). It is part of the objective, not of `loss`.
         source_weights: weight of each source's targets in the loss, normalised over the batch; empty is 1 for all.
     """
 
     targets: int
     label_width: float = 0.0
     chunk: int = 0
-    residual_weight: float = 1.0
     source_weights: tuple[float, ...] = ()
 
 
@@ -190,20 +187,4 @@ def _loss_of_hidden(
         "targets": per_source(real, source),
         "source_tokens": per_source(present, batch.source),
     }
-    total = (found["loss"] * weight).sum()
-    if network.residual is not None:
-        offset = jnp.take_along_axis(batch.offset, index, axis=1)
-        total += config.residual_weight * (offset_error(network, at, targets, offset, vocabulary) * weight).sum()
-    return total, metrics
-
-
-def offset_error(
-    network: Network,
-    at: Float[Array, "B M D"],
-    targets: Int[Array, "B M"],
-    offset: Float[Array, "B M"],
-    vocabulary: Vocabulary,
-) -> Float[Array, "B M"]:
-    """Squared error, in bins, of where inside its bin the value lies; 0 where the target is no bin."""
-    start, stop = vocabulary.continuous
-    return jnp.where((targets >= start) & (targets < stop), (network.offsets(at) - offset) ** 2, 0.0)
+    return (found["loss"] * weight).sum(), metrics

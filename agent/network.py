@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from generalist.agent.attention import attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed, dense
+from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
 from generalist.agent.sharding import constrain
 from generalist.agent.transformer import Transformer
 from generalist.tokenizers.sequence import Kind
@@ -49,7 +49,6 @@ class Network(nnx.Module):
         self.vector = VectorEmbed(config, sizes, rngs=rngs) if sizes.vector_values else None
         self.image = ImageEmbed(config, sizes, rngs=rngs) if sizes.image_shape[0] else None
         self.transformer = Transformer(config, rngs=rngs)
-        self.residual = dense(config.width, 1, config, rngs) if config.residual else None
 
     @jax.named_scope("embed")
     def embed(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
@@ -103,13 +102,6 @@ class Network(nnx.Module):
         if not few:
             logits = jax.lax.dynamic_slice_in_dim(logits, first, count, axis=1)
         return logits.reshape(*hidden.shape[:-1], count)
-
-    def offsets(self, hidden: Float[Array, "*shape D"]) -> Float[Array, "*shape"]:
-        """Where inside its bin the next value lies, in bins from the middle; 0 without a head for it."""
-        if self.residual is None:
-            return jnp.zeros(hidden.shape[:-1], jnp.float32)
-        said = self.residual(hidden.reshape(-1, hidden.shape[-1])).astype(jnp.float32)
-        return said[:, 0].reshape(hidden.shape[:-1])
 
     def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
         return self.logits(self.hidden(batch, key))

@@ -112,7 +112,6 @@ VARIANTS: dict[str, Change] = {
     "one-hot labels": training(label_width=0.0),
     "labels of width 3": training(label_width=3.0),
     "1024 bins": bins(1024, 6.0),
-    "residual inside the bin": agent(residual=True),
     "no task embedding": agent(source_embedding=False),
     "prompts, no task embedding": prompted,
     "action tokens in turn": layout(actions="sequential"),

@@ -94,11 +94,6 @@ class ContinuousTokenizer:
         index = np.floor((np.clip(x, -1.0, 1.0) + 1.0) * (self.bins / 2))
         return np.minimum(index, self.bins - 1).astype(np.int32) + np.int32(self.start)
 
-    def offset(self, x: np.ndarray) -> np.ndarray:
-        """Where x lies inside the bin that `encode` gives: float32 in bins from its middle, in [-0.5, 0.5]."""
-        place = (np.clip(x, -1.0, 1.0) + 1.0) * (self.bins / 2)
-        return (place - np.minimum(np.floor(place), self.bins - 1) - 0.5).astype(np.float32)
-
     def decode(self, ids: np.ndarray) -> np.ndarray:
         """Ids, clipped to the range -> float64 centres in (-1, 1)."""
         index = np.clip(np.asarray(ids, np.int64) - self.start, 0, self.bins - 1)

@@ -171,7 +171,6 @@ class DocumentLayout:
             source=np.full(total, source, np.int32),
             context=np.full(total, UNLIMITED, np.int32),
             visible=np.ones(total, np.bool_),
-            offset=np.zeros(total, np.float32),
             **self._features(rows),
         )
 

@@ -110,7 +110,7 @@ def encode_timesteps(
     words, owner = _texts(form, observations, n, told)
     body, features = _body(form, observations, n, returns)
     hidden = form.options.past_actions == "hidden"
-    answers, offsets, there = _answers(form, actions, n, known)
+    answers, there = _answers(form, actions, n, known)
     # A hidden last action predicts nothing and nothing may attend to it.
     shown = answers[:, :-1] if hidden else answers
     if form.options.actions == "parallel":
@@ -129,7 +129,7 @@ def encode_timesteps(
     ids, kind = np.empty(total, np.int32), np.empty(total, np.int32)
     ids[text_at], ids[body_at] = words, body
     kind[text_at], kind[body_at] = Kind.TEXT, kinds
-    targets, loss_mask, offset = _targets(form, total, (words, owner, text_at), (answers, offsets, there, body_at))
+    targets, loss_mask = _targets(form, total, (words, owner, text_at), (answers, there, body_at))
     index = np.arange(total)
     no_local = (kind == Kind.SEPARATOR) | (kind == Kind.ACTION)
     return TokenSequence(
@@ -144,26 +144,21 @@ def encode_timesteps(
         source=np.full(total, source, np.int32),
         context=np.full(total, form.options.context or UNLIMITED, np.int32),
         visible=(kind != Kind.ACTION) if hidden else np.ones(total, np.bool_),
-        offset=offset,
         **_feature_rows(form, features, body_at, n),
     )
 
 
-def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What n timesteps predict, [n, A] each: ids, where in their bins the values lie, and which of them there are."""
+def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ids that n timesteps predict, int32[n, A], and which of them there are, bool[n, A]."""
     if actions is None:
-        return np.zeros((n, 0), np.int32), np.zeros((n, 0), np.float32), np.zeros((n, 0), np.bool_)
+        return np.zeros((n, 0), np.int32), np.zeros((n, 0), np.bool_)
     chunk, width = form.options.chunk, form.tokens_of_action
     there = np.ones((n, chunk), np.bool_) if known is None else np.asarray(known)
     if there.shape != (n, chunk) or there.dtype != np.bool_:
         raise ValueError(f"known must be bool of shape {(n, chunk)}, got {there.dtype} of shape {there.shape}")
     there = np.repeat(there, width, axis=1)
     ids = action_ids(form, actions, n * chunk).reshape(n, chunk * width)
-    offsets = np.zeros((n * chunk, width), np.float32)
-    for part, start, stop in form.action_spans:
-        if isinstance(part, ContinuousField):
-            offsets[:, start:stop] = part.tokenizer.offset(part.squash(_stacked(actions, part.leaf, n * chunk)))
-    return np.where(there, ids, np.int32(form.vocabulary.blank)), offsets.reshape(n, chunk * width), there
+    return np.where(there, ids, np.int32(form.vocabulary.blank)), there
 
 
 def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -220,23 +215,23 @@ def action_ids(form: Form, actions: Any, n: int) -> np.ndarray:
     return ids
 
 
-def _targets(form: Form, total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _targets(form: Form, total: int, text: tuple, action: tuple) -> tuple[np.ndarray, np.ndarray]:
     """What each position predicts (sec. 2.3), stored at the position that predicts.
 
     The last token before the action predicts the first action token, every action token the next one, every text token
     the next text token of its timestep. Nothing predicts a separator or the first token of a timestep.
     """
-    targets, loss_mask, offset = np.zeros(total, np.int32), np.zeros(total, np.bool_), np.zeros(total, np.float32)
-    answers, offsets, there, body_at = action
+    targets, loss_mask = np.zeros(total, np.int32), np.zeros(total, np.bool_)
+    answers, there, body_at = action
     if answers.shape[1]:
         first = len(form.body_kinds) - form.action_tokens - 1
         at = body_at[:, first : first + form.action_tokens]
-        targets[at], loss_mask[at], offset[at] = answers, there, np.where(there, offsets, 0)
+        targets[at], loss_mask[at] = answers, there
     words, owner, text_at = text
     if form.options.predict_text and len(words):
         same = np.flatnonzero(owner[1:] == owner[:-1])
         targets[text_at[same]], loss_mask[text_at[same]] = words[same + 1], True
-    return targets, loss_mask, offset
+    return targets, loss_mask
 
 
 def _feature_rows(form: Form, features: dict[str, list[np.ndarray]], body_at: np.ndarray, n: int) -> dict:

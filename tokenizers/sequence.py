@@ -48,7 +48,6 @@ TOKEN_FIELDS: dict[str, type] = {
     "source": np.int32,
     "context": np.int32,
     "visible": np.bool_,
-    "offset": np.float32,
 }
 """Name and dtype of every per-position array."""
 
@@ -97,8 +96,6 @@ class TokenSequence:
         context: how many timesteps back the position may look, itself included; `UNLIMITED` for all.
         visible: whether later timesteps may attend to this position. False hides past actions; inside
             its own timestep a hidden position is attended to causally as any other.
-        offset: where inside the bin of its target the value of a continuous action lies, in bins from the middle, in
-            [-0.5, 0.5]; 0 elsewhere.
 
     Features; the `*_at` arrays hold the position in the sequence, T or more for unused rows:
         patches [P, patch_values] float32 in [-1, 1] / 4, patch_at [P], patch_rows [P, 2] and patch_cols [P, 2]:
@@ -118,7 +115,6 @@ class TokenSequence:
     source: Array
     context: Array
     visible: Array
-    offset: Array
     patches: Array
     patch_at: Array
     patch_rows: Array

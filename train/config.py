@@ -226,7 +226,6 @@ class TrainConfig:
         return_filter: keep demonstrations with at least this part of the expert's return (0.8 in the paper, sec. 3);
             0 keeps all.
         label_width: standard deviation in bins of the label of a continuous action; 0 is one-hot, as in the paper.
-        residual_weight: with `agent.residual`, weight of the squared error (in bins) of the offset inside the bin.
         loss_chunk: targets of a row whose logits are in memory at one time, for large vocabularies; 0 is all of them.
         log_every, checkpoint_every: in updates.
         keep, keep_best: the newest `keep` checkpoints stay on disk, and besides them the `keep_best` with the lowest
@@ -255,7 +254,6 @@ class TrainConfig:
     held_out_batches: int = 16
     return_filter: float = 0.8
     label_width: float = 0.0
-    residual_weight: float = 1.0
     loss_chunk: int = 0
     log_every: int = 100
     checkpoint_every: int = 1000
@@ -276,8 +274,6 @@ class TrainConfig:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 <= self.held_out <= 0.5:
             raise ValueError(f"held_out must lie in [0, 0.5], got {self.held_out}; 0 trains on every episode")
-        if self.residual_weight < 0:
-            raise ValueError(f"residual_weight must not be negative, got {self.residual_weight}")
         if self.loss_chunk < 0:
             raise ValueError(f"loss_chunk must not be negative, got {self.loss_chunk}; 0 computes all logits at once")
         if self.keep_best < 0:

@@ -45,7 +45,6 @@ def loss_config(config: TrainConfig, capacity: Capacity) -> LossConfig:
         targets=capacity.targets,
         label_width=config.label_width,
         chunk=config.loss_chunk,
-        residual_weight=config.residual_weight,
         source_weights=tuple(source.loss_weight for source in (*config.sources, *config.documents)),
     )
 

@@ -15,7 +15,7 @@ from generalist.train.config import TrainableConfig, TrainConfig
 TASK_EMBEDDING = "source"
 WHOLE: dict[str, tuple[str, ...]] = {
     "lora": (),
-    "head": ("transformer/norm", "tokens", "residual"),
+    "head": ("transformer/norm", "tokens"),
     "embedding": (TASK_EMBEDDING,),
 }
 """By `how`, what is trained whole; with `lora` the task embedding too, where there is one."""

@@ -21,7 +21,7 @@ from generalist.envs.table import family_of
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainConfig
 
-PARTS = ("tokens", "local", "source", "patch", "vector", "image", "residual")
+PARTS = ("tokens", "local", "source", "patch", "vector", "image")
 """Parts that may differ between two runs, named as in the network: rows of tables, or whole embedders."""
 
 NewTasks = Literal["mean", "random"] | Mapping[str, str]

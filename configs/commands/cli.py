@@ -76,8 +76,8 @@ class Train(Generic[Config]):
     hf:USER/NAME[@REVISION]): task embeddings by task, tables by what their rows mean; its statistics of observations
     come along."""
     allow: TaskIds = ()
-    """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image,
-    residual; give it again for more."""
+    """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image;
+    give it again for more."""
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
     workers: int | None = None

@@ -1,7 +1,5 @@
 """Choosing actions: legal ids alone, values inside their bins, draws that depend on seed and step alone."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,7 @@ from token_examples import CONFIG, VOCABULARY, batch, episode, layout, network
 
 from generalist.agent.acting import ActionSpec, action_token, choose, make_act
 from generalist.agent.cache import empty_cache
-from generalist.agent.config import AgentConfig, DecodeConfig
+from generalist.agent.config import DecodeConfig
 from generalist.tokenizers.sequence import NO_LOCAL, Kind
 
 START, STOP = VOCABULARY.continuous
@@ -96,11 +94,9 @@ def test_an_action_token_follows_the_observation():
     assert new.segment.tolist() == [[1], [1]]
 
 
-def act(
-    name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int], config: AgentConfig = CONFIG
-) -> tuple:
+def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int]) -> tuple:
     """Ids and values of one step, the environments given in this order."""
-    model, rows = network(name, config), layout(name)
+    model, rows = network(name), layout(name)
     graphdef, state = nnx.split(model)
     observed = [episode(name, 1, seed=seed) for seed in range(len(order))]
     count = len(observed[0]) - rows.action_tokens
@@ -134,30 +130,6 @@ def test_draws_depend_on_seed_and_step_and_not_on_the_slot(name):
     assert len({tuple(one[2]) for one in drawn}) == 1
     ranges = layout(name).action_ranges
     assert all(((one >= ranges[:, 0]) & (one < ranges[:, 1])).all() for one in drawn)
-
-
-@pytest.mark.parametrize("mode", ["mode", "mean"])
-def test_a_head_for_offsets_moves_the_value_inside_its_bin(mode):
-    """The same network with and without what the head says, which is far off for one of the environments."""
-    decode, config = DecodeConfig(continuous=mode), replace(CONFIG, residual=True)
-    model = network("vector", config)
-    assert model.residual is not None
-    kernel, bias = model.residual.kernel[...], model.residual.bias[...]
-    found = {}
-    for name, scale in (("none", 0.0), ("some", 0.2), ("far", 1e6)):
-        model.residual.kernel.set_value(kernel * scale)
-        model.residual.bias.set_value(bias * 0)
-        found[name] = act("vector", [0, 1], decode, [0, 1], [0, 0], config)[:2]
-    model.residual.kernel.set_value(kernel)
-    model.residual.bias.set_value(bias)
-    plain, some, far = (found[name] for name in ("none", "some", "far"))
-    assert (plain[0] == some[0]).all()
-    moved = np.abs(some[1] - plain[1]) * BINS / 2
-    assert moved.min() > 1e-4
-    assert moved.max() <= 0.5 + 1e-4
-    np.testing.assert_allclose(np.abs(far[1] - plain[1]) * BINS / 2, 0.5, atol=1e-3)
-    if mode == "mode":
-        np.testing.assert_allclose(plain[1], (2 * (plain[0] - START) + 1) / BINS - 1, atol=1e-6)
 
 
 def test_the_last_action_token_is_not_yet_cached():

@@ -1,14 +1,13 @@
 """The loss against a slow computation: gathered targets, soft labels, sums per source, weights."""
 
 import math
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from token_examples import CONFIG, VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
+from token_examples import VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
 
 from generalist.agent.loss import (
     LossConfig,
@@ -103,33 +102,6 @@ def test_sums_per_source_against_one_position_at_a_time():
     assert float(loss) == pytest.approx(losses.sum(), rel=1e-4)
     assert float(metrics["weight"]) == 14
     assert float(metrics["tokens"]) == (example.segment > 0).sum() == sum(metrics["source_tokens"].tolist())
-
-
-def test_the_objective_has_the_squared_error_of_offsets_and_the_loss_does_not():
-    """Of continuous targets alone, weighted by source; a network without the head for it has neither."""
-    plain, model, example = network("vector"), network("vector", replace(CONFIG, residual=True)), two_sources()
-    assert set(_paths(model)) - set(_paths(plain)) == {"residual/kernel", "residual/bias"}
-    made = np.where(np.random.default_rng(0).random(example.targets.shape) < 0.5, example.targets, 3)
-    example = TokenBatch(**example.arrays() | {"targets": made.astype(np.int32)})
-    weights = (1.0, 3.0)
-    without = total(model, example, LossConfig(targets=10, residual_weight=0.0, source_weights=weights))
-    loss, metrics = total(model, example, LossConfig(targets=10, residual_weight=0.5, source_weights=weights))
-    states = hidden(model, example).astype(np.float64)
-    kernel, bias = np.asarray(model.residual.kernel[...])[:, 0], float(model.residual.bias[...][0])
-    expected, start, stop = 0.0, *VOCABULARY.continuous
-    for row, column in zip(*np.nonzero(example.loss_mask), strict=True):
-        if start <= example.targets[row, column] < stop:
-            wrong = states[row, column] @ kernel + bias - example.offset[row, column]
-            expected += wrong**2 * weights[example.source[row, column]]
-    assert expected > 0.1
-    assert float(loss - without[0]) == pytest.approx(0.5 * expected, rel=1e-3)
-    assert jax.tree.map(np.ndarray.tolist, jax.device_get(metrics)) == jax.tree.map(
-        np.ndarray.tolist, jax.device_get(without[1])
-    )
-
-
-def _paths(model: Network) -> list[str]:
-    return ["/".join(map(str, path)) for path, _ in nnx.to_flat_state(nnx.state(model))]
 
 
 def test_the_error_in_bins_is_the_distance_of_the_expectation():

@@ -42,7 +42,7 @@ def test_the_command_that_made_it_is_of_the_preset_that_differs_least():
 
 def test_the_command_that_made_it_is_one_that_the_command_line_takes():
     smoke = load_preset("smoke")
-    agent = replace(smoke.train.agent, residual=not smoke.train.agent.residual, source_embedding=False, remat=True)
+    agent = replace(smoke.train.agent, vector_hidden=64, source_embedding=False, remat=True)
     changed = replace(smoke.train, agent=agent)
     *_, trains = commands_of(made_of(changed))
     parsed = parse(

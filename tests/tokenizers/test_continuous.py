@@ -63,15 +63,6 @@ def test_round_trip_within_a_bin(x):
     assert abs(BINS.decode(BINS.encode(x)) - x) <= 1 / 1024 + 1e-15
 
 
-@given(hnp.arrays(np.float64, 5, elements=st.floats(-1, 1)))
-def test_the_bin_and_the_offset_inside_it_are_the_value(x):
-    tokenizer = ContinuousTokenizer(7, 32)
-    offset = tokenizer.offset(x)
-    assert offset.dtype == np.float32
-    assert np.abs(offset).max() <= 0.5
-    np.testing.assert_allclose(tokenizer.decode(tokenizer.encode(x)) + offset * 2 / 32, x, atol=1e-6)
-
-
 def test_observations_are_companded_even_inside_minus_one_to_one():
     ids = ContinuousField(leaf(box(-1, 1)), BINS, action=False).encode(np.float32([-1, 1]))
     assert ids.ravel().tolist() == [32_279, 32_744]

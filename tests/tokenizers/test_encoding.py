@@ -247,15 +247,3 @@ def test_a_chunk_without_its_actions_is_refused():
     done = {"d": np.zeros(2, int), "g": np.zeros(2, np.float32)}
     with pytest.raises(ValueError, match=r"known must be bool of shape \(1, 2\)"):
         layout.encode(np.zeros(1, int), done, timesteps=[0], segments=[1], source=0, known=np.ones((2, 1), bool))
-
-
-@pytest.mark.parametrize("options", [{}, {"past_actions": "hidden"}])
-def test_offsets_stand_where_the_value_is_predicted(options):
-    observations, actions = values()
-    actions["g"] = np.asarray([-0.3, 0.0004, 1.0], np.float32)
-    sequence = encode(observations, actions, **options)
-    predicting = np.flatnonzero(sequence.loss_mask & (sequence.targets >= CONTINUOUS) & (sequence.targets < DISCRETE))
-    assert len(predicting) == 3
-    assert np.flatnonzero(sequence.offset).tolist() == predicting.tolist()
-    centres = (2 * (sequence.targets[predicting] - CONTINUOUS) + 1) / 1024 - 1
-    np.testing.assert_allclose(centres + sequence.offset[predicting] / 512, actions["g"], atol=1e-6)
