@@ -7,6 +7,8 @@ TEXT_MODEL, EVALUATION = "tokenizer.model", "evaluation.json"
 """As in a run directory."""
 LARGEST = 64 * 2**20
 """Bytes of a file that is not the parameters."""
+LARGEST_WEIGHTS = 64 * 2**30
+"""Bytes of the parameters that are fetched."""
 FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, EVALUATION)
 """All that such a folder may hold, and all of it that is read or fetched."""
 

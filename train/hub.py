@@ -3,11 +3,12 @@
 Only the files that an export has are fetched. The extra `hub` has the library.
 """
 
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from generalist.train.exported_files import FILES
+from generalist.train.exported_files import FILES, LARGEST, LARGEST_WEIGHTS, WEIGHTS
 
 SCHEME = "hf"
 MISSING = "the Hugging Face Hub needs the package huggingface_hub: pip install 'generalist[hub]'"
@@ -36,15 +37,26 @@ def fetched(name: str) -> Path:
     Raises:
         ModuleNotFoundError: the library is not installed, with the command that does it.
         FileNotFoundError: no such repository or revision, or it cannot be reached.
-        ValueError: no name of a repository.
+        ValueError: no name of a repository; or a file there is larger than any of an export, and nothing is fetched.
     """
     repository, revision = repository_of(name)
     library = _library()
+    for file, size in _sizes(library, repository, revision).items():
+        if size > (most := LARGEST_WEIGHTS if file == WEIGHTS else LARGEST):
+            raise ValueError(f"{SCHEME}:{name} has a {file} of {size:,} bytes, more than the {most:,} of an export")
     try:
         found = library.snapshot_download(repository, revision=revision, allow_patterns=list(FILES))
     except _failures(library) as error:
         raise _told(f"{SCHEME}:{name} cannot be reached, or is neither there nor in the cache", error) from error
     return Path(found)
+
+
+def _sizes(library: Any, repository: str, revision: str | None) -> dict[str, int]:
+    """Bytes of the files that would be fetched; none where the Hub does not answer, and the cache is all there is."""
+    with suppress(*_failures(library)):
+        there = library.HfApi().list_repo_tree(repository, revision=revision)
+        return {entry.path: entry.size for entry in there if entry.path in FILES}
+    return {}
 
 
 def push(folder: Path, name: str, *, private: bool = False) -> str:

@@ -21,6 +21,8 @@ class Hub(BaseHTTPRequestHandler):
     """One repository, me/rooms, in memory."""
 
     files: ClassVar[dict[str, bytes]] = {}
+    sizes: ClassVar[dict[str, int]] = {}
+    """Of files whose size is said to be another."""
     asked: ClassVar[list[str]] = []
     branches: ClassVar[set[str]] = set()
 
@@ -41,8 +43,9 @@ class Hub(BaseHTTPRequestHandler):
         self.asked.append(path)
         if path == "/api/models/me/rooms/revision/main" or path == "/api/models/me/rooms":
             self.answer({"id": "me/rooms", "sha": COMMIT, "siblings": []})
-        elif path == f"/api/models/me/rooms/tree/{COMMIT}":
-            self.answer([{"type": "file", "path": k, "size": len(v), "oid": k} for k, v in self.files.items()])
+        elif path.startswith("/api/models/me/rooms/tree/"):
+            sizes = {name: len(content) for name, content in self.files.items()} | self.sizes
+            self.answer([{"type": "file", "path": k, "size": size, "oid": k} for k, size in sizes.items()])
         elif path.startswith("/me/rooms/resolve/"):
             name = path.rpartition("/")[2]
             self.answer(self.files[name], ETag=f'"{name}"', X_Repo_Commit=COMMIT)
@@ -86,7 +89,7 @@ def server(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    Hub.files, Hub.asked, Hub.branches = {}, [], {"main"}
+    Hub.files, Hub.sizes, Hub.asked, Hub.branches = {}, {}, [], {"main"}
     hub.fetched.cache_clear()
     yield Hub
     hub.fetched.cache_clear()
@@ -102,6 +105,15 @@ def test_only_what_an_export_has_is_fetched_and_once_in_a_process(server):
     count = len(server.asked)
     assert hub.fetched("me/rooms") == folder
     assert len(server.asked) == count
+
+
+@pytest.mark.parametrize(("name", "size"), [(CONFIG, 1 << 30), (WEIGHTS, 1 << 40)])
+def test_a_file_larger_than_any_of_an_export_is_refused_before_anything_is_fetched(server, name, size):
+    server.files |= {CONFIG: b"{}", WEIGHTS: b"weights"}
+    server.sizes |= {name: size}
+    with pytest.raises(ValueError, match=f"hf:me/rooms has a {name} of {size:,} bytes, more than"):
+        hub.fetched("me/rooms")
+    assert not [path for path in server.asked if "/resolve/" in path]
 
 
 def test_what_was_fetched_is_there_without_a_network(server, monkeypatch):
