@@ -204,7 +204,7 @@ class VectorEmbed(nnx.Module):
 class ImageEmbed(nnx.Module):
     """A whole image as one token: patches of `image_patch` pixels, a 3x3 convolution over them, one projection.
 
-    The stem is a convolution whose stride is its size, written as one matrix product, which takes half the time on a CPU.
+    The stem is a convolution whose stride is its size, written as one matrix product: half the time on a CPU.
     """
 
     def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
