@@ -17,7 +17,7 @@ from generalist.agent.cache import Cache, clear, extend
 from generalist.agent.compilation import on_cpu
 from generalist.agent.config import DecodeConfig
 from generalist.agent.network import Network
-from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
+from generalist.tokenizers.sequence import FEATURES, NO_LOCAL, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
 IN_PLACE = {"xla_cpu_copy_insertion_use_region_analysis": True}
@@ -66,7 +66,7 @@ def action_token(
     def like_last(name: str) -> jax.Array:
         return jnp.take_along_axis(getattr(batch, name), last[:, None], axis=1)
 
-    features = ("patches", "patch_at", "patch_rows", "patch_cols", "vectors", "vector_at", "images", "image_at")
+    features = [name for at, arrays in FEATURES.items() for name in (at, *arrays)]
     return TokenBatch(
         **{name: getattr(batch, name)[:, :0] for name in features},
         **{name: like_last(name) for name in ("timestep", "segment", "source", "context")},
@@ -89,22 +89,22 @@ class ActionSpec:
         continuous: whether the token is a bin of a continuous value.
         visible: whether later timesteps may attend to the action.
         widest: ids in the largest range; logits are computed for so many ids alone.
-        parallel: all tokens from one pass over blank inputs; see `LayoutOptions.actions`.
+        direct: all tokens from the last one of the observation; see `LayoutOptions.actions`.
     """
 
     ranges: Int[Array, "A 2"]
     continuous: Bool[Array, " A"]
     visible: Bool[Array, ""]
     widest: int
-    parallel: bool
+    direct: bool
 
     @classmethod
-    def of(cls, ranges: np.ndarray, continuous: np.ndarray, *, visible: bool, parallel: bool = False) -> "ActionSpec":
+    def of(cls, ranges: np.ndarray, continuous: np.ndarray, *, visible: bool, direct: bool = False) -> "ActionSpec":
         widest = int((ranges[:, 1] - ranges[:, 0]).max())
-        return cls(jnp.asarray(ranges), jnp.asarray(continuous), jnp.asarray(visible), widest, parallel)
+        return cls(jnp.asarray(ranges), jnp.asarray(continuous), jnp.asarray(visible), widest, direct)
 
 
-jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], ["widest", "parallel"])
+jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"], ["widest", "direct"])
 
 
 @cache
@@ -148,7 +148,7 @@ def act(
         logits = network.logits(hidden, first, spec.widest)
         return choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
 
-    decode = partial(_parallel, blank=vocabulary.blank) if spec.parallel else _sequential
+    decode = _direct if spec.direct else _sequential
     ids, values, cache = decode(network, clear(cache, fresh), batch, last, spec, pick)
     return ids.T, values.T, cache
 
@@ -176,18 +176,17 @@ def _sequential(
     return jnp.concatenate([ids, last_ids[None]]), jnp.concatenate([values, last_values[None]]), cache
 
 
-def _parallel(
-    network: Network, cache: Cache, batch: TokenBatch, last: jax.Array, spec: ActionSpec, pick: Pick, blank: int
+def _direct(
+    network: Network, cache: Cache, batch: TokenBatch, last: jax.Array, spec: ActionSpec, pick: Pick
 ) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Cache]:
-    """Blank tokens are read together with the observation."""
-    blanks = jnp.full(last.shape, blank, jnp.int32)
-    count, columns = spec.ranges.shape[0], batch.ids.shape[1]
-    tokens = [action_token(batch, last, blanks, jnp.asarray(index), spec.visible) for index in range(count - 1)]
-    # Feature rows lie along the same axis and the tokens have none of them.
-    hidden, cache = extend(network, cache, jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), batch, *tokens))
-    first = jnp.take_along_axis(hidden[:, :columns], last[:, None, None], axis=1)
-    each = jnp.concatenate([first, hidden[:, columns:]], axis=1).swapaxes(0, 1)
-    ids, values = jax.lax.map(lambda given: pick(*given), (each, jnp.arange(count)))
+    """None is read: each is predicted from the observation alone."""
+    assert network.answer is not None
+    hidden, cache = extend(network, cache, batch)
+    at = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+    index = jnp.arange(spec.ranges.shape[0])
+    shape = (len(index), *at.shape)
+    each = network.answer(jnp.broadcast_to(at, shape), jnp.broadcast_to(index[:, None], shape[:2]))
+    ids, values = jax.lax.map(lambda given: pick(*given), (each, index))
     return ids, values, cache
 
 

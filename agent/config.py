@@ -85,6 +85,7 @@ class InputSizes:
         patch_size, patch_channels: edge in pixels and channels of an image patch.
         vector_values: length of a (padded) vector.
         image_shape: (height, width, channels) of a whole image.
+        answers: the most tokens of an action that is predicted directly.
     """
 
     vocabulary: int
@@ -93,6 +94,7 @@ class InputSizes:
     patch_channels: int = 3
     vector_values: int = 0
     image_shape: tuple[int, int, int] = (0, 0, 0)
+    answers: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

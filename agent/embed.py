@@ -1,19 +1,20 @@
 """One embedder per modality: token table, patch residual block, vector network, whole-image convolution, positions."""
 
 import functools
-from collections.abc import Callable
 from typing import cast
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.sharding import constrain, row_shards
+from generalist.agent.parts import in_parts
 
 PATCHES_AT_ONCE = 8
-"""So many patches for each row have their pixels in work together."""
+"""So many patches for each row have their pixels in work together, and so many whole images."""
+VECTORS_AT_ONCE = 16
+"""The same of vectors."""
 
 
 def dense(inputs: int, outputs: int, config: AgentConfig, rngs: nnx.Rngs, axes=(None, None)) -> nnx.Linear:
@@ -122,7 +123,8 @@ class PatchEmbed(nnx.Module):
         """
         row_key, column_key = (None, None) if key is None else jax.random.split(key)
         places = self.rows(interval_index(rows, row_key)) + self.columns(interval_index(columns, column_key))
-        return self.out(merge(in_parts(self.residual_block, patches, used))).reshape(places.shape) + places
+        features = in_parts(self.residual_block, patches, used, PATCHES_AT_ONCE)
+        return self.out(merge(features)).reshape(places.shape) + places
 
     def residual_block(self, patches: Float[Array, "B P values"]) -> Float[Array, "B P features"]:
         """What the patches show, each pixel in `patch_channels` features."""
@@ -131,44 +133,6 @@ class PatchEmbed(nnx.Module):
         hidden = convolve(self.conv1, nnx.gelu(self.norm1(x)))
         x = x + convolve(self.conv2, nnx.gelu(self.norm2(hidden)))
         return x.reshape(B, P, -1)
-
-
-def in_parts(
-    function: Callable[[jax.Array], jax.Array], patches: Num[Array, "B P values"], used: Bool[Array, "B P"]
-) -> Float[Array, "B P features"]:
-    """`function(patches)`, or of images, where they are used, a part after the other, and again for the gradient.
-
-    What lies between pixels and features then stays in a processor's cache, which saves more time than computing it
-    twice takes, and of its memory all but a part. The used ones of a device's rows are brought together first, and a
-    part of which no device uses anything is not computed.
-    """
-    B, P, values = patches.shape
-    shards = row_shards()
-    asked = constrain(used.reshape(shards, -1), "batch", None)
-    order = jnp.argsort(~asked, axis=1, stable=True)
-    taken = jax.vmap(jnp.take, (0, 0, None))
-    together = taken(constrain(patches.reshape(shards, -1, values), "batch", None, None), order, 0)
-    found = _scan_parts(function, together, taken(asked, order, 0), B // shards * PATCHES_AT_ONCE)
-    return taken(found, jnp.argsort(order, axis=1), 0).reshape(B, P, -1)
-
-
-def _scan_parts(
-    function: Callable[[jax.Array], jax.Array], patches: jax.Array, used: jax.Array, size: int
-) -> Float[Array, "B P features"]:
-    """`in_parts`, with parts of at most `size` patches of each row."""
-    B, P, values = patches.shape
-    size = min(size, P)
-    parts = -(-P // size)
-    padded = jnp.pad(patches, ((0, 0), (0, parts * size - P), (0, 0))).reshape(B, parts, size, values)
-    asked = jnp.pad(used, ((0, 0), (0, parts * size - P))).reshape(B, parts, size).any(axis=(0, 2))
-    shape = jax.eval_shape(function, jax.ShapeDtypeStruct((B, size, values), patches.dtype))
-
-    @jax.checkpoint
-    def part(patches: jax.Array, asked: jax.Array) -> jax.Array:
-        return jax.lax.cond(asked, function, lambda _: jnp.zeros(shape.shape, shape.dtype), patches)
-
-    found = jax.lax.map(lambda each: part(*each), (padded.swapaxes(0, 1), asked))
-    return found.swapaxes(0, 1).reshape(B, parts * size, -1)[:, :P]
 
 
 def interval_index(interval: Int[Array, "B P 2"], key: PRNGKeyArray | None) -> Int[Array, "B P"]:
@@ -190,8 +154,12 @@ class VectorEmbed(nnx.Module):
         self.out = dense(config.vector_hidden, config.width, config, rngs, (None, "embed"))
 
     def __call__(
-        self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None
+        self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None, used: Bool[Array, "B N"]
     ) -> Float[Array, "B N D"]:
+        """Embedded vectors, each with the embedding of its task; those that are not `used` may be anything finite."""
+        return in_parts(lambda given: self.embed(*given), (vectors, source), used, VECTORS_AT_ONCE)
+
+    def embed(self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None) -> Float[Array, "B N D"]:
         hidden = self.hidden(merge(vectors))
         if self.source is not None and source is not None:
             hidden = hidden + self.source(merge(source))
@@ -223,7 +191,7 @@ class ImageEmbed(nnx.Module):
         def embed(some: jax.Array) -> jax.Array:
             return self.embed(some.reshape(-1, *shape)).reshape(*some.shape[:2], -1)
 
-        return in_parts(embed, images.reshape(B, M, -1), used)
+        return in_parts(embed, images.reshape(B, M, -1), used, PATCHES_AT_ONCE)
 
     def embed(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N D"]:
         """Each of some images."""

@@ -21,7 +21,7 @@ from generalist.agent.cache import Cache, extend
 from generalist.agent.compilation import on_cpu
 from generalist.agent.network import Network
 from generalist.agent.sampling import SamplingConfig
-from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch
+from generalist.tokenizers.sequence import FEATURES, NO_LOCAL, UNLIMITED, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
 
@@ -125,7 +125,7 @@ def text_tokens(rows: Rows) -> TokenBatch:
         source=rows.source[:, None],
         context=full(UNLIMITED),
         visible=full(True, jnp.bool_),
-        **{name: jnp.zeros((B, 0), jnp.int32) for name in ("patch_at", "vector_at", "image_at")},
+        **{name: jnp.zeros((B, 0), jnp.int32) for name in ("answers", "answer_part", *FEATURES)},
         **{name: jnp.zeros((B, 0, 2), jnp.int32) for name in ("patch_rows", "patch_cols")},
         **{name: jnp.zeros((B, 0, 0), jnp.float32) for name in ("patches", "vectors")},
         images=jnp.zeros((B, 0, 0, 0, 0), jnp.uint8),

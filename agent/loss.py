@@ -7,14 +7,19 @@ Logits are computed only at the positions that carry a target; [B, T, V] never e
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from generalist.agent.network import Network
+from generalist.agent.parts import in_parts
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
+
+ANSWERS_AT_ONCE = 32
+"""So many answers for each row have their logits in work together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,13 @@ class LossConfig:
     source_weights: tuple[float, ...] = ()
 
 
+class ActionIds(NamedTuple):
+    """Half-open ranges of the ids of actions, counted from the first of them."""
+
+    continuous: tuple[int, int]
+    discrete: tuple[int, int]
+
+
 def gather_targets(mask: Bool[Array, "B T"], count: int) -> tuple[Int[Array, "B M"], Bool[Array, "B M"]]:
     """Positions of the first `count` targets of every row, and which of them are real."""
     chosen, index = jax.lax.top_k(mask.astype(jnp.int32), count)
@@ -42,7 +54,7 @@ def gather_targets(mask: Bool[Array, "B T"], count: int) -> tuple[Int[Array, "B 
 
 
 def cross_entropy(
-    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary, label_width: float
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary | ActionIds, label_width: float
 ) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
     """Cross-entropy in nats, and whether the target is the likeliest id.
 
@@ -68,7 +80,7 @@ def cross_entropy(
 
 
 def bin_error(
-    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary | ActionIds
 ) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
     """Distance in bins of the expectation over the continuous bins from the target, and whether the target is a bin.
 
@@ -86,14 +98,14 @@ Scores = dict[str, jax.Array]
 
 
 def training_scores(
-    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary, label_width: float
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary | ActionIds, label_width: float
 ) -> Scores:
     losses, correct = cross_entropy(logits, targets, vocabulary, label_width)
     return {"loss": losses, "correct": correct}
 
 
 def held_out_scores(
-    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary, label_width: float
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"], vocabulary: Vocabulary | ActionIds, label_width: float
 ) -> Scores:
     scores = training_scores(logits, targets, vocabulary, label_width)
     error, continuous = bin_error(logits, targets, vocabulary)
@@ -130,6 +142,33 @@ def score(
 
     parts = jax.lax.map(jax.checkpoint(one), (split(at), split(targets)))
     return jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(B, -1)[:, :M], parts)
+
+
+def answer_scores(
+    network: Network,
+    hidden: Float[Array, "B T D"],
+    batch: TokenBatch,
+    vocabulary: Vocabulary,
+    config: LossConfig,
+    scores: Callable[..., Scores] = training_scores,
+) -> tuple[Scores, Bool[Array, "B R"]]:
+    """`scores` of the action tokens that are predicted directly, anything elsewhere, and where there are some.
+
+    They are bins or discrete values, so that the logits of texts and special tokens are neither computed nor compared.
+    """
+    assert network.answer is not None
+    answer, T = network.answer, hidden.shape[1]
+    first = vocabulary.continuous[0]
+    ids = ActionIds(*((start - first, stop - first) for start, stop in (vocabulary.continuous, vocabulary.discrete)))
+    used = batch.answer_at < T
+    at = jnp.take_along_axis(hidden, jnp.minimum(batch.answer_at, T - 1)[..., None], axis=1)
+
+    def some(given: tuple[jax.Array, jax.Array, jax.Array]) -> Scores:
+        at, part, targets = given
+        logits = network.logits(answer(at, part), first, ids.discrete[1])
+        return scores(logits, targets - first, ids, config.label_width)
+
+    return in_parts(some, (at, batch.answer_part, batch.answers), used, ANSWERS_AT_ONCE), used
 
 
 def loss_and_metrics(
@@ -170,6 +209,14 @@ def _loss_of_hidden(
     targets = jnp.take_along_axis(batch.targets, index, axis=1)
     source = jnp.take_along_axis(batch.source, index, axis=1)
     found = score(network, at, targets, vocabulary, config, scores)
+    if network.answer is not None and batch.answers.shape[1]:
+        answers, used = answer_scores(network, hidden, batch, vocabulary, config, scores)
+        where = jnp.minimum(batch.answer_at, batch.source.shape[1] - 1)
+        found, real, source = jax.tree.map(
+            lambda *both: jnp.concatenate(both, axis=1),
+            (found, real, source),
+            (answers, used, jnp.take_along_axis(batch.source, where, axis=1)),
+        )
     found = {name: jnp.where(real, values, jnp.zeros((), values.dtype)) for name, values in found.items()}
     weight = real.astype(jnp.float32)
     if config.source_weights:

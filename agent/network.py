@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from generalist.agent.answer import Answer
 from generalist.agent.attention import attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
@@ -17,6 +18,9 @@ from generalist.tokenizers.sequence import Kind
 
 TABLE_MULTIPLE = 128
 """Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""
+
+MANY = 64
+"""States for which logits are computed together, from which on a copy of a part of the table costs nothing beside."""
 
 
 def table_rows(sizes: InputSizes) -> int:
@@ -48,6 +52,7 @@ class Network(nnx.Module):
         self.patch = PatchEmbed(config, sizes, rngs=rngs) if sizes.patch_size else None
         self.vector = VectorEmbed(config, sizes, rngs=rngs) if sizes.vector_values else None
         self.image = ImageEmbed(config, sizes, rngs=rngs) if sizes.image_shape[0] else None
+        self.answer = Answer(config, sizes, rngs=rngs) if sizes.answers else None
         self.transformer = Transformer(config, rngs=rngs)
 
     @jax.named_scope("embed")
@@ -60,7 +65,8 @@ class Network(nnx.Module):
             x = place(x, rows, batch.patch_at)
         if self.vector is not None and batch.vectors.shape[1]:
             source = None if self.source is None else self.source(source_at(batch, batch.vector_at))
-            x = place(x, self.vector(batch.vectors, source), batch.vector_at)
+            there = batch.vector_at < batch.ids.shape[1]
+            x = place(x, self.vector(batch.vectors, source, there), batch.vector_at)
         if self.image is not None and batch.images.shape[1]:
             shown = batch.image_at < batch.ids.shape[1]
             x = place(x, self.image(batch.images, shown), batch.image_at)
@@ -91,15 +97,15 @@ class Network(nnx.Module):
         """Scores of the next token in float32, from the tied embedding table.
 
         With a `count`, only those of the ids `first` to `first + count - 1`. A small part of the table is cut out,
-        which copies it; to read the whole of it costs less than to copy a third.
+        which copies it; for few states, to read the whole of it costs less than to copy a third.
         """
         rows = self.tokens.rows[...]
         count = count or self.sizes.vocabulary
-        few = 3 * count < rows.shape[0]
-        table = jax.lax.dynamic_slice_in_dim(rows, first, count) if few else rows
         flat = hidden.reshape(-1, hidden.shape[-1])
+        cut = count < self.sizes.vocabulary and (3 * count < rows.shape[0] or len(flat) >= MANY)
+        table = jax.lax.dynamic_slice_in_dim(rows, first, count) if cut else rows
         logits = jnp.einsum("MD,VD->MV", flat, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
-        if not few:
+        if not cut:
             logits = jax.lax.dynamic_slice_in_dim(logits, first, count, axis=1)
         return logits.reshape(*hidden.shape[:-1], count)
 

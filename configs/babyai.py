@@ -5,7 +5,8 @@
     generalist eval runs/babyai
 
 Mazes ask for a memory of what was seen: a position looks eight timesteps back. Missions are phrases ("go to the",
-" red ball"), so that a timestep is four tokens and not thirty. Not yet trained to a figure that could be given here.
+" red ball") and are shown once in eight timesteps, so that a timestep is two or three tokens and not thirty. Not yet
+trained to a figure that could be given here.
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ from generalist.configs.quickstart import config as quickstart
 from generalist.envs.sets import has_good_expert, task_set
 from generalist.train.config import SourceConfig, TextConfig
 
-STEPS = 20_000
+STEPS = 3_600
 CONTEXT = 8
 MISSION_TOKENS = 24
 """Pieces of a mission: the longest that was met in 60 episodes of every level has 19."""
@@ -25,7 +26,7 @@ MISSIONS = TextConfig(tokenizer="sentencepiece", model="missions")
 
 def config() -> Experiment:
     base = quickstart()
-    layout = replace(LAYOUT, actions="parallel", context=CONTEXT, max_text_tokens=MISSION_TOKENS)
+    layout = replace(LAYOUT, context=CONTEXT, text_every=CONTEXT, max_text_tokens=MISSION_TOKENS)
     levels = [task for task in task_set("babyai/all") if has_good_expert(task)]
     train = replace(
         base.train,
@@ -33,10 +34,8 @@ def config() -> Experiment:
         text=MISSIONS,
         vocabulary=replace(base.train.vocabulary, text_size=512),
         agent=replace(base.train.agent, width=128, layers=4, head_size=32, feedforward=768, window=256, unroll=4),
-        optimizer=replace(base.train.optimizer, learning_rate=1e-3, warmup_steps=400),
+        optimizer=replace(base.train.optimizer, learning_rate=1.5e-3, warmup_steps=400),
         sequence_length=256,
-        batch_size=32,
         steps=STEPS,
-        checkpoint_every=2000,
     )
     return Experiment(train=train, evaluation=base.evaluation)

@@ -21,6 +21,6 @@ STEPS = 9_000
 
 def config() -> Experiment:
     base = mt50()
-    layout = replace(LAYOUT, actions="parallel", statistics="space")
+    layout = replace(LAYOUT, statistics="space")
     sources = tuple(SourceConfig(task=task.id, layout=layout) for task in task_set("metaworld/ml45-train"))
     return replace(base, train=replace(base.train, sources=sources, steps=STEPS))

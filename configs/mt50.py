@@ -24,10 +24,9 @@ STEPS = 9_000
 
 def config() -> Experiment:
     base = quickstart()
-    layout = replace(LAYOUT, actions="parallel")
     train = replace(
         base.train,
-        sources=tuple(SourceConfig(task=task.id, layout=layout) for task in task_set("metaworld/mt50")),
+        sources=tuple(SourceConfig(task=task.id, layout=LAYOUT) for task in task_set("metaworld/mt50")),
         agent=replace(base.train.agent, width=128, head_size=32, feedforward=768, vector_hidden=256),
         optimizer=replace(base.train.optimizer, learning_rate=2e-3, warmup_steps=400),
         batch_size=32,

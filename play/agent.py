@@ -192,6 +192,7 @@ class Agent:
             ("vectors of length", vector, sizes.vector_values, vector <= sizes.vector_values),
             ("patches of", patch, (sizes.patch_size, sizes.patch_channels), not layout.patch_count),
             ("whole images of", layout.image_shape, sizes.image_shape, not layout.image_count),
+            ("actions of tokens", layout.answer_count, sizes.answers, layout.answer_count <= sizes.answers),
             ("timesteps of tokens", tokens, config.window, tokens <= config.window),
         ):
             if not fits and needed != readable:

@@ -15,7 +15,16 @@ from generalist.demonstrations.episode import Episode
 from generalist.envs.spaces import take
 from generalist.tokenizers.encoding import next_steps
 from generalist.tokenizers.layout import Layout
-from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Capacity, Kind, TokenBatch, TokenSequence
+from generalist.tokenizers.sequence import (
+    FEATURES,
+    NO_LOCAL,
+    TOKEN_FIELDS,
+    UNLIMITED,
+    Capacity,
+    Kind,
+    TokenBatch,
+    TokenSequence,
+)
 from generalist.tokenizers.sequence import shapes as sequence_shapes
 from generalist.tokenizers.space import assemble, leaves, pick
 from generalist.train.returns import to_go
@@ -59,6 +68,8 @@ class AgentPolicy:
         shown = prompts if layout.options.context is None else ()
         self.prompts = [_prompt(layout, source, episode, player.config.window // 2) for episode in shown]
         self.columns = layout.acting_tokens
+        self.few_columns = layout.acting_tokens_without_text
+        self.said: list[Any] = [None] * slots
         self.playing_of_chunk = played_of_chunk(player.decode, layout)
         self.cache = empty_cache(player.config, slots, self._window())
         tokens = self.playing_of_chunk * layout.tokens_of_action
@@ -66,7 +77,7 @@ class AgentPolicy:
             layout.action_ranges[:tokens],
             layout.action_is_continuous[:tokens],
             visible=not self.hidden,
-            parallel=layout.options.actions == "parallel",
+            direct=layout.direct,
         )
         self.target = target_of(layout)
         self.received = np.zeros(slots)
@@ -86,7 +97,7 @@ class AgentPolicy:
         whole = self.player.config.window
         if context is None:
             return whole
-        return min(whole, _round_up(context * (self.columns + self.layout.action_tokens), 16))
+        return min(whole, _round_up(context * (self.columns + self.layout.written_tokens), 16))
 
     def attach(self, slots: Sequence[Any]) -> None:
         """Take the seed of each episode from the rollout's slots, so that sampled actions depend on it alone."""
@@ -102,6 +113,7 @@ class AgentPolicy:
         self.last_action[index] = -1
         self.received[index] = 0.0
         self.waiting[index].clear()
+        self.said[index] = None
         if self.prompts:
             self._read_prompt(index, self.prompts[int(self.seed[index]) % len(self.prompts)])
 
@@ -158,7 +170,8 @@ class AgentPolicy:
     def _go_on(self, batch: dict[str, np.ndarray], last: np.ndarray, rows: np.ndarray) -> None:
         """The next position is behind the action tokens that training has there, read or not."""
         self.last_action[rows] = -1
-        self.position[rows] = batch["position"][rows, last[rows]] + self.layout.action_tokens
+        step = 1 if self.layout.direct else self.layout.action_tokens
+        self.position[rows] = batch["position"][rows, last[rows]] + step
 
     def receive(self, rewards: Sequence[float] | np.ndarray, active: Sequence[int]) -> None:
         """What the active slots were given for their last action; where the policy is attached, its slots say it."""
@@ -196,6 +209,7 @@ class AgentPolicy:
     def _batch(self, observations: list[Any], rows: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """The new positions of every slot [slots, columns] and the column of each slot's last one."""
         stacked = stack_observations(self.layout.observation_space, observations)
+        shown = self._texts_due(observations, rows)
         sequence = self.layout.encode(
             stacked,
             None,
@@ -203,8 +217,10 @@ class AgentPolicy:
             segments=np.arange(1, len(rows) + 1),
             source=self.source,
             returns=self._to_go(rows),
+            shown=shown,
         )
-        batch = _blank(self.player.sizes, self.layout, self.slots, self.columns, 1)
+        columns = self.columns if shown.any() else self.few_columns
+        batch = _blank(self.player.sizes, self.layout, self.slots, columns, 1)
         row = rows[sequence.segment - 1]
         before = self.last_action[row] >= 0
         _fill(batch, sequence, row, sequence.position + before)
@@ -216,6 +232,15 @@ class AgentPolicy:
         last = np.zeros(self.slots, np.int32)
         np.maximum.at(last, row, (sequence.position + before).astype(np.int32))
         return batch, last
+
+    def _texts_due(self, observations: list[Any], rows: np.ndarray) -> np.ndarray:
+        """bool[n]: whose texts are shown now, see `LayoutOptions.text_every`; what they say is remembered."""
+        due = self.timestep[rows] % self.layout.options.text_every == 0
+        for number, (row, observation) in enumerate(zip(rows, observations, strict=True)):
+            said = tuple(pick(observation, leaf) for leaf in self.layout.text_leaves)
+            due[number] |= said != self.said[row]
+            self.said[row] = said
+        return due
 
     def _action_token(self, batch: dict[str, np.ndarray], slot: int, column: int, id: int, position: int) -> None:
         """A token of the previous step's action at [slot, column]."""
@@ -300,7 +325,7 @@ def _blank(sizes: InputSizes, layout: Layout, rows: int, columns: int, timesteps
         image_shape=layout.image_shape,
     )
     arrays = {name: np.zeros((rows, *shape), dtype) for name, (shape, dtype) in sequence_shapes(capacity).items()}
-    for name in ("patch_at", "vector_at", "image_at"):
+    for name in FEATURES:
         arrays[name][:] = columns
     arrays["context"][:] = 1
     return arrays
@@ -311,13 +336,9 @@ def _fill(batch: dict[str, np.ndarray], sequence: TokenSequence, row: np.ndarray
     arrays = sequence.arrays()
     for name in TOKEN_FIELDS:
         batch[name][row, column] = arrays[name]
-    for at, names in (
-        ("patch_at", ("patches", "patch_rows", "patch_cols")),
-        ("vector_at", ("vectors",)),
-        ("image_at", ("images",)),
-    ):
+    for at, names in FEATURES.items():
         owner = row[arrays[at]]
-        if not len(owner):
+        if not len(owner) or at == "answer_at":  # in play nothing is asked of what was
             continue
         starts = np.r_[0, np.flatnonzero(np.diff(owner)) + 1]
         place = np.arange(len(owner)) - np.repeat(starts, np.diff(np.r_[starts, len(owner)]))

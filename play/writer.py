@@ -20,7 +20,7 @@ from generalist.corpora.corpus import Measure
 from generalist.corpora.open import open_corpus
 from generalist.play.agent import Agent
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
-from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
+from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.checkpoint import Which
 from generalist.train.config import DocumentsConfig, TrainConfig
 
@@ -32,7 +32,8 @@ CHUNK, STREAMED = 32, 8
 """Tokens of one compiled call: of texts that are wanted whole, and of one that is shown as it is written."""
 MOST_LOGITS = 2**25
 """Numbers that the logits of one batch of likelihoods may take."""
-FEATURES = ("patches", "patch_at", "patch_rows", "patch_cols", "images", "image_at")
+PICTURES = [name for at in ("patch_at", "image_at") for name in (at, *FEATURES[at])]
+"""Arrays of what a prompt shows besides text."""
 REPLACEMENT = "\ufffd"
 """What bytes decode to that are not UTF-8, or not yet."""
 
@@ -334,7 +335,7 @@ def _shown(part: Any) -> Any:
 def _padded(sequence: TokenSequence, capacity: Capacity) -> TokenSequence:
     """The sequence with padding and unused feature rows after it."""
     filled, given = empty(capacity).arrays(), sequence.arrays()
-    for name in (*TOKEN_FIELDS, *FEATURES):
+    for name in (*TOKEN_FIELDS, *PICTURES):
         if len(given[name]):
             filled[name][: len(given[name])] = given[name]
     return TokenSequence(**filled)

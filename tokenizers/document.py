@@ -217,6 +217,7 @@ class DocumentLayout:
             "vector_at": empty,
             "images": np.zeros((0, *(self.pictures.shape if not self.patches else (0, 0, 0))), np.uint8),
             "image_at": empty,
+            **dict.fromkeys(("answers", "answer_at", "answer_part"), empty),
         }
         if not rows:
             return found

@@ -102,20 +102,22 @@ def encode_timesteps(
     told: bool,
     known: np.ndarray | None = None,
     returns: np.ndarray | None = None,
+    shown: np.ndarray | None = None,
 ) -> TokenSequence:
     """See `Layout.encode`; `timesteps` and `segments` are int32[n]."""
     n, kinds = len(timesteps), form.body_kinds
     if timesteps.shape != (n,) or segments.shape != (n,):
         raise ValueError(f"timesteps and segments must be int[n], got shapes {timesteps.shape} and {segments.shape}")
-    words, owner = _texts(form, observations, n, told)
+    if shown is None:
+        shown = texts_due(form.options.text_every, timesteps, segments, _alike(form, observations, n))
+    words, owner = _texts(form, observations, np.asarray(shown), told)
     body, features = _body(form, observations, n, returns)
     hidden = form.options.past_actions == "hidden"
     answers, there = _answers(form, actions, n, known)
-    # A hidden last action predicts nothing and nothing may attend to it.
-    shown = answers[:, :-1] if hidden else answers
-    if form.options.actions == "parallel":
-        shown = np.full_like(shown, form.vocabulary.blank)
-    body = np.concatenate([body, shown], axis=1)
+    direct = form.options.actions == "direct"
+    if not direct:
+        # A hidden last action predicts nothing and nothing may attend to it.
+        body = np.concatenate([body, answers[:, :-1] if hidden else answers], axis=1)
     kinds = kinds[: body.shape[1]]
 
     width = len(kinds)
@@ -129,7 +131,8 @@ def encode_timesteps(
     ids, kind = np.empty(total, np.int32), np.empty(total, np.int32)
     ids[text_at], ids[body_at] = words, body
     kind[text_at], kind[body_at] = Kind.TEXT, kinds
-    targets, loss_mask = _targets(form, total, (words, owner, text_at), (answers, there, body_at))
+    written = (answers[:, :0], there[:, :0]) if direct else (answers, there)
+    targets, loss_mask = _targets(form, total, (words, owner, text_at), (*written, body_at))
     index = np.arange(total)
     no_local = (kind == Kind.SEPARATOR) | (kind == Kind.ACTION)
     return TokenSequence(
@@ -145,7 +148,27 @@ def encode_timesteps(
         context=np.full(total, form.options.context or UNLIMITED, np.int32),
         visible=(kind != Kind.ACTION) if hidden else np.ones(total, np.bool_),
         **_feature_rows(form, features, body_at, n),
+        **_answer_rows(answers, there, body_at[:, -1] if direct else None),
     )
+
+
+def texts_due(every: int, timesteps: np.ndarray, segments: np.ndarray, alike: np.ndarray) -> np.ndarray:
+    """bool[n]: which timesteps show their texts, see `LayoutOptions.text_every`.
+
+    Args:
+        alike: bool[n], whether the texts are those of the row before, of whatever segment.
+    """
+    begins = np.r_[True, segments[1:] != segments[:-1]][: len(segments)]
+    return (timesteps % every == 0) | begins | ~alike
+
+
+def _alike(form: Form, observations: Any, n: int) -> np.ndarray:
+    """bool[n]: whether all texts of a timestep are those of the one before."""
+    alike = np.ones(n, np.bool_)
+    for leaf in form.text_leaves if form.options.text_every > 1 else ():
+        strings = _strings(observations, leaf, n)
+        alike[1:] &= np.array([one == before for one, before in zip(strings[1:], strings[:-1], strict=True)], bool)
+    return alike
 
 
 def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -161,22 +184,24 @@ def _answers(form: Form, actions: Any, n: int, known: np.ndarray | None) -> tupl
     return np.where(there, ids, np.int32(form.vocabulary.blank)), there
 
 
-def _texts(form: Form, observations: Any, n: int, told: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Text ids of all timesteps in order, and the timestep that owns each."""
+def _texts(form: Form, observations: Any, shown: np.ndarray, told: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Text ids of the timesteps that are shown, bool[n], in order, and the timestep that owns each."""
     columns: list[list[np.ndarray]] = []
-    mark = [np.asarray([form.vocabulary.end], np.int32)] * n
+    owners = np.flatnonzero(shown)
+    mark = [np.asarray([form.vocabulary.end], np.int32)] * len(owners)
     for leaf, limit in zip(form.text_leaves, form.text_limits, strict=True):
-        strings = _strings(observations, leaf, n)
+        texts = _strings(observations, leaf, len(shown))
+        strings = [texts[int(step)] for step in owners]
         words = encode_texts(strings, form.text, leaf.path)
         if not told and any(len(each) > limit for each in words):
             said = f"{leaf.path}: a text is cut to its first {limit} ids; LayoutOptions.max_text_tokens shows more"
             warnings.warn(said, CutTextWarning, stacklevel=4)
         columns += [[each[:limit] for each in words], mark]
     # The end of the last text needs no mark.
-    pieces = [column[i] for i in range(n) for column in columns[:-1]]
+    pieces = [column[i] for i in range(len(owners)) for column in columns[:-1]]
     if not pieces:
         return np.zeros(0, np.int32), np.zeros(0, np.int64)
-    owners = np.repeat(np.arange(n), len(columns) - 1)
+    owners = np.repeat(owners, len(columns) - 1)
     return np.concatenate(pieces), np.repeat(owners, [len(piece) for piece in pieces])
 
 
@@ -262,6 +287,15 @@ def _feature_rows(form: Form, features: dict[str, list[np.ndarray]], body_at: np
         "images": rows(features["images"], *form.image_shape, dtype=np.uint8),
         "image_at": at(Kind.IMAGE),
     }
+
+
+def _answer_rows(answers: np.ndarray, there: np.ndarray, at: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What the positions `at` int[n] answer with, int[n, A], where it is there; without `at` nothing does."""
+    if at is None:
+        answers, there, at = answers[:, :0], there[:, :0], np.zeros(len(answers), np.int32)
+    step, part = np.nonzero(there)
+    found = {"answers": answers[step, part], "answer_at": at[step], "answer_part": part}
+    return {name: values.astype(np.int32) for name, values in found.items()}
 
 
 def _stacked(tree: Any, leaf: Leaf, n: int) -> np.ndarray:

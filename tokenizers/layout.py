@@ -24,12 +24,13 @@ from generalist.tokenizers.continuous import (
 )
 from generalist.tokenizers.decoding import decoded_actions, decoded_observation
 from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, is_free
-from generalist.tokenizers.encoding import KINDS, Form, Span, action_ids, encode_timesteps, spans_of
+from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
+from generalist.tokenizers.layout_sizes import TimestepSizes
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.ranges import check_paths, fit_ranges, ranged_fields
-from generalist.tokenizers.sequence import Kind, TokenSequence
-from generalist.tokenizers.space import Leaf, is_mission, is_text, leaves, pick
+from generalist.tokenizers.sequence import TokenSequence
+from generalist.tokenizers.space import Leaf, is_text, leaves, pick
 from generalist.tokenizers.text import ByteTokenizer, TextField, TextTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -42,7 +43,7 @@ RETURN = "return"
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(TimestepSizes):
     """How timesteps of one pair of spaces become tokens. Build it with `from_spaces`.
 
     A timestep is [text ids of each Text leaf] [its body]; the body has a fixed length: features and tensor tokens, the
@@ -113,6 +114,11 @@ class Layout:
             raise ValueError(
                 "separator=False needs an observation token before the action in every timestep, and "
                 f"{self.observation_space} gives none (text may be empty); use separator=True"
+            )
+        if self.direct and any(isinstance(part, TextField) for part in self.action_fields):
+            raise ValueError(
+                'LayoutOptions.actions "direct" predicts numbers, each without knowing the others, and an action here '
+                'is text: use actions="sequential"'
             )
         _ = self.body_kinds  # builds every field, so that what is wrong is refused here
 
@@ -204,103 +210,6 @@ class Layout:
         """
         return replace(self, ranges=fit_ranges(replace(self, ranges={}).continuous_fields, observations, actions))
 
-    # ---- sizes per timestep
-
-    @cached_property
-    def tokens_of_action(self) -> int:
-        """Ids of one action."""
-        return sum(part.count for part in self.action_fields)
-
-    @property
-    def action_tokens(self) -> int:
-        """A: ids of the `options.chunk` actions that a timestep predicts."""
-        return self.options.chunk * self.tokens_of_action
-
-    @cached_property
-    def body_kinds(self) -> np.ndarray:
-        """int32[S]: `Kind` of every body position, all action tokens included."""
-        kinds: list[int] = []
-        for part, start, stop in self.observation_spans:
-            kinds += [KINDS[type(part)]] * (stop - start)
-        kinds += [Kind.SEPARATOR] * self.options.separator + [Kind.ACTION] * self.action_tokens
-        return np.asarray(kinds, np.int32)
-
-    @cached_property
-    def _observed(self) -> int:
-        """Observation positions of the body."""
-        return int((~np.isin(self.body_kinds, (Kind.SEPARATOR, Kind.ACTION))).sum())
-
-    @property
-    def max_tokens(self) -> int:
-        """Positions of the longest possible timestep, as trained on."""
-        hidden = self.options.past_actions == "hidden" and self.action_tokens > 0
-        return self._most_text + len(self.body_kinds) - hidden
-
-    @property
-    def max_observation_tokens(self) -> int:
-        """Largest local position + 1."""
-        return self._most_text + self._observed
-
-    @property
-    def _most_text(self) -> int:
-        return sum(self.text_limits) + max(len(self.text_leaves) - 1, 0)
-
-    @cached_property
-    def text_limits(self) -> tuple[int, ...]:
-        """Ids to which each text of the observation is cut: the option's, or fewer where its space needs no more."""
-        most = self.options.max_text_tokens
-        return tuple(
-            most if is_mission(leaf.space) else min(most, self.text.most_tokens(leaf.space))
-            for leaf in self.text_leaves
-        )
-
-    @property
-    def acting_tokens(self) -> int:
-        """Positions that are read at once when acting, at most: the observation and what stands beside it.
-
-        Where past actions are shown, the last token of the one before comes first. A multiple of 4.
-        """
-        shown = self.options.past_actions == "shown"
-        return -(-(self.max_observation_tokens + self.options.separator + shown) // 4) * 4
-
-    @property
-    def least_window(self) -> int:
-        """Tokens of the window with which the longest timestep of the spaces can be acted upon as it was trained."""
-        blanks = self.action_tokens - 1 if self.options.actions == "parallel" else 0
-        return max(self.max_tokens, self.acting_tokens + max(blanks, 0))
-
-    @property
-    def target_count(self) -> int:
-        """The most positions of a timestep that may carry a loss."""
-        return self.action_tokens + (max(self._most_text - 1, 0) if self.options.predict_text else 0)
-
-    @property
-    def patch_count(self) -> int:
-        return int((self.body_kinds == Kind.PATCH).sum())
-
-    @property
-    def patch_values(self) -> int:
-        """Values in one patch, 0 without patches."""
-        return self.options.patch_size**2 * self.options.channels if self.patch_count else 0
-
-    @property
-    def vector_count(self) -> int:
-        return int((self.body_kinds == Kind.VECTOR).sum())
-
-    @property
-    def vector_values(self) -> int:
-        """Length of the longest vector, to which the others are padded with zeros."""
-        return max((part.count for part, *_ in self.observation_spans if isinstance(part, VectorField)), default=0)
-
-    @property
-    def image_count(self) -> int:
-        return int((self.body_kinds == Kind.IMAGE).sum())
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of a whole image, zeros without any."""
-        return self.options.image_shape if self.image_count else (0, 0, 0)
-
     # ---- encoding
 
     @cached_property
@@ -331,6 +240,7 @@ class Layout:
         told: bool = False,
         known: np.ndarray | None = None,
         returns: np.ndarray | None = None,
+        shown: np.ndarray | None = None,
     ) -> TokenSequence:
         """n timesteps, one after the other, without padding.
 
@@ -346,12 +256,13 @@ class Layout:
             known: bool[n, k], which of these actions there are; the others, behind the episode's end, are not shown
                 and carry no loss. All by default.
             returns: float[n], what the episode will still return from each timestep on; where they are shown.
+            shown: bool[n], which timesteps show their texts; by default as `LayoutOptions.text_every` says of these.
 
         Raises:
             ValueError: NaN, a value outside a discrete space, a wrong type or shape, with the path inside the space.
         """
         at = np.asarray(timesteps, np.int32), np.asarray(segments, np.int32)
-        more = {"told": told, "known": known, "returns": returns}
+        more = {"told": told, "known": known, "returns": returns, "shown": shown}
         return encode_timesteps(self.form, observations, actions, *at, source, **more)
 
     # ---- actions

@@ -26,9 +26,10 @@ class LayoutOptions:
         image_shape: (height, width, channels) to which whole images are brought.
         separator: a token between the observation and the action.
         past_actions: whether later timesteps may attend to the actions of earlier ones.
-        actions: the tokens of an action in turn, each seeing those before it (sec. 2.4), or all at once: their inputs
-            are blank, in training too, so that one pass gives the whole action, its tokens independent of each other
-            given the observation. For past_actions="hidden" only.
+        actions: the tokens of an action in turn, each read before the next is predicted (sec. 2.4), or all of them
+            directly from the last token of the observation: none of them has a place in the sequence, one pass gives
+            the whole action, its tokens independent of each other given the observation. For past_actions="hidden"
+            only.
         chunk: how many actions a timestep predicts: its own and those that follow in its episode (action chunks, Zhao
             et al. 2023), of which `DecodeConfig.play_chunk` are played before the agent looks again. More than 1 for
             past_actions="hidden" only, as a later timestep would see its own action in an earlier one's chunk.
@@ -38,6 +39,8 @@ class LayoutOptions:
         target_quantile: the target is this quantile of the returns of the demonstrations that are trained on; it is
             stored in the run. 1 is the best of them.
         context: how many timesteps back a position may look, its own included; None for all.
+        text_every: texts are shown at every so many timesteps of a segment, its first among them, and where they
+            change; at most `context`, so that each timestep sees one.
         predict_text: whether text observations carry a loss.
         max_text_tokens: text observations are cut to this many ids, each; training says how many are.
     """
@@ -52,11 +55,12 @@ class LayoutOptions:
     image_shape: tuple[int, int, int] = (56, 56, 3)
     separator: bool = True
     past_actions: Literal["shown", "hidden"] = "shown"
-    actions: Literal["sequential", "parallel"] = "sequential"
+    actions: Literal["sequential", "direct"] = "sequential"
     chunk: int = 1
     returns: Literal["hidden", "to_go"] = "hidden"
     target_quantile: float = 0.9
     context: int | None = None
+    text_every: int = 1
     predict_text: bool = True
     max_text_tokens: int = 64
 
@@ -65,8 +69,8 @@ class LayoutOptions:
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"LayoutOptions.{name} must be one of {allowed}, got {getattr(self, name)!r}")
-        if self.actions == "parallel" and self.past_actions == "shown":
-            raise ValueError('LayoutOptions.actions "parallel" shows no action at all: it needs past_actions="hidden"')
+        if self.actions == "direct" and self.past_actions == "shown":
+            raise ValueError('LayoutOptions.actions "direct" shows no action at all: it needs past_actions="hidden"')
         if self.chunk > LONGEST_CHUNK:
             raise ValueError(f"LayoutOptions.chunk must be at most {LONGEST_CHUNK}, got {self.chunk}")
         if self.chunk > 1 and self.past_actions == "shown":
@@ -74,9 +78,14 @@ class LayoutOptions:
                 f"LayoutOptions.chunk {self.chunk} predicts later actions, which later timesteps would then see: it "
                 'needs past_actions="hidden"'
             )
-        for name in ("patch_size", "max_text_tokens", "context", "chunk"):
+        for name in ("patch_size", "max_text_tokens", "context", "chunk", "text_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"LayoutOptions.{name} must be at least 1, got {getattr(self, name)}")
+        if self.context is not None and self.text_every > self.context:
+            raise ValueError(
+                f"LayoutOptions.text_every {self.text_every} leaves timesteps without a text: a position looks back "
+                f"{self.context} (context)"
+            )
         if not 0 <= self.target_quantile <= 1:
             raise ValueError(f"LayoutOptions.target_quantile must be in [0, 1], got {self.target_quantile}")
         if self.channels not in (1, 3):
@@ -95,6 +104,6 @@ _CHOICES = {
     "images": ("patches", "conv"),
     "channel_axis": ("auto", "grey", "colour", "rgb"),
     "past_actions": ("shown", "hidden"),
-    "actions": ("sequential", "parallel"),
+    "actions": ("sequential", "direct"),
     "returns": ("hidden", "to_go"),
 }

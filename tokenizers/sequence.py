@@ -3,7 +3,7 @@
 A `TokenSequence` holds one example (one or more segments); a `TokenBatch` is the same arrays with a leading batch axis.
 Fake data, abstract shapes, packing and the viewer all derive from `TOKEN_FIELDS` and `Capacity`.
 
-Letters: B batch, T positions, P image patches, N vectors, M whole images.
+Letters: B batch, T positions, P image patches, N vectors, M whole images, R answers.
 """
 
 from dataclasses import dataclass, fields
@@ -51,6 +51,14 @@ TOKEN_FIELDS: dict[str, type] = {
 }
 """Name and dtype of every per-position array."""
 
+FEATURES: dict[str, tuple[str, ...]] = {
+    "patch_at": ("patches", "patch_rows", "patch_cols"),
+    "vector_at": ("vectors",),
+    "image_at": ("images",),
+    "answer_at": ("answers", "answer_part"),
+}
+"""What a position has besides its token: arrays of a row for each, by the array that says where it belongs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
@@ -62,6 +70,7 @@ class Capacity:
         patches, patch_values: image patches P and the number of values in one (height x width x channels).
         vectors, vector_values: vectors N and the length to which each is padded with zeros.
         images, image_shape: whole images M and their (height, width, channels).
+        answers: action tokens R that are predicted directly, see `LayoutOptions.actions`.
     """
 
     tokens: int
@@ -72,6 +81,12 @@ class Capacity:
     vector_values: int = 0
     images: int = 0
     image_shape: tuple[int, int, int] = (0, 0, 0)
+    answers: int = 0
+
+    @property
+    def features(self) -> dict[str, int]:
+        """How many there may be of each kind, by the names of `FEATURES`."""
+        return dict(zip(FEATURES, (self.patches, self.vectors, self.images, self.answers), strict=True))
 
     def __post_init__(self):
         if self.tokens < 1 or not 0 < self.targets <= self.tokens:
@@ -102,6 +117,8 @@ class TokenSequence:
             quantised interval [first, last] of table indices, both ends included.
         vectors [N, vector_values] float32 (normalised and companded), vector_at [N].
         images [M, height, width, channels] uint8, image_at [M].
+        answers [R] int32, answer_at [R], answer_part [R]: the id that this position answers with as this part (token)
+            of its action, where actions are predicted directly.
     """
 
     ids: Array
@@ -123,6 +140,9 @@ class TokenSequence:
     vector_at: Array
     images: Array
     image_at: Array
+    answers: Array
+    answer_at: Array
+    answer_part: Array
 
     def __len__(self) -> int:
         return self.ids.shape[-1]
@@ -147,6 +167,7 @@ def shapes(capacity: Capacity) -> dict[str, tuple[tuple[int, ...], type]]:
         "vector_at": ((capacity.vectors,), np.int32),
         "images": ((capacity.images, *capacity.image_shape), np.uint8),
         "image_at": ((capacity.images,), np.int32),
+        **dict.fromkeys(("answers", "answer_at", "answer_part"), ((capacity.answers,), np.int32)),
     }
 
 
@@ -154,7 +175,7 @@ def empty(capacity: Capacity, *, pad_id: int = 0) -> TokenSequence:
     """A sequence of padding: segment 0 everywhere, every feature row unused."""
     arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes(capacity).items()}
     arrays["ids"][:] = pad_id
-    for name in ("patch_at", "vector_at", "image_at"):
+    for name in FEATURES:
         arrays[name][:] = capacity.tokens
     return TokenSequence(**arrays)
 

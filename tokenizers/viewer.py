@@ -81,16 +81,19 @@ def rows(view: SequenceView) -> Iterator[Row]:
     """The first `limit` positions."""
     sequence = view.sequence
     features = _features(sequence)
-    named = _named(view)
+    named, answers = _named(view), _answers(sequence)
     for i in range(min(len(sequence), view.limit)):
         value, target = named.get(i, (None, None))
         kind = Kind(int(sequence.kind[i]))
         if i in features:
             value = f"{value}: {features[i]}" if value else features[i]
         value = value or _plain(view, int(sequence.ids[i]), kind)
+        predicts = bool(sequence.loss_mask[i]) or i in answers
         if sequence.loss_mask[i]:
             what = target or _plain(view, int(sequence.targets[i]), kind)
             target = f"{int(sequence.targets[i])} {what}"
+        elif i in answers:
+            target = target or ", ".join(f"{each} {_plain(view, each, kind)}" for each in answers[i])
         yield Row(
             index=i,
             kind=kind.name.lower(),
@@ -103,9 +106,18 @@ def rows(view: SequenceView) -> Iterator[Row]:
             source=int(sequence.source[i]),
             context="all" if sequence.context[i] == UNLIMITED else str(sequence.context[i]),
             visible="yes" if sequence.visible[i] else "own step",
-            loss="yes" if sequence.loss_mask[i] else "",
-            target=(target or "") if sequence.loss_mask[i] else "",
+            loss="yes" if predicts else "",
+            target=(target or "") if predicts else "",
         )
+
+
+def _answers(sequence: TokenSequence) -> dict[int, list[int]]:
+    """Position -> ids that it answers with, those of actions that are predicted directly."""
+    found: dict[int, list[int]] = {}
+    for at, answer in zip(sequence.answer_at.tolist(), sequence.answers.tolist(), strict=True):
+        if at < len(sequence):
+            found.setdefault(at, []).append(answer)
+    return found
 
 
 def _plain(view: SequenceView, token: int, kind: Kind) -> str:
@@ -176,9 +188,11 @@ def _name_timestep(layout: Layout, sequence: TokenSequence, body: np.ndarray) ->
             is_value = isinstance(part, ContinuousField | DiscreteField)
             words = _words(part, sequence.ids[body[start:stop]]) if is_value else [part.leaf.path] * (stop - start)
             values |= dict(zip(body[start:stop].tolist(), words, strict=True))
-    first = len(layout.body_kinds) - layout.action_tokens
-    predicting = body[first - 1 : first - 1 + layout.action_tokens]
-    if not first or len(predicting) < layout.action_tokens:
+    first = len(layout.body_kinds) - layout.written_tokens
+    if layout.direct and first and first == len(body):
+        targets |= _name_answers(layout, sequence, int(body[-1]))
+    predicting = body[first - 1 : first - 1 + layout.written_tokens]
+    if layout.direct or not first or len(predicting) < layout.written_tokens:
         predicting = body[:0]
     for later, start in enumerate(range(0, len(predicting), max(layout.tokens_of_action, 1))):
         at = slice(start, start + layout.tokens_of_action)
@@ -189,16 +203,30 @@ def _name_timestep(layout: Layout, sequence: TokenSequence, body: np.ndarray) ->
     return {i: (values.get(i), targets.get(i)) for i in values.keys() | targets.keys()}
 
 
+def _name_answers(layout: Layout, sequence: TokenSequence, at: int) -> dict[int, str]:
+    """What a position answers with as an action, or as a chunk of them, in units of the space."""
+    ids, width = sequence.answers[sequence.answer_at == at], max(layout.tokens_of_action, 1)
+    words = []
+    for later, one in enumerate(ids[: len(ids) // width * width].reshape(-1, width)):
+        spans = [span for span in layout.action_spans if isinstance(span[0], ContinuousField | DiscreteField)]
+        each = [word for part, start, stop in spans for word in _words(part, one[start:stop])]
+        words += [f"{word}{_when(later)}" for word in each]
+    return {at: ", ".join(words)} if words else {}
+
+
+def _when(later: int) -> str:
+    return f", {later} step{'s' * (later > 1)} later" if later else ""
+
+
 def _name_action(
     layout: Layout, sequence: TokenSequence, predicting: np.ndarray, shown: np.ndarray, later: int
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Position -> target and position -> value of one action; in a chunk, of that so many steps later."""
     targets: dict[int, str] = {}
     values: dict[int, str] = {}
-    when = f", {later} step{'s' * (later > 1)} later" if later else ""
     for part, start, stop in layout.action_spans:
         if isinstance(part, ContinuousField | DiscreteField):
-            words = [f"{word}{when}" for word in _words(part, sequence.targets[predicting[start:stop]])]
+            words = [f"{word}{_when(later)}" for word in _words(part, sequence.targets[predicting[start:stop]])]
             targets |= dict(zip(predicting[start:stop].tolist(), words, strict=True))
             values |= dict(zip(shown[start:stop].tolist(), words, strict=False))
     return targets, values
@@ -249,7 +277,12 @@ def _title(view: SequenceView) -> str:
     sequence = view.sequence
     shown = min(len(sequence), view.limit)
     first = f"first {shown} of " if shown < len(sequence) else ""
-    return f"{first}{len(sequence)} positions, {int(np.sum(sequence.loss_mask))} predicted"
+    return f"{first}{len(sequence)} positions, {_predicted(sequence)} predicted"
+
+
+def _predicted(sequence: TokenSequence) -> int:
+    """How many ids carry a loss."""
+    return int(np.sum(sequence.loss_mask)) + int(np.sum(sequence.answer_at < len(sequence)))
 
 
 _RICH = {

@@ -115,6 +115,7 @@ def _also(foundation: Run, new: list[Layout], asked: TrainableConfig) -> tuple[s
         "vector": after.vector_values > before.vector_values,
         "patch": after.patch_size != before.patch_size,
         "image": after.image_shape != before.image_shape,
+        "answer": after.answers > before.answers,
         "local": max(each.max_observation_tokens for each in new) > foundation.config.agent.local_positions,
     }
     return tuple(dict.fromkeys([*asked.also, *(part for part, is_new in grown.items() if is_new)]))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import grain
 import numpy as np
+from grain.experimental import WindowShuffleMapDataset
 
 from generalist.demonstrations.checks import first_fault
 from generalist.tokenizers.layout import Layout
@@ -20,6 +21,9 @@ from generalist.train.returns import returns_to_go
 from generalist.train.shown import ShownSteps
 from generalist.train.step_tokens import StepTokens
 from generalist.train.windows import EpisodeTable, Window, long_window, short_windows
+
+MIXED = 1 << 14
+"""Examples of a stream that are shuffled together: each of hundreds of sources has many among them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class TaskSource:
         else:
             count = max(1, length // (context * self.step_tokens.least))
             window = short_windows(self.table, rng, context=context, count=count)
-        fits = np.cumsum(self.step_tokens.of(window.steps)) <= length
+        fits = np.cumsum(self.step_tokens.in_window(window)) <= length
         return window if fits.all() else Window(window.steps[fits], window.timesteps[fits], window.segments[fits])
 
     def __getitem__(self, i: int) -> TokenSequence:
@@ -102,6 +106,7 @@ class TaskSource:
             vector_values=layout.vector_values,
             images=steps * layout.image_count,
             image_shape=layout.image_shape,
+            answers=steps * layout.answer_count,
         )
 
 
@@ -110,7 +115,7 @@ Source = TaskSource | DocumentSource
 
 def check_timesteps(task: str, source: TaskSource, sequence_length: int) -> None:
     """Raises ValueError where a timestep of the task is longer than a row of training."""
-    longest, actions = source.step_tokens.most, source.layout.action_tokens
+    longest, actions = source.step_tokens.most, source.layout.written_tokens
     if longest <= sequence_length:
         return
     shorter = (
@@ -138,7 +143,7 @@ def row_capacity(sources: Sequence[Source]) -> Capacity:
     patches = {row.patch_values for row in rows if row.patches}
     if len(patches) > 1:
         raise ValueError(f"patches of all sources must share one size, got {sorted(patches)} values")
-    counts = ("tokens", "targets", "patches", "vectors", "vector_values", "images")
+    counts = ("tokens", "targets", "patches", "vectors", "vector_values", "images", "answers")
     return Capacity(
         **{name: max(getattr(row, name) for row in rows) for name in counts},
         patch_values=max(patches, default=0),
@@ -158,8 +163,9 @@ def packed_rows(
 ) -> PackedRows:
     """An endless stream of batches of `rows` rows: every `of`-th example of each source, from number `stream` on.
 
-    Whoever makes a stream makes the same rows, and no two of the `of` streams have an example in common. Each begins
-    with another source, so that their rows of one batch are not all of the same ones.
+    Whoever makes a stream makes the same rows, and no two of the `of` streams have an example in common. The examples
+    of all sources are shuffled, `MIXED` at a time: mixed by weight alone, those of sources that have the same weight
+    come one after the other, and the rows of an update would be of one family.
 
     Args:
         weights: share of examples of each source.
@@ -169,7 +175,6 @@ def packed_rows(
     def examples(source: Source) -> grain.MapDataset:
         return grain.MapDataset.range(stream, 1 << 40, of).map(source.__getitem__)
 
-    first = stream * len(sources) // of
-    turned = [*sources[first:], *sources[:first]], [*weights[first:], *weights[:first]]
-    mixed = grain.MapDataset.mix([examples(source) for source in turned[0]], weights=turned[1])
-    return PackedRows(mixed, capacity, rows, position)
+    mixed = grain.MapDataset.mix([examples(source) for source in sources], weights=list(weights))
+    shuffled = WindowShuffleMapDataset(mixed, window_size=MIXED, seed=stream * MIXED)
+    return PackedRows(shuffled, capacity, rows, position)

@@ -299,7 +299,6 @@ def _tokens(
 ) -> TaskTokens:
     layout = known.layout
     text = most_text(layout)
-    hidden = layout.options.past_actions == "hidden" and layout.action_tokens > 0
     return TaskTokens(
         task=source.task,
         weight=source.weight / sum(config.weights),
@@ -308,8 +307,8 @@ def _tokens(
         text=text,
         observation=layout.max_observation_tokens - text,
         separator=int(layout.options.separator),
-        action=layout.action_tokens - hidden,
-        targets=layout.target_count,
+        action=layout.body_tokens - (len(layout.body_kinds) - layout.written_tokens),
+        targets=layout.target_count + layout.answer_count,
         timesteps=config.sequence_length // layout.max_tokens,
         frames_per_second=None if rate is None else float(rate),
         episodes=len(known.table.lengths) if measured else None,

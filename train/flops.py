@@ -18,12 +18,14 @@ def trunk_parameters(config: AgentConfig) -> int:
 def update_flops(config: AgentConfig, sizes: InputSizes, capacity: Capacity, rows: int) -> float:
     """Model FLOPs of one forward and backward pass over `rows` rows.
 
-    Counted: trunk matrices, full (not causal) attention, logits at the target positions, and the patch, vector and
-    image embedders at their capacity. Not counted: norms, softmax, optimizer, rematerialisation.
+    Counted: trunk matrices, full (not causal) attention, logits at the target positions, and answers and the patch,
+    vector and image embedders at their capacity. Not counted: norms, softmax, optimizer, rematerialisation.
     """
     T, D = capacity.tokens, config.width
     attention = 2 * config.layers * T * T * config.heads * config.head_size
     forward = trunk_parameters(config) * T + attention + capacity.targets * D * sizes.vocabulary
+    if sizes.answers:
+        forward += capacity.answers * D * (2 * D + sizes.vocabulary)
     if sizes.vector_values:
         source = D * (config.source_embedding + config.vector_gate)
         forward += capacity.vectors * config.vector_hidden * (sizes.vector_values + source + D)

@@ -16,7 +16,8 @@ from flax import nnx
 
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.embed import PATCHES_AT_ONCE
+from generalist.agent.embed import PATCHES_AT_ONCE, VECTORS_AT_ONCE
+from generalist.agent.loss import ANSWERS_AT_ONCE
 from generalist.agent.network import table_rows
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.config import TrainConfig
@@ -136,7 +137,7 @@ def footprint(
         workspace=max(
             int(block),
             rows * head_activations(agent, sizes, logits),
-            rows * picture_activations(agent, backward, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
+            rows * embedder_work(agent, backward, capacity) + int(2 * kernel * (1 - 1 / mesh[1])),
         ),
     )
 
@@ -181,12 +182,12 @@ def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:
     return int(config.heads / tensor * T * T * FLOAT)
 
 
-def picture_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes that the patches and whole images of one row need while their gradients are computed.
+def embedder_work(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
+    """Bytes that the patches, whole images and vectors of one row need while their gradients are computed.
 
     Of those in work together, for each pixel of a patch and channel four float32 values of the two group norms and
-    eleven in the compute dtype, of an image its pixels and five values of each of its two layers; of all patches the
-    features and their gradient.
+    eleven in the compute dtype, of an image its pixels and five values of each of its two layers, of a vector five of
+    its hidden layer (eight with a gate); of all patches the features and their gradient.
     """
     c = jnp.dtype(config.dtype).itemsize
     features = sizes.patch_size**2 * config.patch_channels
@@ -194,28 +195,29 @@ def picture_activations(config: AgentConfig, sizes: InputSizes, capacity: Capaci
     height, width, channels = sizes.image_shape
     cells = (height // config.image_patch) * (width // config.image_patch)
     image = (height * width * channels + 10 * cells * config.image_channels) * c
-    return patches + min(capacity.images, PATCHES_AT_ONCE) * image
+    vectors = min(capacity.vectors, VECTORS_AT_ONCE) * config.vector_hidden * (8 if config.vector_gate else 5) * c
+    return patches + min(capacity.images, PATCHES_AT_ONCE) * image + (vectors if sizes.vector_values else 0)
 
 
 def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes that the backward pass keeps of the embedders, of one row.
+    """Bytes that the backward pass keeps of the embedders and of answers, of one row.
 
-    A patch keeps its features, a vector five values of its hidden layer (eight with a gate), an image what came of it.
+    A patch keeps its features, a vector its values, its task and what came of it, an image what came of it, an answer
+    the state that it begins with, and its gradient.
     """
     c = jnp.dtype(config.dtype).itemsize
     total = capacity.patches * sizes.patch_size**2 * config.patch_channels * c
     if sizes.vector_values:
-        hidden = config.vector_hidden * (8 if config.vector_gate else 5)
-        total += capacity.vectors * (hidden + sizes.vector_values) * c
+        total += capacity.vectors * (sizes.vector_values + (1 + config.source_embedding) * config.width) * c
     if sizes.image_shape[0]:
         total += capacity.images * config.width * c
-    return total
+    return total + capacity.answers * 2 * config.width * c
 
 
 def head_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
-    """Bytes for the logits of one row and their gradient (float32), at its targets, or at a chunk of them."""
-    rows = table_rows(sizes)
-    return capacity.targets * (2 * rows * FLOAT + 2 * config.width * jnp.dtype(config.dtype).itemsize)
+    """Bytes for the logits of one row and their gradient (float32), at its targets, or at a part of them."""
+    c, targets = jnp.dtype(config.dtype).itemsize, max(capacity.targets, min(capacity.answers, ANSWERS_AT_ONCE))
+    return targets * 2 * (table_rows(sizes) * FLOAT + config.width * c)
 
 
 def with_remat(config: TrainConfig, remat: bool) -> TrainConfig:

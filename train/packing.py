@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, shapes
+from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, shapes
 
-FEATURES = {"patch_at": ("patches", "patch_rows", "patch_cols"), "vector_at": ("vectors",), "image_at": ("images",)}
-"""Arrays of each kind of feature, by the array that holds its position."""
 UNMOVED = tuple(name for name in TOKEN_FIELDS if name != "segment")
 
 SEGMENTS = 1 << 16
@@ -48,8 +46,7 @@ class PackedRows(Iterator[Packed]):
     def __init__(self, examples: Sequence[TokenSequence] | Any, capacity: Capacity, rows: int, position: int = 0):
         self.examples, self.capacity, self.rows, self.position = examples, capacity, rows, position
         self._left_over: TokenSequence | None = None
-        counts = (capacity.tokens, capacity.targets, capacity.patches, capacity.vectors, capacity.images)
-        self._limits = np.array(counts)
+        self._limits = np.array((capacity.tokens, capacity.targets, *capacity.features.values()))
 
     def __next__(self) -> Packed:
         tokens = {name: np.zeros((self.rows, self.capacity.tokens), dtype) for name, dtype in TOKEN_FIELDS.items()}
@@ -72,15 +69,13 @@ class PackedRows(Iterator[Packed]):
             used[row] = after[row]
             self._left_over = None
             self.position += 1
-        counts = {name: used[:, column] for name, column in zip(FEATURES, (2, 3, 4), strict=True)}
+        counts = {name: used[:, 2 + number] for number, name in enumerate(FEATURES)}
         return Packed(tokens, counts, _features(placed, self.capacity))
 
 
 def _sizes(one: TokenSequence) -> np.ndarray:
-    """int[5]: tokens, targets, patches, vectors and images."""
-    return np.array(
-        [len(one), np.count_nonzero(one.loss_mask), len(one.patch_at), len(one.vector_at), len(one.image_at)]
-    )
+    """int[6]: tokens, targets, and features of each kind."""
+    return np.array([len(one), np.count_nonzero(one.loss_mask), *(len(getattr(one, at)) for at in FEATURES)])
 
 
 def _place(tokens: dict[str, np.ndarray], row: int, start: int, one: TokenSequence, number: int) -> None:

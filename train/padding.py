@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from generalist.tokenizers.layout import Layout
-from generalist.tokenizers.sequence import Capacity
+from generalist.tokenizers.sequence import FEATURES, Capacity
 from generalist.train.config import TrainConfig
 from generalist.train.data import Source, TaskSource
 from generalist.train.documents import DocumentSource
 from generalist.train.step_tokens import StepTokens
-from generalist.train.windows import EpisodeTable
+from generalist.train.windows import EpisodeTable, Window
 
 ROWS = 128
 """At most this many rows are packed at a time, to stay quick; more rows leave a little less padding."""
@@ -39,25 +39,25 @@ def imagined_source(
 
 def most_text(layout: Layout) -> int:
     """Tokens of the longest text of a timestep; all others are there in every timestep."""
-    observed = len(layout.body_kinds) - layout.action_tokens - layout.options.separator
+    observed = len(layout.body_kinds) - layout.written_tokens - layout.options.separator
     return layout.max_observation_tokens - observed
 
 
-def step_sizes(source: TaskSource, steps: np.ndarray) -> np.ndarray:
-    """int[n, 5]: tokens, targets, patches, vectors and images of timesteps int[n]."""
-    layout, tokens = source.layout, source.step_tokens.of(steps)
+def step_sizes(source: TaskSource, window: Window) -> np.ndarray:
+    """int[n, 6]: tokens, targets, patches, vectors, images and answers of the timesteps of a window."""
+    layout, tokens = source.layout, source.step_tokens.in_window(window)
     texts = tokens - (layout.max_tokens - most_text(layout))
-    targets = layout.action_tokens + np.maximum(texts - 1, 0) * layout.options.predict_text
-    features = [np.full(len(texts), count) for count in (layout.patch_count, layout.vector_count, layout.image_count)]
-    return np.stack([tokens, targets, *features], axis=1)
+    targets = layout.written_tokens + np.maximum(texts - 1, 0) * layout.options.predict_text
+    counts = (layout.patch_count, layout.vector_count, layout.image_count, layout.answer_count)
+    return np.stack([tokens, targets, *(np.full(len(texts), count) for count in counts)], axis=1)
 
 
 def element_sizes(source: Source, i: int) -> np.ndarray:
-    """int[5]: tokens, targets, patches, vectors and images of element i."""
+    """int[6]: tokens, targets, patches, vectors, images and answers of element i."""
     if isinstance(source, DocumentSource):
         made = source[i]
-        return np.asarray([len(made), made.loss_mask.sum(), len(made.patch_at), 0, len(made.image_at)])
-    return step_sizes(source, source.window(i).steps).sum(axis=0)
+        return np.asarray([len(made), made.loss_mask.sum(), *(len(getattr(made, at)) for at in FEATURES)])
+    return step_sizes(source, source.window(i)).sum(axis=0)
 
 
 def padding_share(
@@ -69,12 +69,12 @@ def padding_share(
         rows: that are packed together: of a batch, or of one stream of it; see `ROWS`.
         weights: share of examples of each source.
     """
-    limit = np.asarray([capacity.tokens, capacity.targets, capacity.patches, capacity.vectors, capacity.images])
+    limit = np.asarray([capacity.tokens, capacity.targets, *capacity.features.values()])
     rng = np.random.default_rng(0)
     share = np.asarray(weights, float) / np.sum(weights)
     drawn = np.zeros(len(sources), int)
     full: list[float] = []
-    bins = np.zeros((min(rows, ROWS), 5), int)
+    bins = np.zeros((min(rows, ROWS), len(limit)), int)
     while len(full) < batches:
         i = rng.choice(len(sources), p=share)
         size = element_sizes(sources[i], int(drawn[i]))

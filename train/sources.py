@@ -281,6 +281,7 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
         patch_channels=patch_channels,
         vector_values=max((layout.vector_values for layout in layouts), default=0),
         image_shape=next(iter(images), (0, 0, 0)),
+        answers=max((layout.answer_count for layout in layouts), default=0),
     )
 
 

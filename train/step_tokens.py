@@ -13,8 +13,10 @@ import numpy as np
 
 from generalist.demonstrations.columns import Columns
 from generalist.envs.spaces import space_leaves
+from generalist.tokenizers.encoding import texts_due
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.space import Leaf, pick
+from generalist.train.windows import Window
 
 CHUNK = 1 << 20
 """Timesteps that are looked at together."""
@@ -43,10 +45,13 @@ class CutTexts:
 
 @dataclass(frozen=True)
 class StepTokens:
-    """Fewest, most and mean tokens of a timestep; `of(steps)` gives those of timesteps int[n], int[n].
+    """Fewest, most and mean tokens of a timestep; `of(steps)` gives those of timesteps int[n] with texts, int[n].
 
     Args:
         cut: the texts that are longer than the layout shows.
+        every: see `LayoutOptions.text_every`; the mean is that of texts which stay as they are.
+        bare: tokens of a timestep that shows no text.
+        places: where the texts of timesteps int[n] lie, int[n, leaves]; needed where not every timestep shows them.
     """
 
     least: int
@@ -54,6 +59,18 @@ class StepTokens:
     mean: float
     of: Callable[[np.ndarray], np.ndarray]
     cut: tuple[CutTexts, ...] = ()
+    every: int = 1
+    bare: int = 0
+    places: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def in_window(self, window: Window) -> np.ndarray:
+        """int[n]: the most tokens that each timestep of a window may have there."""
+        counts = self.of(window.steps)
+        if self.every == 1 or self.places is None:
+            return counts
+        places = self.places(window.steps)
+        alike = np.r_[True, (places[1:] == places[:-1]).all(axis=1)][: len(places)]
+        return np.where(texts_due(self.every, window.timesteps, window.segments, alike), counts, self.bare)
 
     @classmethod
     def known(cls, tokens: np.ndarray) -> "StepTokens":
@@ -63,8 +80,7 @@ class StepTokens:
 
 def fixed_tokens(layout: Layout) -> int:
     """Tokens of a timestep that has empty texts."""
-    hidden = layout.options.past_actions == "hidden" and layout.action_tokens > 0
-    return len(layout.body_kinds) - hidden + max(len(layout.text_leaves) - 1, 0)
+    return layout.body_tokens + max(len(layout.text_leaves) - 1, 0)
 
 
 def token_counts(layout: Layout, observations: Any, steps: int) -> np.ndarray:
@@ -90,7 +106,16 @@ def column_tokens(layout: Layout, columns: Columns) -> StepTokens:
         counts = of(np.arange(start, min(start + CHUNK, len(columns))))
         least, most, total = min(least, int(counts.min())), max(most, int(counts.max())), total + int(counts.sum())
     cut = tuple(found for table in tables if (found := _cut(table, columns)) is not None)
-    return StepTokens(least, most, total / len(columns), of, cut)
+    mean, every, bare = total / len(columns), layout.options.text_every, layout.body_tokens
+    if every == 1:
+        return StepTokens(least, most, mean, of, cut)
+    return StepTokens(
+        bare, most, bare + (mean - bare) / every, of, cut, every, bare, partial(_places, columns, tuple(tables))
+    )
+
+
+def _places(columns: Columns, tables: "tuple[_Table, ...]", steps: np.ndarray) -> np.ndarray:
+    return np.stack([columns.text_places(table.index, steps)[0] for table in tables], axis=1)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,14 @@ def check_timesteps(config: TrainConfig, stored: Mapping[str, Any], values: int)
         task, options = source.task, source.layout
         seen = leaves(space_from_json(stored[task]["observation_space"]), "observation")
         acts = leaves(space_from_json(stored[task]["action_space"]), "action")
-        tokens = sum(_shown(leaf, options) for leaf in seen) + options.chunk * sum(_chosen(leaf) for leaf in acts)
+        chosen = options.chunk * sum(_chosen(leaf) for leaf in acts)
+        written = 0 if options.actions == "direct" else chosen
+        tokens = sum(_shown(leaf, options) for leaf in seen) + written
         if tokens - 1 > window:  # the last token of a hidden action is never read
             raise ValueError(f"a timestep of {task} has {tokens:,} tokens or more, its agent.window is {window:,}")
-        total += tokens
+        if chosen - written > values:
+            raise ValueError(f"an action of {task} has {chosen:,} tokens, more than there are parameters ({values:,})")
+        total += tokens + chosen - written
         if total > MOST_TOKENS:
             raise ValueError(f"timesteps of its tasks have {total:,} tokens or more, more than {MOST_TOKENS:,}")
         longest = max((_numbers(leaf) for leaf in seen if _is_vector(leaf, options)), default=0)

@@ -21,7 +21,7 @@ from generalist.envs.table import family_of
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.config import TrainConfig
 
-PARTS = ("tokens", "local", "source", "patch", "vector", "image")
+PARTS = ("tokens", "local", "source", "patch", "vector", "image", "answer")
 """Parts that may differ between two runs, named as in the network: rows of tables, or whole embedders."""
 
 NewTasks = Literal["mean", "random"] | Mapping[str, str]
@@ -187,6 +187,9 @@ def _row_rules(here: Side, there: Side, new_tasks: NewTasks, notes: "_Notes") ->
     if here.sizes.vector_values and there.sizes.vector_values:
         values = here.sizes.vector_values, there.sizes.vector_values
         counted["vector.hidden.kernel"] = ("vector", "values of the longest vector", *values, "zero")
+    if here.sizes.answers and there.sizes.answers:
+        answers = here.sizes.answers, there.sizes.answers
+        counted["answer.parts.rows"] = ("answer", "tokens of the longest action", *answers, "born")
     for key, (part, what, ours, theirs, fill) in counted.items():
         rules[key] = _Rows(_first(ours, theirs), fill)
         if ours > theirs and not (part == "patch" and not here.sizes.patch_size):

@@ -98,7 +98,12 @@ def _task_row(task: TaskTokens) -> dict[str, str]:
 
 def _batch(description: Description, name: str, out: Console) -> None:
     capacity = description.capacity
-    features = {"patches": capacity.patches, "vectors": capacity.vectors, "images": capacity.images}
+    features = {
+        "patches": capacity.patches,
+        "vectors": capacity.vectors,
+        "images": capacity.images,
+        "answers": capacity.answers,
+    }
     held = ", ".join(f"{count} {what}" for what, count in features.items() if count)
     parts = f" in {description.accumulation} parts" if description.accumulation > 1 else ""
     values = {

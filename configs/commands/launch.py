@@ -21,6 +21,7 @@ from generalist.demonstrations.collect import collect
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
 from generalist.eval.failures import EvaluationError
+from generalist.eval.shipped import reproduction
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.preemption import Stopped, stopping_at_once
@@ -36,6 +37,8 @@ def evaluate(run: str | Path, config: EvaluationConfig, **where: Any) -> dict[st
         _print_report(error.report, out)
         raise
     _print_report(report, out)
+    if (found := reproduction(report, read_run(run).directory)) is not None:
+        console().print(f"\n{found.words()}", markup=False, highlight=False)
     return report
 
 

@@ -137,13 +137,23 @@ def best_constant(
 ) -> ConstantPolicy:
     """The candidate with the best mean score on `seeds` (selection seeds: never those it is reported on).
 
-    A few seeds do; equal scores are decided by the mean return, then by the order of the candidates.
+    A few seeds do; equal scores are decided by the mean return, then by the order of the candidates. By successive
+    halving (Jamieson and Talwalkar 2016): all play the first seed, the better half as many again, and so on, so that
+    most episodes are spent on those of which one will be chosen.
     """
-
-    def quality(candidate: ConstantPolicy) -> tuple[float, float]:
-        results = rollout(task, candidate, seeds, slots=slots)
-        return float(scores(results, task.score).mean()), float(scores(results, "return").mean())
-
     if not candidates or not len(seeds):
         raise ValueError(f"{task.id}: choosing a constant action needs candidates and seeds, got {len(candidates)}")
-    return max(candidates, key=quality)
+    left, played = list(range(len(candidates))), [[] for _ in candidates]
+
+    def quality(number: int) -> tuple[float, float]:
+        results = played[number]
+        return float(scores(results, task.score).mean()), float(scores(results, "return").mean())
+
+    done = 0
+    while done < len(seeds):
+        left = sorted(sorted(left, key=quality, reverse=True)[: -(-len(left) // 2)]) if done else left
+        now = seeds[done : max(1, 2 * done)]
+        for number in left:
+            played[number] += rollout(task, candidates[number], now, slots=slots)
+        done += len(now)
+    return candidates[max(left, key=quality)]

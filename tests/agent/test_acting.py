@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from token_examples import CONFIG, VOCABULARY, batch, episode, layout, network
+from token_examples import CONFIG, DIRECT, VOCABULARY, batch, episode, hidden, jitted, layout, network
 
 from generalist.agent.acting import ActionSpec, action_token, choose, make_act
 from generalist.agent.cache import empty_cache
@@ -94,16 +94,16 @@ def test_an_action_token_follows_the_observation():
     assert new.segment.tolist() == [[1], [1]]
 
 
-def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int]) -> tuple:
+def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int], **options) -> tuple:
     """Ids and values of one step, the environments given in this order."""
-    model, rows = network(name), layout(name)
+    model, rows = network(name), layout(name, **options)
     graphdef, state = nnx.split(model)
-    observed = [episode(name, 1, seed=seed) for seed in range(len(order))]
-    count = len(observed[0]) - rows.action_tokens
+    observed = [episode(name, 1, seed=seed, **options) for seed in range(len(order))]
+    count = len(observed[0]) - rows.written_tokens
     example = jax.tree.map(lambda leaf: leaf, batch(*[observed[i] for i in order]))
     example.loss_mask[:], example.segment[:, count:] = False, 0
     visible = rows.options.past_actions == "shown"
-    spec = ActionSpec.of(rows.action_ranges, rows.action_is_continuous, visible=visible)
+    spec = ActionSpec.of(rows.action_ranges, rows.action_is_continuous, visible=visible, direct=rows.direct)
     ids, values, cache = make_act(graphdef, VOCABULARY, decode)(
         state,
         empty_cache(CONFIG, len(order)),
@@ -117,14 +117,15 @@ def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], ste
     return np.asarray(ids), np.asarray(values), cache
 
 
+@pytest.mark.parametrize("options", [{}, DIRECT], ids=str)
 @pytest.mark.parametrize("name", ["discrete", "vector"])
-def test_draws_depend_on_seed_and_step_and_not_on_the_slot(name):
+def test_draws_depend_on_seed_and_step_and_not_on_the_slot(name, options):
     decode = DecodeConfig(continuous="sample", discrete="sample", temperature=30.0)
-    ids, values, _ = act(name, [0, 1, 2], decode, [7, 8, 9], [0, 1, 2])
-    swapped, other, _ = act(name, [2, 0, 1], decode, [7, 8, 9], [0, 1, 2])
+    ids, values, _ = act(name, [0, 1, 2], decode, [7, 8, 9], [0, 1, 2], **options)
+    swapped, other, _ = act(name, [2, 0, 1], decode, [7, 8, 9], [0, 1, 2], **options)
     assert (swapped == ids[[2, 0, 1]]).all()
     np.testing.assert_allclose(other, values[[2, 0, 1]], atol=1e-6)
-    drawn = [act(name, [0, 1, 2], decode, [7 + i, 8, 9], [0, 1 + i, 2])[0] for i in range(12)]
+    drawn = [act(name, [0, 1, 2], decode, [7 + i, 8, 9], [0, 1 + i, 2], **options)[0] for i in range(12)]
     assert len({tuple(one[0]) for one in drawn}) > 1, "another seed draws anew"
     assert len({tuple(one[1]) for one in drawn}) > 1, "another step draws anew"
     assert len({tuple(one[2]) for one in drawn}) == 1
@@ -140,11 +141,16 @@ def test_the_last_action_token_is_not_yet_cached():
     assert rows.action_tokens == 2
 
 
-def test_a_parallel_action_is_predicted_from_blank_tokens():
-    made = layout("vector", past_actions="hidden", actions="parallel")
-    shown = episode("vector", 1, past_actions="hidden", actions="parallel")
-    other = episode("vector", 1, past_actions="hidden", actions="parallel", seed=1)
-    assert (shown.ids[shown.kind == Kind.ACTION] == VOCABULARY.blank).all()
-    assert (shown.kind == Kind.ACTION).sum() == made.action_tokens - 1
-    assert shown.loss_mask.sum() == made.action_tokens
-    assert not np.array_equal(shown.targets, other.targets)
+def test_a_direct_action_is_predicted_from_the_observation_and_only_that_is_cached():
+    rows, model = layout("vector", **DIRECT), network("vector")
+    ids, _, cache = act("vector", [0, 1], DecodeConfig(continuous="mode"), [0, 1], [0, 0], **DIRECT)
+    observed = [episode("vector", 1, seed=seed, **DIRECT) for seed in range(2)]
+    assert (np.asarray(cache.marks.segment) > 0).sum(axis=1).tolist() == [len(observed[0])] * 2
+    last = hidden(model, batch(*observed))[:, -1:]
+    for part, (start, stop) in enumerate(rows.action_ranges):
+        logits = jitted(_answered, model, jnp.asarray(last), jnp.full((2, 1), part))[:, 0]
+        assert ids[:, part].tolist() == (start + logits[:, start:stop].argmax(axis=1)).tolist()
+
+
+def _answered(model, states: jax.Array, part: jax.Array) -> jax.Array:
+    return model.logits(model.answer(states, part))

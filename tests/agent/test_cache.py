@@ -5,12 +5,12 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from token_examples import CONFIG, FEATURES, SPACES, batch, episode, hidden, jitted, network, padded
+from token_examples import ANSWERS, CONFIG, DIRECT, SPACES, batch, episode, hidden, jitted, network, padded
 
 from generalist.agent.cache import Cache, clear, empty_cache, extend
 from generalist.agent.config import AgentConfig
 from generalist.agent.network import Network
-from generalist.tokenizers.sequence import TOKEN_FIELDS, TokenBatch
+from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, TokenBatch
 
 COLUMNS = 6
 """New positions per call; fewer are padded to this, so that one function is compiled."""
@@ -51,12 +51,12 @@ def test_cached_equals_full(name, window):
     """Positions come in pieces of changing size, as observations and single action tokens do to a policy."""
     config = AgentConfig(**{**vars(CONFIG), "window": window})
     model = network(name, config)
-    for past_actions in ("shown", "hidden"):
-        sequence = episode(name, 4, past_actions=past_actions)
+    for options in ({}, {"past_actions": "hidden"}, DIRECT):
+        sequence = episode(name, 5, **options)
         count = len(sequence)
         assert (count > window) == (window == 8)
         assert count < 48
-        example = batch(padded(sequence, 48))
+        example = batch(padded(sequence, 48, {"answer_at": 5 * ANSWERS}))
         full = hidden(model, example)[0, :count]
         found = in_pieces(model, empty_cache(config, 1), example, (COLUMNS, 1, 1, 3))
         np.testing.assert_allclose(found, full, atol=3e-5)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from token_examples import VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
+from token_examples import DIRECT, VOCABULARY, batch, episode, hidden, jitted, layout, network, padded
 
+from generalist.agent import loss as loss_module
 from generalist.agent.loss import (
     LossConfig,
     bin_error,
@@ -183,6 +184,98 @@ def test_source_weights_change_the_objective_and_not_the_metrics():
     np.testing.assert_allclose(weighted["loss"], plain["loss"], rtol=1e-5)
     assert float(loss) == pytest.approx(float(0.5 * plain["loss"][0] + 3 * plain["loss"][1]), rel=1e-5)
     assert float(weighted["weight"]) == 0.5 * 6 + 3 * 8
+
+
+SLOTS = 11
+"""Answers that a row has room for."""
+WEIGHTS = (0.5, 3.0)
+ACTION_IDS = slice(VOCABULARY.continuous[0], VOCABULARY.discrete[1])
+
+
+def with_answers(name: str) -> tuple[TokenBatch, TokenBatch]:
+    """Rows of direct actions of two sources and one of sequential actions, padded; and the same without answers."""
+    rows = [episode(name, 3, **DIRECT), episode(name, 4, seed=1, source=1, **DIRECT), episode(name, 2, seed=2)]
+    room = {"vector_at": 4 * (name == "vector"), "answer_at": SLOTS}
+    made = batch(*(padded(row, 20, room) for row in rows))
+    arrays = made.arrays()
+    none = {name: arrays[name][:, :0] for name in ("answers", "answer_at", "answer_part")}
+    return made, TokenBatch(**arrays | none)
+
+
+def each_answer(example: TokenBatch):
+    """Row, position, part, id and source of every answer."""
+    for row, slot in zip(*np.nonzero(example.answer_at < example.ids.shape[1]), strict=True):
+        at = example.answer_at[row, slot]
+        yield row, at, example.answer_part[row, slot], example.answers[row, slot], example.source[row, at]
+
+
+def answer_logits(model: Network, states: jax.Array, row: int, at: int, part: int) -> jax.Array:
+    """Of the ids of actions alone."""
+    state = model.answer(states[row, at][None, None], jnp.asarray([[part]]))[0, 0]
+    return model.tokens.rows[...][ACTION_IDS] @ state
+
+
+def slow_answers(model: Network, example: TokenBatch, width: float) -> jax.Array:
+    """Their weighted loss, one after the other."""
+    states, total = model.hidden(example), jnp.zeros(())
+    for row, at, part, answer, source in each_answer(example):
+        share = jax.nn.log_softmax(answer_logits(model, states, row, at, part))
+        total -= WEIGHTS[source] * (jnp.asarray(slow_label(int(answer), width)[ACTION_IDS]) * share).sum()
+    return total
+
+
+@pytest.mark.parametrize(("name", "width", "at_once"), [("vector", 0.0, 2), ("vector", 1.5, 32), ("discrete", 1.5, 3)])
+def test_answers_have_the_loss_and_gradient_of_one_at_a_time(name, width, at_once, monkeypatch):
+    """Added to that of what the rows predict besides; answers that are padding have none."""
+    monkeypatch.setattr(loss_module, "ANSWERS_AT_ONCE", at_once)
+    config = LossConfig(targets=10, label_width=width, source_weights=WEIGHTS)
+    graphdef, state = nnx.split(network(name))
+
+    def loss(state, example):
+        return loss_and_metrics(nnx.merge(graphdef, state), example, None, VOCABULARY, config)[0]
+
+    def both(state, example, without):
+        difference = jax.value_and_grad(lambda state: loss(state, example) - loss(state, without))(state)
+        return difference, jax.value_and_grad(lambda state: slow_answers(nnx.merge(graphdef, state), given, width))(
+            state
+        )
+
+    given, without = with_answers(name)
+    found, expected = jax.jit(both)(state, given, without)
+    assert float(expected[0]) > 1
+    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3), found, expected)
+    moved = nnx.to_pure_dict(found[1])["answer"]
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(moved))
+
+
+@pytest.mark.parametrize("name", ["vector", "discrete"])
+def test_metrics_count_every_answer_once(name):
+    model, (example, without) = network(name), with_answers(name)
+    config = LossConfig(targets=10, source_weights=WEIGHTS)
+
+    def metrics(model, example):
+        return held_out_metrics(model, example, VOCABULARY, config)
+
+    more, fewer = (jitted(metrics, model, each) for each in (example, without))
+    expected = {key: np.zeros(2) for key in ("targets", "actions", "correct", "correct_actions", "bins", "bin_error")}
+    states, bins = hidden(model, example), VOCABULARY.bins
+    for row, at, part, answer, source in each_answer(example):
+        logits = np.asarray(jitted(answer_logits, model, jnp.asarray(states), row, at, part), np.float64)
+        target = answer - ACTION_IDS.start
+        expected["targets"][source] += 1
+        expected["correct"][source] += logits.argmax() == target
+        if target < bins:
+            share = np.exp(logits[:bins] - logits.max())
+            expected["bins"][source] += 1
+            expected["bin_error"][source] += abs(share / share.sum() @ np.arange(bins) - target)
+    expected |= {"actions": expected["targets"], "correct_actions": expected["correct"]}
+    for key, values in expected.items():
+        np.testing.assert_allclose(more[key] - fewer[key], values, rtol=1e-3, atol=1e-3, err_msg=key)
+    assert expected["targets"].tolist() == [6, 8]
+    assert expected["bins"].tolist() == ([6, 8] if name == "vector" else [0, 0])
+    assert float(more["weight"] - fewer["weight"]) == 0.5 * 6 + 3 * 8
+    for key in ("tokens", "source_tokens"):
+        np.testing.assert_array_equal(more[key], fewer[key])
 
 
 def test_only_text_and_actions_carry_a_loss():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from copy import deepcopy
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from generalist.envs.checksums import sealed
 from generalist.eval.alone import read_report
 from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
 from generalist.eval.evaluate import evaluate
+from generalist.eval.shipped import reproduction
 from generalist.train.config import DocumentsConfig
 from generalist.train.exported_files import CARD, EVALUATION, SCORES
 from generalist.train.run import measured_alike, read_run, write_merged
@@ -63,6 +65,21 @@ def test_its_evaluation_gives_the_returns_of_the_run_and_goes_to_runs(run, share
     ]
     assert found["name"] == "rooms"
     assert sorted(os.listdir("runs/rooms-eval")) == ["evaluation", "report.html", "report.json"]
+
+
+def test_an_evaluation_says_how_it_agrees_with_the_scores_of_the_export(run, shared, monkeypatch):
+    monkeypatch.setattr(generalist.pretrained, "__path__", [str(shared.parent)])
+    found = evaluate("pretrained:rooms", data=demonstrations(), **FEW)
+    same = reproduction(found, shared)
+    assert (same.tasks, same.outside, same.episodes, same.equal) == (2, (), 4, 4)
+    assert same.here == same.said
+    changed = deepcopy(found)
+    changed["tasks"][0]["agent"] |= {"returns": [-9.0, *found["tasks"][0]["agent"]["returns"][1:]], "mean": -9.0}
+    changed["tasks"][1]["seeds"] = [1, 2]
+    other = reproduction(changed, shared)
+    assert (other.outside, other.episodes, other.equal) == ((TASKS[0],), 2, 1)
+    assert "the same return in 1 of 2 episodes" in other.words()
+    assert reproduction(found, run) is None, "no export"
 
 
 def test_finished_parts_of_another_export_of_the_same_name_do_not_count(run, shared, tmp_path):

@@ -13,7 +13,7 @@ from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.network import Network
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.layout import Layout, LayoutOptions
-from generalist.tokenizers.sequence import TOKEN_FIELDS, TokenBatch, TokenSequence, stack
+from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, TokenBatch, TokenSequence, stack
 from generalist.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(bins=32, discrete_size=32)
@@ -37,7 +37,9 @@ OPTIONS = {
     "patches": {"patch_size": 8},
     "conv": {"images": "conv", "image_shape": (8, 16, 3)},
 }
-FEATURES = {"patch_at": ("patches", "patch_rows", "patch_cols"), "vector_at": ("vectors",), "image_at": ("images",)}
+DIRECT = {"past_actions": "hidden", "actions": "direct"}
+ANSWERS = 8
+"""Tokens of the longest action that the networks predict directly."""
 
 
 def layout(name: str, **options) -> Layout:
@@ -56,16 +58,18 @@ def network(name: str, config: AgentConfig = CONFIG, sources: int = 2) -> Networ
         "patches": {"patch_size": 8},
         "conv": {"image_shape": (8, 16, 3)},
     }
-    inputs = InputSizes(vocabulary=VOCABULARY.size, sources=sources, **sizes.get(name, {}))
+    inputs = InputSizes(vocabulary=VOCABULARY.size, sources=sources, answers=ANSWERS, **sizes.get(name, {}))
     with use_mesh(make_mesh(1)):
         abstract = nnx.eval_shape(lambda: Network(config, inputs, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(abstract)
-    rng = np.random.default_rng(0)
+    rng, answering = np.random.default_rng(0), np.random.default_rng(1)
 
     def fill(path, leaf):
-        if "scale" in jax.tree_util.keystr(path):
+        name = jax.tree_util.keystr(path)
+        if "scale" in name:
             return jnp.full(leaf.shape, 1.5, leaf.dtype)
-        return jnp.asarray(rng.normal(0, 1.5 * 32**-0.5, leaf.shape), leaf.dtype)
+        drawn = answering if "answer" in name else rng
+        return jnp.asarray(drawn.normal(0, 1.5 * 32**-0.5, leaf.shape), leaf.dtype)
 
     return nnx.merge(graphdef, jax.tree_util.tree_map_with_path(fill, state))
 

@@ -165,6 +165,17 @@ def test_an_environment_that_it_cannot_read_is_refused(agent, space, message):
         agent.policy(Seen(space))
 
 
+def test_an_action_that_is_longer_than_what_it_predicts_directly_is_refused(tmp_path):
+    direct = replace(CONFIG.sources[0], layout=replace(CONFIG.sources[0].layout, actions="direct"))
+    agent = Agent.load(train_here(tmp_path / "run", sources=(direct,), steps=1))
+    env = Seen(gym.spaces.Box(-1, 1, (4,), np.float32))
+    observation, _ = env.reset(seed=0)
+    assert env.action_space.contains(agent.policy(env)(observation))
+    env.action_space = gym.spaces.MultiDiscrete([3, 3])
+    with pytest.raises(ValueError, match=r"actions of tokens 2, this agent reads 1; .*generalist adapt"):
+        agent.policy(env)
+
+
 def copied(tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained(), tmp_path / "run"))
 

@@ -10,11 +10,13 @@ from flax import nnx
 from tiny import compilations
 from token_examples import (
     CONFIG,
+    DIRECT,
     OPTIONS,
     SPACES,
     VOCABULARY,
     batch,
     hidden,
+    jitted,
     network,
     padded,
     stacked,
@@ -23,6 +25,7 @@ from token_examples import (
 
 from generalist.agent.acting import make_act, make_prefill
 from generalist.agent.config import DecodeConfig
+from generalist.agent.network import Network
 from generalist.demonstrations.episode import Episode, EpisodeMetadata
 from generalist.play.policy import AgentPolicy, Player, stack_observations
 from generalist.tokenizers.encoding import next_steps
@@ -34,10 +37,13 @@ CASES = [
     ("tokens", {}),
     ("vector", {"past_actions": "hidden", "context": 2}),
     ("discrete", {"past_actions": "hidden", "separator": False}),
-    ("vector", {"past_actions": "hidden", "actions": "parallel", "context": 2}),
-    ("discrete", {"past_actions": "hidden", "actions": "parallel"}),
+    ("vector", {**DIRECT, "context": 1}),
+    ("vector", {**DIRECT, "context": 2, "separator": False}),
+    ("discrete", DIRECT),
     ("patches", {"max_text_tokens": 5, "predict_text": False}),
+    ("patches", {"max_text_tokens": 5, "predict_text": False, "text_every": 3}),
     ("conv", {"max_text_tokens": 5, "predict_text": False, "past_actions": "hidden"}),
+    ("conv", {"max_text_tokens": 5, "predict_text": False, **DIRECT, "context": 3, "text_every": 2}),
 ]
 PLAYED = 5
 """Timesteps of each episode that is compared."""
@@ -46,6 +52,20 @@ PLAYED = 5
 def layout_of(name: str, options: dict) -> Layout:
     chosen = LayoutOptions(**OPTIONS[name] | options)
     return Layout.from_spaces(*SPACES[name], vocabulary=VOCABULARY, options=chosen)
+
+
+def observed(name: str, layout: Layout, number: int) -> list:
+    """What an episode shows; where texts come and go, a mission that changes once, in each episode at another time."""
+    observations = steps(name, PLAYED, seed=number)[0]
+    if layout.options.text_every == 1:
+        return observations
+    missions = [observations[step > number]["mission"] for step in range(PLAYED)]
+    return [each | {"mission": mission} for each, mission in zip(observations, missions, strict=True)]
+
+
+def before(layout: Layout, episodes: dict[int, list], count: int) -> dict[int, list]:
+    """What is played first, so that all is compiled: `count` timesteps, or all where texts come and go."""
+    return episodes if layout.options.text_every > 1 else {0: episodes[0][:count]}
 
 
 def player(name: str, decode: DecodeConfig = GREEDY) -> Player:
@@ -112,15 +132,22 @@ def stack_row(tree, index: int):
 def greedy(name: str, layout: Layout, sequence: TokenSequence, length: int = 64) -> np.ndarray:
     """The likeliest legal id at every action position of a sequence, by one full forward pass [n, A]."""
     states = hidden(network(name), batch(padded(sequence, length)))[0, : len(sequence)]
-    logits = states @ np.asarray(network(name).tokens.rows[...])[: VOCABULARY.size].T
-    predicting = np.flatnonzero(sequence.loss_mask)
-    assert len(predicting) % layout.action_tokens == 0
-    assert (sequence.kind[predicting[:: layout.action_tokens]] != Kind.ACTION).all()
+    at = sequence.answer_at if layout.direct else np.flatnonzero(sequence.loss_mask)
+    assert len(at) % layout.action_tokens == 0
+    assert (sequence.kind[at[:: layout.action_tokens]] != Kind.ACTION).all()
+    predicting = states[at]
+    if layout.direct:
+        predicting = np.asarray(jitted(_answered, network(name), states[at][None], sequence.answer_part[None]))[0]
+    logits = predicting @ np.asarray(network(name).tokens.rows[...])[: VOCABULARY.size].T
     found = []
-    for i, position in enumerate(predicting):
+    for i, one in enumerate(logits):
         start, stop = layout.action_ranges[i % layout.action_tokens]
-        found.append(start + logits[position, start:stop].argmax())
+        found.append(start + one[start:stop].argmax())
     return np.reshape(found, (-1, layout.action_tokens))
+
+
+def _answered(model: Network, states: jax.Array, part: jax.Array) -> jax.Array:
+    return model.answer(states, part)
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
@@ -129,8 +156,8 @@ def test_a_policy_decides_as_a_full_forward_pass_would(name, options):
     layout = layout_of(name, options)
     policy = AgentPolicy(player(name), layout, 0, slots=3)
     policy.attach([SimpleNamespace(seed=0) for _ in range(3)])
-    episodes = {number: steps(name, PLAYED, seed=number)[0] for number in range(4)}
-    in_turns(policy, {0: episodes[0][:1]})
+    episodes = {number: observed(name, layout, number) for number in range(4)}
+    in_turns(policy, before(layout, episodes, 1))
     with compilations() as compiled:
         played = in_turns(policy, episodes)
     assert compiled == []
@@ -146,8 +173,10 @@ CHUNKS = [
     ("vector", {"context": 1, "separator": False}, 3, 2),
     ("vector", {"context": 3}, 3, 3),
     ("discrete", {}, 2, 2),
-    ("discrete", {"actions": "parallel"}, 4, 3),
-    ("patches", {"actions": "parallel", "context": 2, "max_text_tokens": 5, "predict_text": False}, 2, 2),
+    ("vector", {"actions": "direct", "context": 1}, 3, 2),
+    ("discrete", {"actions": "direct"}, 4, 3),
+    ("patches", {"actions": "direct", "context": 2, "max_text_tokens": 5, "predict_text": False}, 2, 2),
+    ("patches", {"actions": "direct", "text_every": 3, "max_text_tokens": 5, "predict_text": False}, 2, 2),
 ]
 
 
@@ -157,8 +186,8 @@ def test_chunks_are_played_as_a_full_forward_pass_would(name, options, chunk, pl
     layout = layout_of(name, options | {"past_actions": "hidden", "chunk": chunk})
     policy = AgentPolicy(player(name, replace(GREEDY, play_chunk=played_of_it)), layout, 0, slots=3)
     policy.attach([SimpleNamespace(seed=0) for _ in range(3)])
-    episodes = {number: steps(name, PLAYED, seed=number)[0] for number in range(4)}
-    in_turns(policy, {0: episodes[0][:chunk]})
+    episodes = {number: observed(name, layout, number) for number in range(4)}
+    in_turns(policy, before(layout, episodes, chunk))
     with compilations() as compiled:
         played = in_turns(policy, episodes)
     assert compiled == []
@@ -187,6 +216,26 @@ def test_between_looks_of_one_timestep_the_network_is_not_asked():
     for observation in steps("vector", 7)[0]:
         policy.act([observation], [0])
     assert len(asked) == 3
+
+
+def test_a_text_is_read_where_it_is_due_and_fewer_columns_where_none_is():
+    """Two slots, one a step later, whose mission changes at its second timestep; then the first begins anew."""
+    options = {**DIRECT, "context": 2, "text_every": 2, "max_text_tokens": 5, "predict_text": False}
+    layout, read = layout_of("patches", options), []
+
+    def act(state, cache, batch, *_):
+        read.append((batch.ids.shape[1], np.flatnonzero((batch.kind == Kind.TEXT).any(axis=1)).tolist()))
+        return np.tile(layout.action_ranges[:, 0], (2, 1)), np.zeros((2, 1)), cache
+
+    policy = AgentPolicy(replace(player("patches"), act=act), layout, 0, slots=2)
+    image = steps("patches", 1)[0][0]["image"]
+    for missions, begins in (("a", 0), ("aa", 1), ("ab", None), ("a", None), ("a", 0)):
+        if begins is not None:
+            policy.reset(begins)
+        policy.act([{"image": image, "mission": mission} for mission in missions], list(range(len(missions))))
+    wide, few = layout.acting_tokens, layout.acting_tokens_without_text
+    assert few < wide
+    assert read == [(wide, [0]), (wide, [1]), (wide, [0, 1]), (few, []), (wide, [0])]
 
 
 def test_more_of_a_chunk_than_there_is_cannot_be_played():

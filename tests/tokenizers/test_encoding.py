@@ -31,9 +31,9 @@ def values():
     return observations, {"d": np.asarray([3, 1, 0]), "g": np.asarray([-1, 0, 1], np.float32)}
 
 
-def encode(observations, actions, spaces=(OBSERVATIONS, ACTIONS), segments=(1, 1, 2), timesteps=(5, 6, 0), **options):
+def encode(observations, done, spaces=(OBSERVATIONS, ACTIONS), segments=(1, 1, 2), timesteps=(5, 6, 0), **options):
     layout = Layout.from_spaces(*spaces, options=LayoutOptions(**options))
-    return layout.encode(observations, actions, timesteps=timesteps, segments=segments, source=7)
+    return layout.encode(observations, done, timesteps=timesteps, segments=segments, source=7)
 
 
 def test_golden_sequence():
@@ -91,6 +91,79 @@ def test_without_separator_the_last_observation_token_predicts():
     action = np.flatnonzero((sequence.kind == Kind.ACTION)[1:] & (sequence.kind == Kind.CONTINUOUS)[:-1])
     assert sequence.loss_mask[action].all()
     np.testing.assert_array_equal(sequence.targets[action], DISCRETE + np.asarray([3, 1, 0]))
+
+
+def test_direct_actions_are_answers_of_the_last_token_before_them():
+    """They have no place in the sequence, which is that of acting."""
+    sequence = encode(*values(), past_actions="hidden", actions="direct")
+    acting = encode(values()[0], None, past_actions="hidden", actions="direct")
+    assert Kind.ACTION not in sequence.kind
+    assert len(sequence) == 8 + 6 + 9
+    for name in TOKEN_FIELDS:
+        np.testing.assert_array_equal(getattr(sequence, name), getattr(acting, name), name)
+    assert np.flatnonzero(sequence.loss_mask).tolist() == [0, 14, 15]  # texts
+    half, last = CONTINUOUS + 512, CONTINUOUS + 1023
+    assert sequence.answers.tolist() == [DISCRETE + 3, CONTINUOUS, DISCRETE + 1, half, DISCRETE, last]
+    assert sequence.answer_at.tolist() == [7, 7, 13, 13, 22, 22]
+    assert (sequence.ids[sequence.answer_at] == SEPARATOR).all()
+    assert sequence.answer_part.tolist() == [0, 1] * 3
+    assert {getattr(sequence, name).dtype for name in ("answers", "answer_at", "answer_part")} == {np.dtype(np.int32)}
+    assert [len(getattr(acting, name)) for name in ("answers", "answer_at", "answer_part")] == [0, 0, 0]
+    alone = encode(*values(), past_actions="hidden", actions="direct", separator=False)
+    assert alone.answer_at.tolist() == [6, 6, 11, 11, 19, 19]
+    assert (alone.kind[alone.answer_at] == Kind.CONTINUOUS).all()
+
+
+def test_sequential_actions_are_no_answers():
+    sequence = encode(*values(), past_actions="hidden")
+    assert [len(getattr(sequence, name)) for name in ("answers", "answer_at", "answer_part")] == [0, 0, 0]
+
+
+SAID = spaces.Dict(say=spaces.Text(5), x=spaces.Discrete(9))
+
+
+def said_at(sequence, n: int) -> list[str]:
+    """The texts of n timesteps as they stand in the sequence, "" where none does."""
+    steps = np.cumsum(sequence.kind == Kind.DISCRETE) - (sequence.kind == Kind.DISCRETE)
+    return [bytes(sequence.ids[(steps == step) & (sequence.kind == Kind.TEXT)].tolist()).decode() for step in range(n)]
+
+
+def test_texts_are_shown_every_so_often_and_where_a_segment_begins_and_where_they_change():
+    """A segment that begins at its timestep 4, and one that begins with the text that was last."""
+    say, timesteps = list("aaaabb") + list("bcb"), [4, 5, 6, 7, 8, 9, 0, 1, 2]
+    layout = Layout.from_spaces(SAID, spaces.Discrete(2), options=LayoutOptions(text_every=3, past_actions="hidden"))
+    given = {"say": say, "x": np.arange(9)}, np.zeros(9, int)
+    sequence = layout.encode(*given, timesteps=timesteps, segments=[1] * 6 + [2] * 3, source=0)
+    assert said_at(sequence, 9) == ["a", "", "a", "", "b", "b", "b", "c", "b"]
+    assert sequence.timestep.tolist() == [4, 4, 4, 5, 5, 6, 6, 6, 7, 7, 8, 8, 8, 9, 9, 9, 0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert sequence.local[:8].tolist() == [0, 1, NO_LOCAL, 0, NO_LOCAL, 0, 1, NO_LOCAL]
+    assert sequence.position.tolist() == [*range(16), *range(9)]
+    assert sequence.loss_mask.sum() == 9  # of actions, a text of one token predicts nothing
+    every = Layout.from_spaces(SAID, spaces.Discrete(2), options=LayoutOptions(past_actions="hidden"))
+    assert said_at(every.encode(*given, timesteps=timesteps, segments=[1] * 6 + [2] * 3, source=0), 9) == say
+
+
+def test_several_texts_are_shown_together_each_with_its_end():
+    pair = spaces.Dict(a=spaces.Text(5, min_length=0), b=spaces.Text(5), x=spaces.Discrete(9))
+    given = {"a": ["", "", "", "q"], "b": ["c", "c", "d", "d"], "x": np.arange(4)}
+    sequence = encode(given, np.zeros(4, int), (pair, spaces.Discrete(2)), [1] * 4, range(4), text_every=9)
+    step = [DISCRETE, SEPARATOR, DISCRETE]
+    shown = [[END, 99], [], [END, 100], [113, END, 100]]
+    assert sequence.ids.tolist() == [
+        each for number, text in enumerate(shown) for each in (*text, step[0] + number, *step[1:])
+    ]
+
+
+def test_which_texts_are_shown_can_be_said():
+    layout = Layout.from_spaces(SAID, spaces.Discrete(2), options=LayoutOptions(text_every=2))
+    given = {"say": list("abc"), "x": np.arange(3)}
+    sequence = layout.encode(
+        given, None, timesteps=[5, 5, 5], segments=[1, 2, 3], source=0, shown=np.array([False, True, False])
+    )
+    assert said_at(sequence, 3) == ["", "b", ""]
+    one = {"say": ["a"], "x": np.arange(1)}
+    assert said_at(layout.encode(one, timesteps=[5], segments=[1], source=0), 1) == ["a"]
+    assert said_at(layout.encode(one, timesteps=[5], segments=[1], source=0, shown=np.array([False])), 1) == [""]
 
 
 def test_text_without_loss():
@@ -210,7 +283,7 @@ def test_a_segment_must_stand_together():
     length=st.integers(1, 9),
     chunk=st.integers(1, 5),
     shown=st.lists(st.integers(0, 8), min_size=1, max_size=4),
-    actions=st.sampled_from(["sequential", "parallel"]),
+    actions=st.sampled_from(["sequential", "direct"]),
 )
 def test_a_chunk_is_the_next_actions_of_the_episode(length, chunk, shown, actions):
     """Whatever timesteps are shown; what lies behind the end of the episode is neither shown nor predicted."""
@@ -228,16 +301,22 @@ def test_a_chunk_is_the_next_actions_of_the_episode(length, chunk, shown, action
         known=known,
     )
     ids = layout.encode_actions(done)
-    assert len(sequence) == len(steps) * layout.max_tokens == len(steps) * (1 + 1 + 2 * chunk - 1)
+    written = 2 * chunk - 1 if actions == "sequential" else 0
+    assert len(sequence) == len(steps) * layout.max_tokens == len(steps) * (1 + 1 + written)
     for number, step in enumerate(steps):
         inside = slice(number * layout.max_tokens, (number + 1) * layout.max_tokens)
         mask, expected = sequence.loss_mask[inside], ids[step : step + chunk].reshape(-1)
+        if actions == "direct":
+            answered = sequence.answer_at == inside.start + 1
+            assert not mask.any()
+            assert sequence.answers[answered].tolist() == expected.tolist()
+            assert sequence.answer_part[answered].tolist() == list(range(len(expected)))
+            continue
         assert np.flatnonzero(mask).tolist() == list(range(1, 1 + len(expected)))
         assert sequence.targets[inside][mask].tolist() == expected.tolist()
         inputs = sequence.ids[inside][2:]
-        seen = expected if actions == "sequential" else expected[:0]
-        blanks = [layout.vocabulary.blank] * (len(inputs) - len(seen))
-        assert inputs.tolist() == [*seen, *blanks][: len(inputs)]
+        blanks = [layout.vocabulary.blank] * (len(inputs) - len(expected))
+        assert inputs.tolist() == [*expected, *blanks][: len(inputs)]
 
 
 def test_a_chunk_without_its_actions_is_refused():

@@ -3,6 +3,7 @@
 import json
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -131,6 +132,9 @@ any_options = st.builds(
 @given(nested(st.one_of(simple, image)), nested(simple), any_options, st.data())
 def test_sequences_of_arbitrary_spaces(observation_space, action_space, options, data):
     observations, actions = draw_values(data, observation_space), draw_values(data, action_space, finite=True)
+    says = any(isinstance(leaf.space, spaces.Text) for leaf in leaves(action_space, "action"))
+    if options.past_actions == "hidden" and not says and data.draw(st.booleans()):
+        options = replace(options, actions="direct")
     layout = Layout.from_spaces(observation_space, action_space, options=options)
     layout = layout.fitted(observations, actions) if options.ranges == "data" else layout
     with warnings.catch_warnings():
@@ -153,6 +157,9 @@ def test_sequences_of_arbitrary_spaces(observation_space, action_space, options,
     assert sequence.patches.shape == (N * layout.patch_count, layout.patch_values)
     assert sequence.vectors.shape == (N * layout.vector_count, layout.vector_values)
     assert sequence.images.shape == (N * layout.image_count, *layout.image_shape)
+    answered = layout.action_ranges[sequence.answer_part]
+    assert ((sequence.answers >= answered[:, 0]) & (sequence.answers < answered[:, 1])).all()
+    assert len(sequence.answers) == N * layout.answer_count
     shown = options.past_actions == "shown"
     for at in np.flatnonzero(sequence.loss_mask):
         if shown or sequence.kind[min(at + 1, len(sequence) - 1)] == Kind.TEXT == sequence.kind[at]:
@@ -304,6 +311,12 @@ def test_sizes():
         39,
         1,
     ]
+
+
+def test_text_is_not_predicted_directly():
+    options = LayoutOptions(past_actions="hidden", actions="direct")
+    with pytest.raises(ValueError, match=r'an action here is text: use actions="sequential"'):
+        Layout.from_spaces(spaces.Discrete(2), spaces.Dict(a=spaces.Text(3), b=spaces.Discrete(2)), options=options)
 
 
 def test_a_minigrid_mission_is_text():

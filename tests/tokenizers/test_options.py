@@ -27,6 +27,7 @@ def test_a_shape_from_json_becomes_a_tuple():
         ("context", 0),
         ("chunk", 0),
         ("chunk", 1025),
+        ("text_every", 0),
         ("max_text_tokens", 0),
     ],
 )
@@ -35,10 +36,17 @@ def test_bad_choices_are_refused_by_name(name, value):
         LayoutOptions(**{name: value})
 
 
-def test_parallel_actions_cannot_be_shown():
-    with pytest.raises(ValueError, match='needs past_actions="hidden"'):
-        LayoutOptions(actions="parallel")
-    assert LayoutOptions(actions="parallel", past_actions="hidden").actions == "parallel"
+def test_direct_actions_cannot_be_shown():
+    with pytest.raises(ValueError, match='"direct" shows no action at all: it needs past_actions="hidden"'):
+        LayoutOptions(actions="direct")
+    assert LayoutOptions(actions="direct", past_actions="hidden").actions == "direct"
+
+
+def test_every_timestep_sees_a_text():
+    with pytest.raises(ValueError, match=r"text_every 4 leaves timesteps without a text: .* looks back 3 \(context\)"):
+        LayoutOptions(context=3, text_every=4)
+    assert LayoutOptions(context=3, text_every=3).text_every == 3
+    assert LayoutOptions(text_every=100).context is None
 
 
 def test_a_chunk_cannot_be_shown():

@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 
-from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenSequence, empty, shapes, stack
+from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenSequence, empty, shapes, stack
 
 CAPACITY = Capacity(
-    tokens=7, targets=3, patches=2, patch_values=12, vectors=1, vector_values=5, images=1, image_shape=(4, 4, 3)
+    tokens=7,
+    targets=3,
+    patches=2,
+    patch_values=12,
+    vectors=1,
+    vector_values=5,
+    images=1,
+    image_shape=(4, 4, 3),
+    answers=4,
 )
 
 
@@ -13,14 +21,23 @@ def test_fields_of_the_class_are_the_ones_with_a_shape():
     assert set(TOKEN_FIELDS) < set(TokenSequence.__dataclass_fields__)
 
 
+def test_every_array_is_of_positions_or_of_features():
+    """Each once, and a capacity knows how many features of each kind there may be."""
+    of_features = [name for at, arrays in FEATURES.items() for name in (at, *arrays)]
+    assert sorted([*TOKEN_FIELDS, *of_features]) == sorted(shapes(CAPACITY))
+    for at, arrays in FEATURES.items():
+        assert {shapes(CAPACITY)[name][0][0] for name in (at, *arrays)} == {CAPACITY.features[at]}
+    assert CAPACITY.features == {"patch_at": 2, "vector_at": 1, "image_at": 1, "answer_at": 4}
+
+
 def test_empty_is_all_padding():
     nothing = empty(CAPACITY, pad_id=9)
     assert len(nothing) == 7
     assert (nothing.ids == 9).all()
     assert not nothing.segment.any()
     assert not nothing.loss_mask.any()
-    for at in (nothing.patch_at, nothing.vector_at, nothing.image_at):
-        assert (at == 7).all()
+    for at in FEATURES:
+        assert (getattr(nothing, at) == 7).all()
     for name, (shape, dtype) in shapes(CAPACITY).items():
         assert (getattr(nothing, name).shape, getattr(nothing, name).dtype) == (shape, dtype)
 

@@ -78,6 +78,32 @@ def test_actions_of_a_chunk_are_told_apart():
     assert lines[6].value == "blank"
 
 
+def test_targets_of_direct_actions_are_read_where_they_are_predicted():
+    shown = view(past_actions="hidden", actions="direct")
+    lines = list(rows(shown))
+    [first, second] = [line for line in lines if "action" in line.target]
+    assert (first.index, first.value, first.loss) == (10, "|", "yes")
+    d, g = first.target.split(", ")
+    assert d == "action/d = 2"
+    assert float(g.removeprefix("action/g = ")) == pytest.approx(1.0, abs=4 / 1024)
+    assert second.target.startswith("action/d = 0, action/g = -")
+    assert second.index == len(lines) - 1
+    assert "20 positions, 8 predicted" in table(shown)
+    plain = list(rows(SequenceView(shown.sequence, shown.vocabulary)))
+    assert plain[10].target == "1282 2, 1024 +0.5010 (bin)"
+
+
+def test_direct_actions_of_a_chunk_are_told_apart():
+    options = LayoutOptions(chunk=3, past_actions="hidden", actions="direct")
+    layout = Layout.from_spaces(spaces.Discrete(5), ACTIONS, options=options)
+    done = {"d": np.asarray([2, 1, 1]), "g": np.asarray([1.0, -2.0, -2.0])}
+    known = np.asarray([[True, True, False]])
+    sequence = layout.encode(np.asarray([4]), done, timesteps=[0], segments=[1], source=0, known=known)
+    [_, last] = rows(SequenceView(sequence, layout.vocabulary, layout))
+    names = [word.split(" =")[0] for word in last.target.split(", ")]
+    assert names == ["action/d", "action/g", "action/d", "1 step later", "action/g", "1 step later"]
+
+
 def test_without_a_layout_the_vocabulary_explains():
     sequence, layout = sequence_and_layout()
     lines = list(rows(SequenceView(sequence, layout.vocabulary)))
@@ -126,7 +152,7 @@ def test_a_limit_says_so():
 
 
 def test_padding_and_batches():
-    capacity = Capacity(tokens=4, targets=1, patches=1, patch_values=12, vectors=1, vector_values=2)
+    capacity = Capacity(tokens=4, targets=1, patches=1, patch_values=12, vectors=1, vector_values=2, answers=1)
     nothing = empty(capacity, pad_id=2306)
     _, layout = sequence_and_layout()
     assert [line.value for line in rows(SequenceView(nothing, layout.vocabulary, layout))] == [""] * 4

@@ -8,13 +8,14 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from arrays import columns_of
-from token_examples import OPTIONS, SPACES, VOCABULARY, stacked, steps
+from token_examples import DIRECT, OPTIONS, SPACES, VOCABULARY, stacked, steps
 
 from generalist.tokenizers.layout import Layout, LayoutOptions
-from generalist.tokenizers.sequence import TOKEN_FIELDS, Kind, TokenBatch, TokenSequence, shapes
+from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Kind, TokenBatch, TokenSequence, shapes
 from generalist.train.config import PromptConfig
 from generalist.train.data import TaskSource, check_timesteps, packed_rows, row_capacity
-from generalist.train.packing import FEATURES, SEGMENTS, to_batch
+from generalist.train.packing import SEGMENTS, to_batch
+from generalist.train.padding import element_sizes
 from generalist.train.shown import ShownSteps
 from generalist.train.step_tokens import StepTokens, column_tokens
 from generalist.train.windows import EpisodeTable
@@ -26,6 +27,8 @@ def source(name: str, index: int, *, seed: int = 0, prompt: float = 0.25, **opti
     """Random episodes of 9, 4 and 7 timesteps of the named layout."""
     lengths = np.array([9, 4, 7])
     observations, actions = steps(name, int(lengths.sum()), seed=index)
+    if options.get("text_every", 1) > 1:  # a mission for four timesteps
+        observations = [each | {"mission": observations[i - i % 4]["mission"]} for i, each in enumerate(observations)]
     chosen = LayoutOptions(**OPTIONS[name] | options)
     made = Layout.from_spaces(*SPACES[name], vocabulary=VOCABULARY, options=chosen)
     columns = columns_of(*SPACES[name], stacked(observations), stacked(actions), lengths)
@@ -48,6 +51,8 @@ def mixture() -> list[TaskSource]:
         source("patches", 2),
         source("conv", 3, past_actions="hidden"),
         source("discrete", 4),
+        source("vector", 5, context=1, **DIRECT),
+        source("patches", 6, context=3, text_every=3, chunk=2, **DIRECT),
     ]
 
 
@@ -113,7 +118,7 @@ def test_packed_rows_hold_exactly_the_examples_of_the_sources():
         assert not row.loss_mask[padding].any()
     assert seen.total() >= 24
     assert seen <= sum((known(one, range(20)) for one in sources), Counter())
-    assert {index for index, _ in seen} == {0, 1, 2, 3, 4}
+    assert {index for index, _ in seen} == set(range(len(sources)))
 
 
 def test_every_feature_is_where_its_token_stands():
@@ -123,6 +128,32 @@ def test_every_feature_is_where_its_token_stands():
             for positions, row in zip(getattr(batch, at), batch.kind, strict=True):
                 used = positions[positions < LENGTH]
                 assert sorted(used.tolist()) == np.flatnonzero(row == kind).tolist()
+
+
+def test_answers_are_those_of_the_last_token_of_a_timestep_of_a_direct_source():
+    """Each part of an action once; no other source has any."""
+    counts = {one.index: one.layout.answer_count for one in mixture()}
+    for batch in first(mixture(), 3):
+        for row in rows_of([batch]):
+            step = np.stack([row.segment, row.timestep])
+            last = np.r_[(step[:, 1:] != step[:, :-1]).any(axis=0), True] & (row.segment > 0)
+            used = row.answer_at < LENGTH
+            assert last[row.answer_at[used]].all()
+            for at in np.flatnonzero(last):
+                parts = row.answer_part[used & (row.answer_at == at)].tolist()
+                assert parts == list(range(len(parts)))
+                assert len(parts) in (counts[row.source[at]], counts[row.source[at]] // 2)  # the last action of a chunk
+
+
+def test_sizes_are_those_of_the_examples_that_are_not_made():
+    for one in mixture():
+        for i in range(12):
+            made = one[i]
+            sizes = [len(made), made.loss_mask.sum(), *(len(getattr(made, at)) for at in FEATURES)]
+            found = element_sizes(one, i)
+            assert found[:-1].tolist() == sizes[:-1]
+            assert 0 <= found[-1] - sizes[-1] <= len(made) * (one.layout.options.chunk > 1)  # behind an episode's end
+        assert (one.step_tokens.every > 1) == (one.index == 6)
 
 
 def test_batches_have_the_shapes_of_the_capacity():
@@ -197,7 +228,8 @@ def test_streams_take_different_examples():
 def test_a_batch_is_its_parts_one_after_the_other():
     sources = mixture()
     capacity = row_capacity(sources)
-    parts = [next(packed_rows(sources, [1.0] * 5, capacity, rows=2, stream=stream, of=3)) for stream in range(3)]
+    weights = [1.0] * len(sources)
+    parts = [next(packed_rows(sources, weights, capacity, rows=2, stream=stream, of=3)) for stream in range(3)]
     whole = to_batch(parts, capacity)
     for name, values in whole.arrays().items():
         alone = [getattr(to_batch([part], capacity), name) for part in parts]
@@ -239,7 +271,7 @@ def test_short_windows_pack_several_segments_into_a_row():
 
 
 @pytest.mark.parametrize("name", ["vector", "discrete"])
-@pytest.mark.parametrize("options", [{"context": 1}, {"context": 3, "actions": "parallel"}, {}], ids=str)
+@pytest.mark.parametrize("options", [{"context": 1}, {"context": 3, "actions": "direct"}, {}], ids=str)
 def test_targets_of_a_chunk_are_the_next_actions_of_the_episode(name, options):
     one = source(name, 0, chunk=4, past_actions="hidden", **options)
     layout, seen = one.layout, set()
@@ -249,10 +281,13 @@ def test_targets_of_a_chunk_are_the_next_actions_of_the_episode(name, options):
     for number in range(12):
         window, sequence = one.window(number), one[number]
         assert np.count_nonzero(sequence.loss_mask) <= one.capacity.targets
+        assert len(sequence.answers) <= one.capacity.answers
         for segment, timestep, step in zip(window.segments, window.timesteps, window.steps, strict=True):
-            here = (sequence.segment == segment) & (sequence.timestep == timestep) & sequence.loss_mask
+            here = (sequence.segment == segment) & (sequence.timestep == timestep)
             expected = ids[step : min(step + 4, ends[step])]
-            assert sequence.targets[here].tolist() == expected.reshape(-1).tolist()
+            predicted = sequence.answers[here[sequence.answer_at]] if layout.direct else sequence.targets
+            found = predicted if layout.direct else predicted[here & sequence.loss_mask]
+            assert found.tolist() == expected.reshape(-1).tolist()
             seen.add(len(expected))
     assert seen == {1, 2, 3, 4}
 

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from generalist.agent import embed
+from generalist.agent import loss as loss_module
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.loss import LossConfig, loss_and_metrics
@@ -30,6 +31,7 @@ CASES = {
         {"patches": 16, "patch_values": 8 * 8 * 3},
     ),
     "images": (InputSizes(vocabulary=VOCABULARY.size, sources=2, image_shape=(32, 32, 3)), {"images": 8}),
+    "answers": (InputSizes(vocabulary=VOCABULARY.size, sources=2, answers=8), {"answers": 512}),
 }
 
 
@@ -37,9 +39,10 @@ CASES = {
 def test_three_times_what_xla_counts_in_the_forward_pass(case, monkeypatch):
     """A backward pass takes twice the forward one's products; norms and softmax are what XLA counts beside them.
 
-    XLA counts a loop once, so that all patches have to be one part.
+    XLA counts a loop once, so that all patches, vectors, images or answers have to be one part.
     """
-    monkeypatch.setattr(embed, "PATCHES_AT_ONCE", 512)
+    for module, name in ((embed, "PATCHES_AT_ONCE"), (embed, "VECTORS_AT_ONCE"), (loss_module, "ANSWERS_AT_ONCE")):
+        monkeypatch.setattr(module, name, 512)
     sizes, features = CASES[case]
     capacity = Capacity(
         tokens=512, targets=32, vector_values=sizes.vector_values, image_shape=sizes.image_shape, **features

@@ -10,14 +10,21 @@ from generalist.configs import quickstart, smoke
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.compiled import compile_update, compiled_memory, computed_in
 from generalist.train.config import TrainableConfig, TrainConfig
-from generalist.train.footprint import Footprint, block_activations, footprint, with_remat
+from generalist.train.footprint import (
+    Footprint,
+    block_activations,
+    embedder_activations,
+    footprint,
+    head_activations,
+    with_remat,
+)
 from generalist.train.step import abstract_state
 
 SMOKE, QUICKSTART = smoke.config().train, quickstart.config().train
 CAPACITIES = {
     "smoke": Capacity(tokens=64, targets=32, vectors=32, vector_values=4),
     "quickstart": Capacity(
-        tokens=128, targets=128, vectors=128, vector_values=39, images=8, image_shape=(56, 56, 3)
+        tokens=128, targets=1, vectors=128, vector_values=39, images=128, image_shape=(56, 56, 3), answers=768
     ),
 }  # fmt: skip
 
@@ -28,6 +35,7 @@ def sizes_of(config: TrainConfig, capacity: Capacity) -> InputSizes:
         sources=len(config.sources),
         vector_values=capacity.vector_values,
         image_shape=capacity.image_shape,
+        answers=6 if capacity.answers else 0,
     )
 
 
@@ -70,17 +78,28 @@ def test_the_prediction_is_that_of_the_compiler_with_and_without_rematerialisati
 
 
 def test_what_no_backward_pass_goes_through_keeps_nothing():
-    capacity = CAPACITIES["quickstart"]
-    sizes, config = sizes_of(QUICKSTART, capacity), QUICKSTART
+    """Embedders of observations; answers lie behind all that is trained."""
+    capacity = replace(CAPACITIES["quickstart"], answers=0)
+    agent = replace(QUICKSTART.agent, source_embedding=False)
+    sizes, config = sizes_of(QUICKSTART, capacity), replace(QUICKSTART, agent=agent)
     kept = {}
     for also in ((), ("vector",), ("vector", "image")):
         changed = replace(config, trainable=TrainableConfig(how="lora", also=also))
-        changed = replace(changed, agent=replace(changed.agent, source_embedding=False))
         _, state = abstract_state(changed, sizes, make_mesh(1))
         kept[also] = footprint(changed, sizes, capacity, (1, 1, 1), state).embedders
     assert kept[()] == 0 < kept["vector",] < kept["vector", "image"]
     _, state = abstract_state(config, sizes, make_mesh(1))
     assert kept["vector", "image"] == footprint(config, sizes, capacity, (1, 1, 1), state).embedders
+
+
+def test_answers_keep_their_state_and_its_gradient_and_a_part_of_their_logits():
+    capacity = CAPACITIES["quickstart"]
+    few, many, none = (replace(capacity, answers=count) for count in (32, 3200, 0))
+    sizes, agent = sizes_of(QUICKSTART, capacity), QUICKSTART.agent
+    kept = [embedder_activations(agent, sizes, each) for each in (few, many, none)]
+    assert [one - kept[2] for one in kept[:2]] == [2 * 4 * agent.width * count for count in (32, 3200)]
+    logits = [head_activations(agent, sizes, each) for each in (few, many, none)]
+    assert logits[2] < logits[0] == logits[1]
 
 
 def test_rematerialisation_keeps_one_width_per_token_and_layer():

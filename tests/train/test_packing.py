@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from token_examples import episode
+from token_examples import DIRECT, episode
 
 from generalist.tokenizers.sequence import TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, shapes
 from generalist.train.packing import SEGMENTS, PackedRows, to_batch
 
 NAMES = ("tokens", "vector", "discrete", "patches", "conv")
-EXAMPLES = [episode(NAMES[number % 5], 1 + number % 4, seed=number, source=number % 5) for number in range(60)]
+EXAMPLES = [
+    episode(NAMES[number % 5], 1 + number % 4, seed=number, source=number % 5, **(DIRECT if number % 3 == 0 else {}))
+    for number in range(60)
+]
 CAPACITY = Capacity(
     tokens=80,
     targets=40,
@@ -22,8 +25,9 @@ CAPACITY = Capacity(
     vector_values=7,
     images=4,
     image_shape=(8, 16, 3),
+    answers=12,
 )
-SLOTS = {"patch_at": "patches", "vector_at": "vectors", "image_at": "images"}
+SLOTS = {"patch_at": "patches", "vector_at": "vectors", "image_at": "images", "answer_at": "answers"}
 
 
 Row = list[TokenSequence]
@@ -68,11 +72,11 @@ def slow_row(row: list[TokenSequence], capacity: Capacity) -> dict[str, np.ndarr
     place, used = 0, dict.fromkeys(SLOTS, 0)
     for number, one in enumerate(row, start=1):
         for at, name in SLOTS.items():
-            others = {"patches": ("patch_rows", "patch_cols")}.get(name, ())
+            others = {"patches": ("patch_rows", "patch_cols"), "answers": ("answer_part",)}.get(name, ())
             for index, position in enumerate(getattr(one, at)):
                 arrays[at][used[at]] = position + place
                 value = getattr(one, name)[index]
-                arrays[name][used[at]][tuple(slice(size) for size in value.shape)] = value
+                arrays[name][(used[at], *(slice(size) for size in value.shape))] = value
                 for other in others:
                     arrays[other][used[at]] = getattr(one, other)[index]
                 used[at] += 1
@@ -140,29 +144,33 @@ def test_a_part_is_sent_without_the_padding_of_its_features():
     for at, counts in part.counts.items():
         assert len(part.features[at]) == counts.sum()
     assert part.counts["patch_at"].max() <= CAPACITY.patches
-    assert set(part.features) >= {"patches", "patch_rows", "patch_cols", "vectors", "images"}
+    assert part.counts["answer_at"].max() <= CAPACITY.answers
+    features = {"patches", "patch_rows", "patch_cols", "vectors", "images", "answers", "answer_part"}
+    assert set(part.features) >= features
 
 
 def test_kinds_that_no_example_has_stay_empty():
-    made = PackedRows([EXAMPLES[0]] * 100, CAPACITY, 2)
+    made = PackedRows([EXAMPLES[5]] * 100, CAPACITY, 2)
     batch = to_batch([next(made)], CAPACITY)
     assert (batch.patch_at == CAPACITY.tokens).all()
+    assert (batch.answer_at == CAPACITY.tokens).all()
     assert not batch.images.any()
 
 
 @pytest.mark.parametrize(
-    "change", [{"tokens": 4, "targets": 4}, {"targets": 1}, {"patches": 1}, {"vectors": 1}, {"images": 1}]
+    "change",
+    [{"tokens": 4, "targets": 4}, {"targets": 1}, {"patches": 1}, {"vectors": 1}, {"images": 1}, {"answers": 1}],
 )
 def test_an_example_that_fits_no_row_is_an_error(change):
     small = Capacity(**(vars(CAPACITY) | change))
-    made = PackedRows([episode(name, 4) for name in NAMES] * 10, small, 2)
+    made = PackedRows([episode(name, 3, **how) for how in ({}, DIRECT) for name in NAMES] * 10, small, 2)
     with pytest.raises(ValueError, match=r"an example of \[.*\] does not fit a row of \["):
         list(itertools.islice(made, 9))
 
 
 def test_segments_of_examples_never_meet():
     """An example may have a segment for each two of its tokens."""
-    one = EXAMPLES[0].arrays()
+    one = EXAMPLES[5].arrays()
     many = {name: np.repeat(one[name][:1], 20_000) for name in TOKEN_FIELDS}
     example = TokenSequence(**(one | many | {"segment": 1 + np.arange(20_000) // 2}))
     capacity = Capacity(tokens=60_000, targets=60_000)

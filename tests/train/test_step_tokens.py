@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 from arrays import columns_of
 from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from generalist.envs.spaces import take
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.train import step_tokens
 from generalist.train.step_tokens import StepTokens, column_tokens, token_counts
+from generalist.train.windows import Window
 
 RNG = np.random.default_rng(0)
 STEPS = 90
@@ -30,7 +33,7 @@ SPACES = {
 OPTIONS = [
     {},
     {"past_actions": "hidden"},
-    {"past_actions": "hidden", "actions": "parallel", "continuous": "vector"},
+    {"past_actions": "hidden", "actions": "direct", "continuous": "vector"},
     {"max_text_tokens": 5, "images": "conv"},
 ]
 
@@ -68,6 +71,49 @@ def test_tokens_are_the_lengths_of_encoded_timesteps(name, different, options, m
         assert pickle.loads(pickle.dumps(found)).of(steps).tolist() == expected[steps].tolist()
     assert (found.least, found.most) == (expected.min(), expected.max())
     assert found.mean == pytest.approx(expected.mean())
+
+
+TEXTS = st.sampled_from(["", "ab", "é漢", "longer than it may be"])
+TOLD = spaces.Dict(b=spaces.Text(30), a=spaces.Text(30), x=BOX)
+
+
+@settings(max_examples=60)
+@given(
+    said=st.lists(st.tuples(TEXTS, TEXTS, st.integers(1, 4)), min_size=1, max_size=5),
+    stretches=st.lists(st.tuples(st.integers(0, 19), st.integers(1, 8)), min_size=1, max_size=4),
+    every=st.integers(1, 4),
+    joined=st.booleans(),
+    options=st.sampled_from(OPTIONS),
+)
+def test_tokens_of_a_window_are_those_of_its_encoding(said, stretches, every, joined, options):
+    """Texts that stay for some timesteps; stretches of them, each a segment or all of them one, as after a prompt."""
+    a, b = ([pair[which] for pair in said for _ in range(pair[2])] for which in (0, 1))
+    n = len(a)
+    observations = {"a": np.array(a, object), "b": np.array(b, object), "x": np.zeros((n, 3), np.float32)}
+    actions = np.zeros((n, 2), int)
+    layout = Layout.from_spaces(TOLD, ACTION, options=LayoutOptions(text_every=every, **options))
+    parts = [np.arange(start % n, min(start % n + length, n)) for start, length in stretches]
+    steps, lengths = np.concatenate(parts), [len(part) for part in parts]
+    timesteps = np.arange(len(steps)) if joined else np.concatenate([np.arange(length) for length in lengths])
+    segments = np.ones(len(steps), int) if joined else np.repeat(np.arange(len(parts)) + 1, lengths)
+    sequence = layout.encode(
+        take(observations, steps), take(actions, steps), timesteps=timesteps, segments=segments, source=0, told=True
+    )
+    found = column_tokens(layout, columns_of(TOLD, ACTION, observations, actions))
+    tokens = pickle.loads(pickle.dumps(found)).in_window(Window(steps, timesteps, segments))
+    counts = np.bincount(sequence.segment * 99 + sequence.timestep, minlength=segments.max() * 99 + 99)
+    assert tokens.tolist() == counts[segments * 99 + timesteps].tolist()
+    assert found.least <= tokens.min() <= tokens.max() <= found.most
+
+
+def test_a_text_that_stays_counts_once_in_so_many_timesteps():
+    options = LayoutOptions(text_every=3, past_actions="hidden", actions="direct")
+    layout = Layout.from_spaces(SPACES["one"], ACTION, options=options)
+    observations = {"x": np.zeros((9, 3), np.float32), "say": np.array(["a text"] * 9, object)}
+    found = column_tokens(layout, columns_of(SPACES["one"], ACTION, observations, np.zeros((9, 2), int)))
+    assert (found.least, found.most, found.mean) == (4, 10, 6)
+    window = Window(np.arange(9), np.arange(9), np.ones(9, int))
+    assert found.in_window(window).tolist() == [10, 4, 4] * 3
 
 
 def test_texts_that_are_cut_are_counted(monkeypatch):

@@ -56,7 +56,7 @@ def rows(state, *path) -> np.ndarray:
 
 
 def test_equal_networks_pass_whole():
-    one = side(vector_values=3, patch_size=2, image_shape=(8, 8, 3))
+    one = side(vector_values=3, patch_size=2, image_shape=(8, 8, 3), answers=2)
     old, _, now, found = passed(one, one, allow=())
     assert not found.lines
     for (path, given), (other, taken) in zip(nnx.to_flat_state(old), nnx.to_flat_state(now), strict=True):
@@ -137,16 +137,30 @@ def test_a_longer_vector_changes_nothing_at_first():
 
 
 def test_embedders_that_one_side_lacks_are_new_or_left_over():
-    plain, seeing = side(), side(vector_values=2, patch_size=2, image_shape=(8, 8, 3))
+    plain, seeing = side(), side(vector_values=2, patch_size=2, image_shape=(8, 8, 3), answers=2)
     *_, found = passed(seeing, plain)
-    assert set(found.new) == {"vector", "patch", "image"}
+    assert set(found.new) == {"vector", "patch", "image", "answer"}
     assert not found.left
     *_, found = passed(plain, seeing)
-    assert (dict(found.new), set(found.left)) == ({}, {"vector", "patch", "image"})
+    assert (dict(found.new), set(found.left)) == ({}, {"vector", "patch", "image", "answer"})
     old, born, now, found = passed(side(patch_size=2), side(patch_size=4))
     assert set(found.new) == set(found.left) == {"patch"}
     np.testing.assert_array_equal(rows(now, "patch", "out", "kernel"), rows(born, "patch", "out", "kernel"))
     np.testing.assert_array_equal(rows(now, "patch", "conv1", "kernel"), rows(old, "patch", "conv1", "kernel"))
+
+
+def test_more_and_fewer_tokens_of_a_direct_action():
+    """Their order is what they mean; the layer over them passes whole."""
+    old, born, now, found = passed(side(answers=5), side(answers=3), allow=("answer",))
+    before, birth, after = (rows(state, "answer", "parts", "rows") for state in (old, born, now))
+    np.testing.assert_array_equal(after, np.concatenate([before, birth[3:]]))
+    for layer in ("hidden", "out"):
+        np.testing.assert_array_equal(rows(now, "answer", layer, "kernel"), rows(old, "answer", layer, "kernel"))
+    assert found.lines == ["answer: new: tokens of the longest action 3 to 4"]
+    *_, found = passed(side(answers=3), side(answers=5))
+    assert found.lines == ["answer: left over: tokens of the longest action 3 to 4"]
+    with pytest.raises(CheckpointError, match=r"\(answer: new: tokens of .* 3 to 4\): allow it: --allow answer$"):
+        passed(side(answers=5), side(answers=3), allow=("vector",))
 
 
 def test_more_and_fewer_positions():

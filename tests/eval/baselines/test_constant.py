@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from generalist.eval.baselines import constant
 from generalist.eval.baselines.constant import (
     ConstantPolicy,
     ExpertPolicy,
@@ -122,3 +123,18 @@ def test_the_best_constant_is_found_and_ties_go_by_return(corridor):
     assert best_constant(corridor, hopeless, range(2)).name == "left"
     with pytest.raises(ValueError, match="needs candidates and seeds"):
         best_constant(corridor, candidates, [])
+
+
+def test_most_episodes_are_spent_on_the_constants_that_may_be_chosen(corridor, monkeypatch):
+    played = []
+
+    def counted(task, policy, seeds, **settings):
+        played.append((policy.name, list(seeds)))
+        return rollout(task, policy, seeds, **settings)
+
+    monkeypatch.setattr(constant, "rollout", counted)
+    candidates = [*(ConstantPolicy(f"left {number}", 0) for number in range(3)), ConstantPolicy("right", 1)]
+    assert best_constant(corridor, candidates, range(10, 15)).name == "right"
+    assert played[:4] == [(each.name, [10]) for each in candidates]
+    assert played[4:6] == [("left 0", [11]), ("right", [11])]
+    assert played[6:] == [("right", [12, 13]), ("right", [14])]
