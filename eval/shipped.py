@@ -1,4 +1,4 @@
-"""Does an export play here as its scores say? The same seeds give the same returns, on the same processor to the bit."""
+"""Does an export play here as its scores say? The same seeds give the same returns, to the bit on one processor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
