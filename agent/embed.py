@@ -1,7 +1,8 @@
 """One embedder per modality: token table, patch residual block, vector network, whole-image convolution, positions."""
 
 import functools
-from typing import cast
+import math
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -99,7 +100,6 @@ class PatchEmbed(nnx.Module):
 
     def __init__(self, config: AgentConfig, sizes: InputSizes, *, rngs: nnx.Rngs):
         channels = config.patch_channels
-        self.shape = (sizes.patch_size, sizes.patch_size, sizes.patch_channels)
         self.stem = convolution(sizes.patch_channels, channels, 1, 1, config, rngs)
         self.norm1 = group_norm(channels, config, rngs)
         self.conv1 = convolution(channels, channels, 3, 1, config, rngs)
@@ -123,16 +123,24 @@ class PatchEmbed(nnx.Module):
         """
         row_key, column_key = (None, None) if key is None else jax.random.split(key)
         places = self.rows(interval_index(rows, row_key)) + self.columns(interval_index(columns, column_key))
-        features = in_parts(self.residual_block, patches, used, PATCHES_AT_ONCE)
+        features = in_parts(residual_block, self.block, patches, used, PATCHES_AT_ONCE)
         return self.out(merge(features)).reshape(places.shape) + places
 
-    def residual_block(self, patches: Float[Array, "B P values"]) -> Float[Array, "B P features"]:
-        """What the patches show, each pixel in `patch_channels` features."""
-        B, P, _ = patches.shape
-        x = self.stem(patches.reshape(B * P, *self.shape))
-        hidden = convolve(self.conv1, nnx.gelu(self.norm1(x)))
-        x = x + convolve(self.conv2, nnx.gelu(self.norm2(hidden)))
-        return x.reshape(B, P, -1)
+    @property
+    def block(self) -> tuple[nnx.Module, ...]:
+        """The layers of `residual_block`."""
+        return self.stem, self.norm1, self.conv1, self.norm2, self.conv2
+
+
+def residual_block(layers: tuple[Any, ...], patches: Float[Array, "B P values"]) -> Float[Array, "B P features"]:
+    """What the patches show, each pixel in `patch_channels` features."""
+    stem, norm1, conv1, norm2, conv2 = layers
+    (B, P, values), channels = patches.shape, stem.in_features
+    side = math.isqrt(values // channels)
+    x = stem(patches.reshape(B * P, side, side, channels))
+    hidden = convolve(conv1, nnx.gelu(norm1(x)))
+    x = x + convolve(conv2, nnx.gelu(norm2(hidden)))
+    return x.reshape(B, P, -1)
 
 
 def interval_index(interval: Int[Array, "B P 2"], key: PRNGKeyArray | None) -> Int[Array, "B P"]:
@@ -157,7 +165,7 @@ class VectorEmbed(nnx.Module):
         self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None, used: Bool[Array, "B N"]
     ) -> Float[Array, "B N D"]:
         """Embedded vectors, each with the embedding of its task; those that are not `used` may be anything finite."""
-        return in_parts(lambda given: self.embed(*given), (vectors, source), used, VECTORS_AT_ONCE)
+        return in_parts(lambda own, given: own.embed(*given), self, (vectors, source), used, VECTORS_AT_ONCE)
 
     def embed(self, vectors: Float[Array, "B N values"], source: Float[Array, "B N D"] | None) -> Float[Array, "B N D"]:
         hidden = self.hidden(merge(vectors))
@@ -188,10 +196,10 @@ class ImageEmbed(nnx.Module):
         """Embedded images; those that are not `used` may be anything finite."""
         B, M, *shape = images.shape
 
-        def embed(some: jax.Array) -> jax.Array:
-            return self.embed(some.reshape(-1, *shape)).reshape(*some.shape[:2], -1)
+        def embed(own: ImageEmbed, some: jax.Array) -> jax.Array:
+            return own.embed(some.reshape(-1, *shape)).reshape(*some.shape[:2], -1)
 
-        return in_parts(embed, images.reshape(B, M, -1), used, PATCHES_AT_ONCE)
+        return in_parts(embed, self, images.reshape(B, M, -1), used, PATCHES_AT_ONCE)
 
     def embed(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N D"]:
         """Each of some images."""

@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from generalist.agent.network import Network
+from generalist.agent.answer import Answer
+from generalist.agent.embed import Table
+from generalist.agent.network import Network, logits_of
 from generalist.agent.parts import in_parts
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
@@ -157,18 +159,19 @@ def answer_scores(
     They are bins or discrete values, so that the logits of texts and special tokens are neither computed nor compared.
     """
     assert network.answer is not None
-    answer, T = network.answer, hidden.shape[1]
+    T = hidden.shape[1]
     first = vocabulary.continuous[0]
     ids = ActionIds(*((start - first, stop - first) for start, stop in (vocabulary.continuous, vocabulary.discrete)))
     used = batch.answer_at < T
     at = jnp.take_along_axis(hidden, jnp.minimum(batch.answer_at, T - 1)[..., None], axis=1)
 
-    def some(given: tuple[jax.Array, jax.Array, jax.Array]) -> Scores:
-        at, part, targets = given
-        logits = network.logits(answer(at, part), first, ids.discrete[1])
+    def some(modules: tuple[Answer, Table], given: tuple[jax.Array, jax.Array, jax.Array]) -> Scores:
+        (answer, tokens), (at, part, targets) = modules, given
+        logits = logits_of(tokens, answer(at, part), first, ids.discrete[1])
         return scores(logits, targets - first, ids, config.label_width)
 
-    return in_parts(some, (at, batch.answer_part, batch.answers), used, ANSWERS_AT_ONCE), used
+    things = (at, batch.answer_part, batch.answers)
+    return in_parts(some, (network.answer, network.tokens), things, used, ANSWERS_AT_ONCE), used
 
 
 def loss_and_metrics(

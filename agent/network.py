@@ -96,21 +96,29 @@ class Network(nnx.Module):
     ) -> Float[Array, "*shape V"]:
         """Scores of the next token in float32, from the tied embedding table.
 
-        With a `count`, only those of the ids `first` to `first + count - 1`. A small part of the table is cut out,
-        which copies it; for few states, to read the whole of it costs less than to copy a third.
+        With a `count`, only those of the ids `first` to `first + count - 1`.
         """
-        rows = self.tokens.rows[...]
-        count = count or self.sizes.vocabulary
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        cut = count < self.sizes.vocabulary and (3 * count < rows.shape[0] or len(flat) >= MANY)
-        table = jax.lax.dynamic_slice_in_dim(rows, first, count) if cut else rows
-        logits = jnp.einsum("MD,VD->MV", flat, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
-        if not cut:
-            logits = jax.lax.dynamic_slice_in_dim(logits, first, count, axis=1)
-        return logits.reshape(*hidden.shape[:-1], count)
+        return logits_of(self.tokens, hidden, first, count or self.sizes.vocabulary)
 
     def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
         return self.logits(self.hidden(batch, key))
+
+
+def logits_of(
+    tokens: Table, hidden: Float[Array, "*shape D"], first: int | Int[Array, ""], count: int
+) -> Float[Array, "*shape V"]:
+    """Scores in float32 of the ids `first` to `first + count - 1`, from the table of all.
+
+    A small part of the table is cut out, which copies it; for few states, to read the whole of it costs less than to
+    copy a third.
+    """
+    rows, flat = tokens.rows[...], hidden.reshape(-1, hidden.shape[-1])
+    cut = 3 * count < rows.shape[0] or (len(flat) >= MANY and count + TABLE_MULTIPLE <= rows.shape[0])
+    table = jax.lax.dynamic_slice_in_dim(rows, first, count) if cut else rows
+    logits = jnp.einsum("MD,VD->MV", flat, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
+    if not cut:
+        logits = jax.lax.dynamic_slice_in_dim(logits, first, count, axis=1)
+    return logits.reshape(*hidden.shape[:-1], count)
 
 
 def unstacked(network: Network) -> Network:

@@ -5,43 +5,64 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool
 
-from generalist.agent.sharding import constrain, row_shards
+from generalist.agent.sharding import RULES, one_device, spec
 
 
-def in_parts(function: Callable[[Any], Any], things: Any, used: Bool[Array, "B P"], at_once: int) -> Any:
-    """`function(things)` where they are used, a part after the other, and again for the gradient.
+def in_parts(
+    function: Callable[[Any, Any], Any], modules: Any, things: Any, used: Bool[Array, "B P"], at_once: int
+) -> Any:
+    """`function(modules, things)` where they are used, a part after the other, and again for the gradient.
 
     What lies between a part and its result then stays in a processor's cache, which saves more time than computing it
-    twice takes, and of its memory all but a part. The used ones of a device's rows are brought together first, and a
-    part of which no device uses anything is not computed, but zeros. What else is not used may be anything.
+    twice takes, and of its memory all but a part. Each device works on its own rows: it brings those that are used
+    together and leaves out the parts of which none is, whose results are zeros. What else is not used may be anything.
+    The devices wait for each other once, where the gradients of the parameters are summed.
 
     Args:
-        function: of arrays [B', P', ...] to arrays of the same two axes, for any sizes of these.
+        function: of modules and arrays [B', P', ...] to arrays of the same two axes, for any sizes of these.
+        modules: those whose parameters the function reads, a pytree; it may close over none.
         things: arrays [B, P, ...], a pytree.
         at_once: so many for each row are in a part.
     """
-    B, P = used.shape
-    shards = row_shards()
+    if one_device():
+        return _on_a_device(lambda given: function(modules, given), things, used, at_once)
+    graphdef, state = nnx.split(modules)
 
-    def of_devices(x: jax.Array) -> jax.Array:
-        return constrain(x.reshape(shards, -1, *x.shape[2:]), "batch", *(None,) * (x.ndim - 1))
+    def of_device(state: Any, things: Any, used: jax.Array) -> Any:
+        own = nnx.merge(graphdef, state)
+        return _on_a_device(lambda given: function(own, given), things, used, at_once)
+
+    rows = spec("batch")
+    axes = set(RULES["batch"] or ())
+    apart = jax.shard_map(
+        of_device, in_specs=(PartitionSpec(), rows, rows), out_specs=rows, axis_names=axes, check_vma=False
+    )
+    return apart(state, things, used)
+
+
+def _on_a_device(function: Callable[[Any], Any], things: Any, used: Bool[Array, "B P"], at_once: int) -> Any:
+    """`in_parts`, of the rows of one device."""
+    B, P = used.shape
+
+    def joined(x: jax.Array) -> jax.Array:
+        return x.reshape(1, B * P, *x.shape[2:])
 
     def taken(tree: Any, order: jax.Array) -> Any:
-        return jax.tree.map(lambda x: jax.vmap(jnp.take, (0, 0, None))(x, order, 0), tree)
+        return jax.tree.map(lambda x: jnp.take(x, order, axis=1), tree)
 
-    asked = of_devices(used)
-    order = jnp.argsort(~asked, axis=1, stable=True)
-    together = taken(jax.tree.map(of_devices, things), order)
-    found = _scan_parts(function, together, taken(asked, order), B // shards * at_once)
-    return jax.tree.map(lambda x: x.reshape(B, P, *x.shape[2:]), taken(found, jnp.argsort(order, axis=1)))
+    order = jnp.argsort(~joined(used)[0], stable=True)
+    together = taken(jax.tree.map(joined, things), order)
+    found = _scan_parts(function, together, taken(joined(used), order), min(B * at_once, B * P))
+    return jax.tree.map(lambda x: x.reshape(B, P, *x.shape[2:]), taken(found, jnp.argsort(order)))
 
 
 def _scan_parts(function: Callable[[Any], Any], things: Any, used: Bool[Array, "B P"], size: int) -> Any:
-    """`in_parts`, with parts of at most `size` things of each row."""
+    """`in_parts`, with parts of `size` things of each row."""
     P = used.shape[1]
-    size = min(size, P)
     parts = -(-P // size)
 
     def split(x: jax.Array) -> jax.Array:

@@ -122,12 +122,6 @@ def one_device() -> bool:
     return mesh.empty or mesh.size == 1
 
 
-def row_shards() -> int:
-    """Over how many devices the rows of a batch lie."""
-    mesh = jax.sharding.get_abstract_mesh()
-    return 1 if mesh.empty else math.prod(mesh.shape[axis] for axis in RULES["batch"] or ())
-
-
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Hold an activation to its logical layout; does nothing where no mesh of several devices is in use."""
     return x if one_device() else jax.lax.with_sharding_constraint(x, spec(*names))

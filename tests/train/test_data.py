@@ -12,6 +12,7 @@ from token_examples import DIRECT, OPTIONS, SPACES, VOCABULARY, stacked, steps
 
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Kind, TokenBatch, TokenSequence, shapes
+from generalist.train import data
 from generalist.train.config import PromptConfig
 from generalist.train.data import TaskSource, check_timesteps, packed_rows, row_capacity
 from generalist.train.packing import SEGMENTS, to_batch
@@ -105,7 +106,8 @@ def known(source: TaskSource, indices: range) -> Counter:
     return Counter((source.index, key(source[i].arrays(), source)) for i in indices)
 
 
-def test_packed_rows_hold_exactly_the_examples_of_the_sources():
+def test_packed_rows_hold_exactly_the_examples_of_the_sources(monkeypatch):
+    monkeypatch.setattr(data, "MIXED", 21)
     sources = mixture()
     seen = Counter()
     for row in rows_of(first(sources, 6)):
@@ -215,7 +217,8 @@ def test_little_is_padding():
     assert np.mean(filled) > 0.8
 
 
-def test_streams_take_different_examples():
+def test_streams_take_different_examples(monkeypatch):
+    monkeypatch.setattr(data, "MIXED", 8)
     one = source("vector", 0, context=2)
     for stream in (0, 1):
         rows = rows_of(first([one], 4, rows=2, stream=stream, of=2))
@@ -236,10 +239,18 @@ def test_a_batch_is_its_parts_one_after_the_other():
         np.testing.assert_array_equal(values, np.concatenate(alone), name)
 
 
-def test_streams_begin_with_different_sources():
+def test_examples_of_sources_of_the_same_weight_are_shuffled(monkeypatch):
+    """Each has its share of those that are shuffled together; another part and another stream have other orders."""
+    monkeypatch.setattr(data, "MIXED", 16)
     sources = [source("tokens", index) for index in range(4)]
-    begins = [first(sources, 1, rows=1, stream=stream, of=4)[0].source[0, 0] for stream in range(4)]
-    assert begins == [0, 1, 2, 3]
+    parts = []
+    for stream in range(3):
+        examples = packed_rows(sources, [1.0] * 4, row_capacity(sources), rows=1, stream=stream, of=3).examples
+        order = [int(examples[number].source[0]) for number in range(32)]
+        parts += [tuple(order[:16]), tuple(order[16:])]
+    assert all(sorted(part) == sorted([*range(4)] * 4) for part in parts)
+    assert len(set(parts)) == 6
+    assert all(len({tuple(part[at : at + 4]) for at in range(0, 16, 4)}) > 1 for part in parts)
 
 
 @pytest.mark.parametrize("prompt", [0.0, 1.0])

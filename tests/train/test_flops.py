@@ -18,6 +18,8 @@ from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.flops import measured_peak, update_flops
 
 VOCABULARY = Vocabulary(bins=64, discrete_size=64)
+ACTIONS = Vocabulary(text_size=2, bins=64, discrete_size=64)
+"""Of little but actions: answers have the logits of these alone, all other targets those of every id."""
 CONFIG = AgentConfig(
     width=128, layers=1, heads=4, head_size=32, feedforward=512, window=512, vector_hidden=256,
     patch_channels=32, image_patch=4, image_channels=32,
@@ -31,7 +33,7 @@ CASES = {
         {"patches": 16, "patch_values": 8 * 8 * 3},
     ),
     "images": (InputSizes(vocabulary=VOCABULARY.size, sources=2, image_shape=(32, 32, 3)), {"images": 8}),
-    "answers": (InputSizes(vocabulary=VOCABULARY.size, sources=2, answers=8), {"answers": 512}),
+    "answers": (InputSizes(vocabulary=ACTIONS.size, sources=2, answers=8), {"answers": 512}),
 }
 
 
@@ -47,13 +49,13 @@ def test_three_times_what_xla_counts_in_the_forward_pass(case, monkeypatch):
     capacity = Capacity(
         tokens=512, targets=32, vector_values=sizes.vector_values, image_shape=sizes.image_shape, **features
     )
-    loss = LossConfig(targets=capacity.targets)
+    loss, vocabulary = LossConfig(targets=capacity.targets), ACTIONS if sizes.answers else VOCABULARY
     with use_mesh(make_mesh(1)):
         abstract = nnx.eval_shape(lambda: Network(CONFIG, sizes, rngs=nnx.Rngs(0)))
         graphdef, state = nnx.split(abstract)
 
         def forward(state, batch):
-            return loss_and_metrics(nnx.merge(graphdef, state), batch, jax.random.key(0), VOCABULARY, loss)[0]
+            return loss_and_metrics(nnx.merge(graphdef, state), batch, jax.random.key(0), vocabulary, loss)[0]
 
         counted = jax.jit(forward).lower(state, abstract_batch(capacity, ROWS)).cost_analysis()["flops"]
     assert update_flops(CONFIG, sizes, capacity, ROWS) == pytest.approx(3 * counted, rel=0.1)
