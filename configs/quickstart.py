@@ -6,8 +6,9 @@ Not the paper's layout: a task embedding instead of prompts, one token per vecto
 separator, one timestep of context. The reasons: an embedding tells tasks apart without the positions that a prompt
 takes; a vector of 39 values is one token instead of 39, so that an episode is read in a small part of the time; a
 policy that sees its past actions learns to copy them, which costs more than they tell; an action that is predicted
-directly takes no place in the sequence and one pass instead of four; a separator divides what positions already do; and these tasks show their whole state at
-each step, so that earlier ones only cost time. `docs/options.md` has what each is worth.
+directly takes no place in the sequence and one pass instead of four; a separator divides what positions already do; and
+these tasks show their whole state at each step, so that earlier ones only cost time. `docs/options.md` has what each is
+worth.
 """
 
 from generalist.agent.config import AgentConfig, DecodeConfig
