@@ -232,6 +232,7 @@ PARTS = {
     "patch": "patch embedder",
     "vector": "vector embedder",
     "image": "image embedder",
+    "answer": "direct actions",
     "blocks": "blocks",
     "norm": "final norm",
     "lora": "LoRA",

@@ -46,6 +46,21 @@ def test_the_parameters_are_those_of_the_network():
     assert set(found.parameters) == {"token table", "local positions", "vector embedder", "blocks", "final norm"}
 
 
+def test_direct_actions_have_parameters_and_no_tokens():
+    sources = tuple(
+        replace(source, layout=replace(source.layout, past_actions="hidden", actions="direct", chunk=3))
+        for source in CONFIG.sources
+    )
+    found = describe(replace(CONFIG, sources=sources), NOWHERE, (1, 1, 1))
+    sizes = InputSizes(vocabulary=CONFIG.vocabulary.size, sources=2, vector_values=4, answers=3)
+    with use_mesh(make_mesh(1)):
+        network, _ = make_create(CONFIG, sizes)()
+    assert found.parameter_count == parameter_count(network)
+    assert found.parameters["direct actions"] == parameter_count(network.answer)
+    assert [(task.tokens, task.action, task.targets) for task in found.tasks] == [(2, 0, 3)] * 2
+    assert found.capacity.answers == 64 // 2 * 3
+
+
 def test_padding_with_demonstrations_is_that_of_real_batches(tmp_path, monkeypatch):
     collect([find_task(source.task) for source in CONFIG.sources], tmp_path, seed=0, episodes=6, workers=0)
     config = replace(CONFIG, return_filter=0.0)

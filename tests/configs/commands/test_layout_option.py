@@ -34,7 +34,7 @@ def test_a_choice_reaches_every_task_and_nothing_else():
         (("context=four",), "--context"),
         (("past-actions=seen",), "past-actions"),
         (("separator=perhaps",), "perhaps"),
-        (("actions=parallel", "past-actions=shown"), 'needs past_actions="hidden"'),
+        (("actions=direct", "past-actions=shown"), 'needs past_actions="hidden"'),
     ],
 )
 def test_a_choice_that_cannot_be_is_one_line(choices, message):
