@@ -60,7 +60,12 @@ def settings(task: Task) -> list[Setting]:
 
 def player(setting: Setting) -> Player:
     """An untrained network: its speed is that of a trained one."""
-    sizes = InputSizes(vocabulary=setting.vocabulary.size, sources=1, vector_values=setting.layout.vector_values)
+    sizes = InputSizes(
+        vocabulary=setting.vocabulary.size,
+        sources=1,
+        vector_values=setting.layout.vector_values,
+        answers=setting.layout.answer_count,
+    )
     with use_mesh(make_mesh(1)):
         network = nnx.jit(lambda: Network(setting.agent, sizes, rngs=nnx.Rngs(0)))()
     graphdef, state = nnx.split(unstacked(network))

@@ -153,6 +153,7 @@ def box(shape: list, dtype: str) -> dict:
         ({"action": binary([2**21])}, r"\[\[2097152\]\] is no shape of an array"),
         ({"action": binary(2**16), "chunk": 32}, "has 2,097,153 tokens or more"),
         ({"action": binary(2**20)}, "has 1,048,577 tokens or more"),
+        ({"action": binary(2**20), "actions": "direct"}, "has 1,048,576 tokens, more than there are parameters"),
         ({"observation": binary(2**20)}, "has 1,048,577 tokens or more"),
         ({"observation": box([2**18], "float32")}, "has 262,144 values, more than there are parameters"),
         ({"observation": {"space": "Tuple", "spaces": [box([2**23], "float64")] * 9}}, "arrays of 134,236,544 bytes"),
