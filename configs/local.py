@@ -5,8 +5,8 @@
     generalist eval runs/local --specialists mlp
 
 What a family has of every batch is set by hand (`SHARES`), and its tasks have the same of it: "approximately uniformly"
-over domains (Reed et al. 2022, sec. 2.3) would give as much to four tabular tasks as to 93 levels of BabyAI. Not yet
-trained to a figure that could be given here.
+over domains (Reed et al. 2022, sec. 2.3) would give as much to four tabular tasks as to 93 levels of BabyAI. 80 minutes
+on two CPU cores with much other work beside, 1.4M parameters: `pretrained:local`, not yet evaluated.
 """
 
 from collections import Counter
