@@ -9,7 +9,7 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool
 
-from generalist.agent.sharding import RULES, one_device, spec
+from generalist.agent.sharding import one_device, spec
 
 
 def in_parts(
@@ -37,10 +37,8 @@ def in_parts(
         return _on_a_device(lambda given: function(own, given), things, used, at_once)
 
     rows = spec("batch")
-    axes = set(RULES["batch"] or ())
-    apart = jax.shard_map(
-        of_device, in_specs=(PartitionSpec(), rows, rows), out_specs=rows, axis_names=axes, check_vma=False
-    )
+    # Over all axes of the mesh: were `tensor` left to the compiler, devices would wait for each other inside a part.
+    apart = jax.shard_map(of_device, in_specs=(PartitionSpec(), rows, rows), out_specs=rows, check_vma=False)
     return apart(state, things, used)
 
 

@@ -147,6 +147,12 @@ def test_answers_are_those_of_the_last_token_of_a_timestep_of_a_direct_source():
                 assert len(parts) in (counts[row.source[at]], counts[row.source[at]] // 2)  # the last action of a chunk
 
 
+def test_where_texts_are_not_repeated_an_example_holds_more_timesteps():
+    one = mixture()[6]
+    repeated = [int(one.step_tokens.of(one.window(i).steps).sum()) for i in range(12)]
+    assert max(repeated) > LENGTH >= max(len(one[i]) for i in range(12))
+
+
 def test_sizes_are_those_of_the_examples_that_are_not_made():
     for one in mixture():
         for i in range(12):

@@ -33,7 +33,7 @@ CASES = {
         {"patches": 16, "patch_values": 8 * 8 * 3},
     ),
     "images": (InputSizes(vocabulary=VOCABULARY.size, sources=2, image_shape=(32, 32, 3)), {"images": 8}),
-    "answers": (InputSizes(vocabulary=ACTIONS.size, sources=2, answers=8), {"answers": 512}),
+    "answers": (InputSizes(vocabulary=ACTIONS.size, sources=2, answers=8), {"answers": 2048}),
 }
 
 
@@ -44,7 +44,7 @@ def test_three_times_what_xla_counts_in_the_forward_pass(case, monkeypatch):
     XLA counts a loop once, so that all patches, vectors, images or answers have to be one part.
     """
     for module, name in ((embed, "PATCHES_AT_ONCE"), (embed, "VECTORS_AT_ONCE"), (loss_module, "ANSWERS_AT_ONCE")):
-        monkeypatch.setattr(module, name, 512)
+        monkeypatch.setattr(module, name, 2048)
     sizes, features = CASES[case]
     capacity = Capacity(
         tokens=512, targets=32, vector_values=sizes.vector_values, image_shape=sizes.image_shape, **features

@@ -23,12 +23,13 @@ from generalist.train.step import abstract_state, create_state, make_create, mak
 MESHES = [(2, 2, 2), (8, 1, 1), (1, 8, 1), (1, 1, 8)]
 STEPS = replace(
     CONFIG,
+    sources=(replace(CONFIG.sources[0], layout=replace(CONFIG.sources[0].layout, actions="direct")), CONFIG.sources[1]),
     agent=AgentConfig(width=32, layers=1, heads=8, head_size=4, feedforward=64, window=32, vector_hidden=16),
     optimizer=OptimizerConfig(learning_rate=1e-2, initial_rate=0.0, warmup_steps=2, decay_steps=0, weight_decay=0.0),
     batch_size=8,
     steps=100,
 )
-"""Every dimension that a mesh axis may split is a multiple of 8."""
+"""Direct and sequential actions; every dimension that a mesh axis may split is a multiple of 8."""
 
 
 @functools.cache
