@@ -20,7 +20,7 @@ TABLE_MULTIPLE = 128
 """Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""
 
 MANY = 64
-"""States for which logits are computed together, from which on a copy of a part of the table costs nothing beside."""
+"""Of so many states or more, logits are computed from a copy of the part of the table that is asked for."""
 
 
 def table_rows(sizes: InputSizes) -> int:

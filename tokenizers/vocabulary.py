@@ -68,7 +68,7 @@ class Vocabulary:
 
     @property
     def blank(self) -> int:
-        """Stands for an action token that is not shown to those after it; see `LayoutOptions.actions`."""
+        """Stands for an action of a chunk that would lie behind the end of its episode; see `LayoutOptions.chunk`."""
         return self.specials[0] + 4
 
     @property

@@ -19,7 +19,8 @@ def update_flops(config: AgentConfig, sizes: InputSizes, capacity: Capacity, row
     """Model FLOPs of one forward and backward pass over `rows` rows.
 
     Counted: trunk matrices, full (not causal) attention, logits at the target positions, and answers and the patch,
-    vector and image embedders at their capacity. Not counted: norms, softmax, optimizer, rematerialisation.
+    vector and image embedders at their capacity, answers as if all ids had logits. Not counted: norms, softmax,
+    optimizer, rematerialisation.
     """
     T, D = capacity.tokens, config.width
     attention = 2 * config.layers * T * T * config.heads * config.head_size
