@@ -167,9 +167,10 @@ def _shares(sources: list, total: float) -> list:
 
 
 def _optimizer(before: OptimizerConfig, rate: float, steps: int) -> OptimizerConfig:
-    """Linear warm-up from 0, then a cosine to 0 over the whole run."""
+    """AdamW, with which `RATES` were measured; linear warm-up from 0, then a cosine to 0 over the whole run."""
     return replace(
         before,
+        method="adamw",
         learning_rate=rate,
         initial_rate=0.0,
         final_fraction=0.0,

@@ -106,6 +106,8 @@ class OptimizerConfig:
     """AdamW with linear warm-up and cosine decay; the defaults are the paper's for 364M (app. C.3).
 
     Args:
+        method: `adamw`, or `muon` for the kernels (Jordan 2024): the momentum of each matrix is made nearly orthogonal
+            and scaled to the size of AdamW's updates (Liu et al. 2025, sec. 2.2), so that a rate means the same.
         learning_rate: highest rate, reached after the warm-up.
         initial_rate: rate at step 0.
         final_fraction: the rate decays to this part of `learning_rate`.
@@ -116,6 +118,7 @@ class OptimizerConfig:
         clip: global gradient norm; 0 does not clip. The paper mentions no clipping.
     """
 
+    method: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 2e-4
     initial_rate: float = 1e-7
     final_fraction: float = 0.1

@@ -35,9 +35,10 @@ def data() -> Path:
 
 @cache
 def foundation() -> Path:
-    """A run of direct actions, of one token each."""
+    """A run of direct actions, of one token each, trained with Muon."""
     sources = tuple(replace(source, layout=DIRECT) for source in CONFIG.sources)
-    return train_here(_folder() / "direct", sources=sources, steps=2)
+    tuned = replace(CONFIG.optimizer, method="muon")
+    return train_here(_folder() / "direct", sources=sources, optimizer=tuned, steps=2)
 
 
 def parts(run) -> np.ndarray:
@@ -50,6 +51,7 @@ def test_the_tokens_that_are_known_are_kept_and_new_ones_follow(tmp_path):
     assert len(before) == 1
     still = replace(LONGER, learning_rate=1e-12)
     run = adapt(foundation(), (NEW,), still, data=data(), out=tmp_path / "run", quiet=True)
+    assert run.config.optimizer.method == "adamw", "the rates of adaptation are AdamW's"
     after = parts(run)
     assert len(after) == 3
     np.testing.assert_allclose(after[:1], before, atol=1e-6)

@@ -49,24 +49,24 @@ def loss() -> LossConfig:
 
 
 @functools.cache
-def initial():
+def initial(config: TrainConfig = STEPS):
     """Graph and initial state on one device, as NumPy arrays."""
-    graphdef, state = create_state(STEPS, input_sizes(STEPS, list(mixture().layouts.values())), make_mesh(1))
+    graphdef, state = create_state(config, input_sizes(config, list(mixture().layouts.values())), make_mesh(1))
     return graphdef, jax.device_get(state)
 
 
-def placed(sizes: tuple[int, int, int]):
+def placed(sizes: tuple[int, int, int], config: TrainConfig = STEPS):
     """The initial state on a mesh, laid out as training would."""
     mesh = make_mesh(*sizes)
-    _, abstract = abstract_state(STEPS, input_sizes(STEPS, list(mixture().layouts.values())), mesh)
+    _, abstract = abstract_state(config, input_sizes(config, list(mixture().layouts.values())), mesh)
     layout = jax.tree.map(lambda leaf: NamedSharding(mesh, leaf.sharding.spec), abstract)
-    return mesh, jax.device_put(initial()[1], layout)
+    return mesh, jax.device_put(initial(config)[1], layout)
 
 
 @functools.cache
-def on_one_device():
-    mesh, state = placed((1, 1, 1))
-    return make_step(STEPS, initial()[0], state, loss(), mesh)
+def on_one_device(config: TrainConfig = STEPS):
+    mesh, state = placed((1, 1, 1), config)
+    return make_step(config, initial(config)[0], state, loss(), mesh)
 
 
 def play(step, state, given: list[TokenBatch]) -> list[dict]:
@@ -121,13 +121,15 @@ def test_parameters_are_a_function_of_the_seed():
 
 
 @pytest.mark.slow
-def test_eight_devices_equal_one():
+@pytest.mark.parametrize("method", ["adamw", "muon"])
+def test_eight_devices_equal_one(method):
     """20 updates on 8 devices, split by rows, by parameters, by heads and by all three."""
-    expected = [one["objective"] for one in play(on_one_device(), placed((1, 1, 1))[1], examples())]
+    config = replace(STEPS, optimizer=replace(STEPS.optimizer, method=method))
+    expected = [one["objective"] for one in play(on_one_device(config), placed((1, 1, 1), config)[1], examples())]
     assert expected[-1] < expected[0]
     for sizes in MESHES:
-        mesh, state = placed(sizes)
-        step = make_step(STEPS, initial()[0], state, loss(), mesh)
+        mesh, state = placed(sizes, config)
+        step = make_step(config, initial(config)[0], state, loss(), mesh)
         found = [one["objective"] for one in play(step, state, examples())]
         np.testing.assert_allclose(found, expected, rtol=2e-3, err_msg=str(sizes))
         np.testing.assert_allclose(found[:3], expected[:3], rtol=1e-5, err_msg=str(sizes))
