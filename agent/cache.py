@@ -16,19 +16,21 @@ from jaxtyping import Array, Float, Int
 from generalist.agent.attention import Marks, attention_mask, marks
 from generalist.agent.config import AgentConfig
 from generalist.agent.network import Network
+from generalist.agent.said import said_last
 from generalist.tokenizers.sequence import TokenBatch
 
 
 @struct.dataclass
 class Cache:
-    """Keys and values [B, N, W, H] of each layer and the marks [B, W] of the cached positions.
+    """Keys and values [B, N, W, H] of each layer, the marks [B, W] of the cached positions, and what was said last.
 
-    Segment 0 is an empty place.
+    Segment 0 is an empty place. `said` [B, D] is what images are read by (`AgentConfig.image_text`), else [B, 0].
     """
 
     keys: tuple[jax.Array, ...]
     values: tuple[jax.Array, ...]
     marks: Marks
+    said: jax.Array
 
 
 def empty_cache(config: AgentConfig, rows: int, window: int | None = None) -> Cache:
@@ -39,13 +41,14 @@ def empty_cache(config: AgentConfig, rows: int, window: int | None = None) -> Ca
     segment, position, timestep = (jnp.zeros((rows, window), jnp.int32) for _ in range(3))
     empty = Marks(segment, position, timestep, visible=jnp.zeros((rows, window), bool))
     keys, values = (tuple(jnp.zeros(shape, dtype) for _ in range(config.layers)) for _ in range(2))
-    return Cache(keys, values, empty)
+    return Cache(keys, values, empty, said=jnp.zeros((rows, config.width if config.image_text else 0), dtype))
 
 
 def clear(cache: Cache, rows: Int[Array, " B"]) -> Cache:
     """Forget everything of the environments where `rows` is True."""
     segment = jnp.where(rows[:, None], 0, cache.marks.segment)
-    return replace(cache, marks=cache.marks._replace(segment=segment))
+    said = jnp.where(rows[:, None], 0, cache.said)
+    return replace(cache, marks=cache.marks._replace(segment=segment), said=said)
 
 
 def forget_from(cache: Cache, first: Int[Array, " B"]) -> Cache:
@@ -66,7 +69,8 @@ def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Arr
     both = jax.tree.map(lambda old, fresh: jnp.concatenate([old, fresh], axis=1), cache.marks, new)
     mask = attention_mask(new, batch.context, both, window)
     past = list(zip(cache.keys, cache.values, strict=True))
-    hidden, made = network.transformer.extend(network.embed(batch), batch.position, mask, past)
+    x = network.embed(batch, said=cache.said)
+    hidden, made = network.transformer.extend(x, batch.position, mask, past)
     slot = jnp.where(new.segment > 0, new.position % window, window)
     row = jnp.arange(slot.shape[0])[:, None]
 
@@ -80,4 +84,5 @@ def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Arr
         keys=tuple(write_heads(old, fresh) for old, (fresh, _) in zip(cache.keys, made, strict=True)),
         values=tuple(write_heads(old, fresh) for old, (_, fresh) in zip(cache.values, made, strict=True)),
         marks=jax.tree.map(write, cache.marks, new),
+        said=said_last(batch, network.tokens(batch.ids), cache.said) if network.config.image_text else cache.said,
     )

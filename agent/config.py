@@ -31,6 +31,8 @@ class AgentConfig:
             `source_embedding`.
         image_patch: edge of the first convolution of the whole-image encoder, in pixels.
         image_channels: channels of the whole-image encoder.
+        image_text: what was said last scales and shifts these channels (Perez et al. 2018, "FiLM"), so that the one
+            token of an image can be about what the text asks for.
         source_embedding: add a learned vector per source (task) to every observation token. The paper has none and
             tells tasks apart by prompts. Played, a task that was not trained on has the mean of its family's.
         dtype: compute dtype; parameters, softmax and loss are float32.
@@ -52,6 +54,7 @@ class AgentConfig:
     vector_gate: bool = False
     image_patch: int = 8
     image_channels: int = 32
+    image_text: bool = False
     source_embedding: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False

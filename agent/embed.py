@@ -191,21 +191,31 @@ class ImageEmbed(nnx.Module):
         self.stem = convolution(channels, C, edge, edge, config, rngs)
         self.conv = convolution(C, C, 3, 1, config, rngs)
         self.out = dense(C * (height // edge) * (width // edge), config.width, config, rngs, (None, "embed"))
+        self.text = dense(config.width, 4 * C, config, rngs) if config.image_text else None
 
-    def __call__(self, images: UInt8[Array, "B M h w c"], used: Bool[Array, "B M"]) -> Float[Array, "B M D"]:
-        """Embedded images; those that are not `used` may be anything finite."""
+    def __call__(
+        self, images: UInt8[Array, "B M h w c"], used: Bool[Array, "B M"], said: Float[Array, "B M D"] | None = None
+    ) -> Float[Array, "B M D"]:
+        """Embedded images, each with what was said before it; those that are not `used` may be anything finite."""
         B, M, *shape = images.shape
 
-        def embed(own: ImageEmbed, some: jax.Array) -> jax.Array:
-            return own.embed(some.reshape(-1, *shape)).reshape(*some.shape[:2], -1)
+        def embed(own: ImageEmbed, given: tuple[jax.Array, jax.Array | None]) -> jax.Array:
+            some, said = given
+            heard = None if said is None else merge(said)
+            return own.embed(some.reshape(-1, *shape), heard).reshape(*some.shape[:2], -1)
 
-        return in_parts(embed, self, images.reshape(B, M, -1), used, PATCHES_AT_ONCE)
+        return in_parts(embed, self, (images.reshape(B, M, -1), said), used, PATCHES_AT_ONCE)
 
-    def embed(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N D"]:
-        """Each of some images."""
-        x = nnx.gelu(self.patches(images))
-        x = nnx.gelu(convolve(self.conv, x))
-        return self.out(x.reshape(len(images), -1))
+    def embed(self, images: UInt8[Array, "N h w c"], said: Float[Array, "N D"] | None = None) -> Float[Array, "N D"]:
+        """Each of some images. What was said scales and shifts the channels before and after the 3x3 convolution."""
+        x, told = nnx.gelu(self.patches(images)), None
+        if self.text is not None and said is not None:
+            told = self.text(said).reshape(len(said), 4, 1, 1, -1)
+            x = x * (1 + told[:, 0]) + told[:, 1]
+        x = convolve(self.conv, x)
+        if told is not None:
+            x = x * (1 + told[:, 2]) + told[:, 3]
+        return self.out(nnx.gelu(x).reshape(len(images), -1))
 
     def patches(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N rows columns C"]:
         """What the stem makes of the pixels of every patch."""

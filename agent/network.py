@@ -12,6 +12,7 @@ from generalist.agent.attention import attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
+from generalist.agent.said import said_before
 from generalist.agent.sharding import constrain
 from generalist.agent.transformer import Transformer
 from generalist.tokenizers.sequence import Kind
@@ -56,9 +57,16 @@ class Network(nnx.Module):
         self.transformer = Transformer(config, rngs=rngs)
 
     @jax.named_scope("embed")
-    def embed(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T D"]:
-        """Embed every position. `key` draws patch positions as in training; None takes their rounded means."""
-        x = self.tokens(batch.ids)
+    def embed(
+        self, batch: TokenBatch, key: PRNGKeyArray | None = None, said: Float[Array, "B D"] | None = None
+    ) -> Float[Array, "B T D"]:
+        """Embed every position.
+
+        Args:
+            key: draws patch positions as in training; None takes their rounded means.
+            said: what was said before this batch, which images are read by (`AgentConfig.image_text`); None is nothing.
+        """
+        x = tokens = self.tokens(batch.ids)
         if self.patch is not None and batch.patches.shape[1]:
             used = batch.patch_at < batch.ids.shape[1]
             rows = self.patch(batch.patches, batch.patch_rows, batch.patch_cols, used, key)
@@ -69,7 +77,11 @@ class Network(nnx.Module):
             x = place(x, self.vector(batch.vectors, source, there), batch.vector_at)
         if self.image is not None and batch.images.shape[1]:
             shown = batch.image_at < batch.ids.shape[1]
-            x = place(x, self.image(batch.images, shown), batch.image_at)
+            heard = None
+            if self.config.image_text:
+                earlier = jnp.zeros_like(tokens[:, 0]) if said is None else said
+                heard = said_before(batch, tokens, batch.image_at, earlier)
+            x = place(x, self.image(batch.images, shown, heard), batch.image_at)
         x = x + self.local(batch.local)
         if self.source is not None:
             observed = (batch.kind != Kind.ACTION) & (batch.kind != Kind.PAD)

@@ -37,6 +37,7 @@ def update_flops(config: AgentConfig, sizes: InputSizes, capacity: Capacity, row
         height, width, channels = sizes.image_shape
         C, cells = config.image_channels, (height // config.image_patch) * (width // config.image_patch)
         forward += capacity.images * cells * C * (channels * config.image_patch**2 + 9 * C + D)
+        forward += capacity.images * 4 * C * D * config.image_text
     return 3.0 * 2.0 * forward * rows
 
 

@@ -186,15 +186,16 @@ def embedder_work(config: AgentConfig, sizes: InputSizes, capacity: Capacity) ->
     """Bytes that the patches, whole images and vectors of one row need while their gradients are computed.
 
     Of those in work together, for each pixel of a patch and channel four float32 values of the two group norms and
-    eleven in the compute dtype, of an image its pixels and five values of each of its two layers, of a vector five of
-    its hidden layer (eight with a gate); of all patches the features and their gradient.
+    eleven in the compute dtype, of an image its pixels and five values of each of its two layers (seven if texts scale
+    them), of a vector five of its hidden layer (eight with a gate); of all patches the features and their gradient.
     """
     c = jnp.dtype(config.dtype).itemsize
     features = sizes.patch_size**2 * config.patch_channels
     patches = features * (min(capacity.patches, PATCHES_AT_ONCE) * (4 * FLOAT + 11 * c) + capacity.patches * c)
     height, width, channels = sizes.image_shape
     cells = (height // config.image_patch) * (width // config.image_patch)
-    image = (height * width * channels + 10 * cells * config.image_channels) * c
+    layers = 2 * (7 if config.image_text else 5) * cells * config.image_channels
+    image = (height * width * channels + layers) * c
     vectors = min(capacity.vectors, VECTORS_AT_ONCE) * config.vector_hidden * (8 if config.vector_gate else 5) * c
     return patches + min(capacity.images, PATCHES_AT_ONCE) * image + (vectors if sizes.vector_values else 0)
 
@@ -202,15 +203,15 @@ def embedder_work(config: AgentConfig, sizes: InputSizes, capacity: Capacity) ->
 def embedder_activations(config: AgentConfig, sizes: InputSizes, capacity: Capacity) -> int:
     """Bytes that the backward pass keeps of the embedders and of answers, of one row.
 
-    A patch keeps its features, a vector its values, its task and what came of it, an image what came of it, an answer
-    the state that it begins with, and its gradient.
+    A patch keeps its features, a vector its values, its task and what came of it, an image what came of it and the text
+    that it is read by, an answer the state that it begins with, and its gradient.
     """
     c = jnp.dtype(config.dtype).itemsize
     total = capacity.patches * sizes.patch_size**2 * config.patch_channels * c
     if sizes.vector_values:
         total += capacity.vectors * (sizes.vector_values + (1 + config.source_embedding) * config.width) * c
     if sizes.image_shape[0]:
-        total += capacity.images * config.width * c
+        total += capacity.images * (1 + config.image_text) * config.width * c
     return total + capacity.answers * 2 * config.width * c
 
 
