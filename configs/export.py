@@ -120,16 +120,18 @@ def _same(stored: Any, config: TrainConfig) -> bool:
 
 
 def _public(scores: Mapping[str, Any], run: Run, name: str) -> dict[str, Any]:
-    """The report without paths of this machine."""
+    """The report without paths of this machine, and without the course of training of each task, half of the file."""
     public = public_config(run.config)
     config = plain(cattrs.unstructure(public))
     both = zip(run.config.documents, public.documents, strict=True)
     corpora = {own.corpus: shown.corpus for own, shown in both}
     named = without_paths(dict(scores), lambda text: corpora.get(text, text))
     failed = [{key: value for key, value in each.items() if key != "error"} for each in named.get("failed", ())]
+    course = named.get("training", {})
     return {
         **named,
         "name": name,
         "configuration": {**named["configuration"], "training": config},
+        "training": {key: values for key, values in course.items() if key not in ("sources", "held_out")},
         **({"failed": failed} if failed else {}),
     }

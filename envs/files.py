@@ -101,14 +101,14 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: str | os.PathLike, data: dict[str, Any]) -> None:
-    """Write a JSON object, and its checksum in it, whole or not at all.
+def write_json(path: str | os.PathLike, data: dict[str, Any], *, indent: int | None = 1) -> None:
+    """Write a JSON object, and its checksum in it, whole or not at all; an `indent` of None is the smallest.
 
     Raises:
         ValueError: NaN or infinities, which JSON has not.
         OSError: as `write_atomically`.
     """
-    write_atomically(path, json.dumps(sealed(data), indent=1, allow_nan=False).encode())
+    write_atomically(path, json.dumps(sealed(data), indent=indent, allow_nan=False).encode())
 
 
 def read_json(path: Path, otherwise: str, repair: str = "restore it from a copy") -> dict[str, Any]:

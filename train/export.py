@@ -156,7 +156,7 @@ def _write_files(found: Export, folder: Path, card: str, scores: Mapping[str, An
         if (run.directory / name).exists():
             write_atomically(folder / name, (run.directory / name).read_bytes())
     if scores is not None:
-        write_json(folder / SCORES, dict(scores))
+        write_json(folder / SCORES, dict(scores), indent=None)
     write_atomically(folder / CARD, card.encode())
     os.chmod(folder / WEIGHTS, (folder / CARD).stat().st_mode)  # the library leaves it to its owner alone
     copied = [TEXT_MODEL] if (folder / TEXT_MODEL).exists() else []

@@ -304,7 +304,9 @@ def test_corpora_of_one_last_name_have_the_names_of_the_card_in_the_scores():
     own = read_run(trained())
     own = replace(own, config=replace(own.config, documents=documents))
     entries = [{"corpus": each.corpus, "split": "test"} for each in documents]
-    found = _public({"configuration": {}, "corpora": entries}, own, "mine")
+    course = {"loss": [2.0, 1.0], "sources": {"CartPole-v1": {}}, "held_out": {}}
+    found = _public({"configuration": {}, "corpora": entries, "training": course}, own, "mine")
+    assert found["training"] == {"loss": [2.0, 1.0]}
     assert [each["corpus"] for each in found["corpora"]] == ["text:books-0", "text:books-1"]
     assert [each["corpus"] for each in found["configuration"]["training"]["documents"]] == [
         each["corpus"] for each in found["corpora"]
