@@ -102,7 +102,7 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
 
 
 def write_json(path: str | os.PathLike, data: dict[str, Any], *, indent: int | None = 1) -> None:
-    """Write a JSON object, and its checksum in it, whole or not at all; an `indent` of None is the smallest.
+    """Write a JSON object, and its checksum in it, whole or not at all; an `indent` of None is one line.
 
     Raises:
         ValueError: NaN or infinities, which JSON has not.
