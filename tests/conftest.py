@@ -1,9 +1,11 @@
 """Eight CPU devices and strict ranks, set before any JAX computation; Hypothesis without a deadline."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")  # tests write nothing into the user's folders
@@ -26,3 +28,13 @@ settings.load_profile("calm")
 @pytest.fixture(autouse=True)
 def _away_from_the_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_programs_are_forgotten():
+    """Compiled programs map memory, of which a process has so many pieces: past them a compiler crashes (Linux)."""
+    yield
+    maps, limit = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 0.3 * int(limit.read_text()):
+        jax.clear_caches()
+        gc.collect()

@@ -77,7 +77,7 @@ def test_examples(at_home, capsys):
     for example in PYTHON:
         exec(compile(example, "README.md", "exec"), notebook)
         assert capsys.readouterr().out.strip()
-    assert len(PYTHON) == 3
+    assert len(PYTHON) == 4
 
 
 @pytest.mark.slow
