@@ -30,7 +30,7 @@ LAYOUTS = {
 
 
 def named(ids: Sequence[str], sets: Sequence[str]) -> tuple[Task, ...]:
-    """The tasks of these ids and sets, each once. Raises UnknownTask with the nearest names."""
+    """The tasks of these ids and sets, each once, as its last set has it. Raises UnknownTask with the nearest names."""
     tasks = [*(find_task(id) for id in ids), *(task for name in sets for task in task_set(name))]
     return tuple({task.id: task for task in tasks}.values())
 
