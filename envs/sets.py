@@ -3,8 +3,9 @@
 A set is a function of the task table: nothing here makes an environment.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from generalist.envs import gato_control
 from generalist.envs.families.atari_scores import ATARI_57
@@ -41,6 +42,9 @@ _ML45_TEST = "bin-picking box-close hand-insert door-lock door-unlock"
 CHEAP_SECONDS = 5.0
 """An expert is cheap up to so much time for one episode."""
 
+MOST_EPISODES, MOST_SECONDS = 10_000, 300.0
+"""Of one task's demonstrations that a set asks for, by what was measured of its expert."""
+
 OTHER_VIEWS = ("babyai_symbolic/", "dm_control_pixels/", "dm_control_small/", "dm_control_large/")
 """Tasks that show or vary what another task of the table is."""
 
@@ -62,15 +66,16 @@ def _ml45_train() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TaskSet:
-    """What it is, in a line, the function that gives its ids, and how many demonstrations it asks for.
+    """What it is, in a line, the function that gives its ids, and how much it asks of each expert.
 
     Attributes:
-        episodes: demonstrations of a task by its family, where they are more than the task's own number.
+        timesteps: of every task it asks for demonstrations of about so many in all, where the task's own number of
+            episodes has fewer; at most `MOST_EPISODES` and `MOST_SECONDS`.
     """
 
     meaning: str
     ids: Callable[[], tuple[str, ...]]
-    episodes: Mapping[str, int] = field(default_factory=dict)
+    timesteps: int = 0
 
 
 def has_good_expert(task: Task) -> bool:
@@ -95,22 +100,10 @@ def _local() -> tuple[str, ...]:
     )
 
 
-LOCAL_EPISODES = {
-    "babyai": 3000,
-    "minigrid": 2000,
-    "metaworld": 160,
-    "robotics": 400,
-    "dm_control": 60,
-    "mujoco": 60,
-    "box2d": 200,
-    "classic_control": 200,
-}
-"""With a third of it one agent of all tasks learned the episodes by heart before it knew the tasks."""
-
 SETS: dict[str, TaskSet] = {
     "all": TaskSet("every task of the table", lambda: tuple(task.id for task in all_tasks())),
     "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART),
-    "local": TaskSet("every task with a good expert that takes seconds, in one view", _local, LOCAL_EPISODES),
+    "local": TaskSet("every task with a good expert that takes seconds, in one view", _local, timesteps=50_000),
     "experts": TaskSet("every task whose measured expert is good", _experts),
     "metaworld/mt10": TaskSet("Meta-World's MT10", lambda: _metaworld(f"{_MT10} window-close")),
     "metaworld/mt50": TaskSet("Meta-World's MT50", _under("metaworld")),
@@ -134,7 +127,7 @@ SETS: dict[str, TaskSet] = {
 def task_set(name: str) -> tuple[Task, ...]:
     """The tasks of a named set, in the order of the set; `generalist tasks` lists the sets.
 
-    Their `episodes` are those of the set, where it asks for more than a task has by itself.
+    Their `episodes` are more than a task has by itself where the set asks for more (`TaskSet.timesteps`).
 
     Raises:
         UnknownTask: a ValueError: no such set; lists the nearest ones.
@@ -160,4 +153,8 @@ def task_set(name: str) -> tuple[Task, ...]:
 
 
 def _of_the_set(task: Task, chosen: TaskSet) -> Task:
-    return replace(task, episodes=max(task.episodes, chosen.episodes.get(task.family, 0)))
+    expert = task.expert_reference
+    if not chosen.timesteps or expert is None or not expert.length:
+        return task
+    asked = min(chosen.timesteps / expert.length, MOST_EPISODES, MOST_SECONDS / (expert.seconds or 1e-9))
+    return replace(task, episodes=max(task.episodes, math.ceil(asked)))

@@ -4,7 +4,7 @@ import pytest
 
 from generalist.configs import quickstart
 from generalist.envs import gato_control
-from generalist.envs.sets import SETS, has_good_expert, task_set
+from generalist.envs.sets import MOST_EPISODES, MOST_SECONDS, SETS, has_good_expert, task_set
 from generalist.envs.table import all_tasks
 from generalist.envs.task import Reference, UnknownTask
 
@@ -107,9 +107,20 @@ def test_gatos_weights_are_spread_over_what_is_here():
 
 
 def test_a_set_asks_for_more_demonstrations_than_a_task_has_by_itself():
-    local = {task.id: task.episodes for task in task_set("local")}
+    """Many of short episodes, no more of long ones, and what is slow is bounded."""
+    local = {task.id: task for task in task_set("local")}
     own = {task.id: task.episodes for task in all_tasks()}
-    assert local["metaworld/push-v3"] == 160 > own["metaworld/push-v3"]
-    assert all(count >= own[id] for id, count in local.items())
-    assert local["Taxi-v4"] == own["Taxi-v4"]
+    for id, task in local.items():
+        expert = task.expert_reference
+        steps = task.episodes * expert.length
+        assert task.episodes >= own[id]
+        assert (
+            task.episodes == own[id]
+            or 50_000 <= steps < 50_000 + expert.length + 1
+            or task.episodes == MOST_EPISODES
+            or MOST_SECONDS <= task.episodes * expert.seconds < MOST_SECONDS + expert.seconds
+        ), id
+    assert local["FetchReach-v4"].episodes == MOST_EPISODES
+    assert 50 < local["Pusher-v5"].episodes < 500
+    assert local["BipedalWalker-v3"].episodes == own["BipedalWalker-v3"] == 100
     assert {task.id: task.episodes for task in task_set("experts")}.items() <= own.items()
