@@ -29,7 +29,11 @@ ITERATIONS = 100
 """Of L-BFGS for the logistic regression; stopping there acts as regularisation and is no error."""
 
 TREE_FEATURES = 40
-"""Up to so many features neighbours are looked up in a k-d tree, above by one matrix product; both are exact."""
+"""Up to so many features neighbours are looked up in a k-d tree, above by a sketch of each step; both are exact."""
+
+SKETCH, AXES_FROM, SLACK = 256, 1_000, 1e-3
+"""Distances in the `SKETCH` main directions of `AXES_FROM` steps bound the others from below (by Pythagoras, and the
+triangle off them): only steps whose bound is below a distance that was met are compared whole, `SLACK` for rounding."""
 
 
 Predict = Callable[[np.ndarray], Columns]
@@ -197,5 +201,38 @@ def _nearest(x: np.ndarray, repeats: np.ndarray, shown: Columns) -> Predict:
     if x.shape[1] <= TREE_FEATURES:
         tree = KDTree(x)
         return lambda rows: shown[tree.query(rows * weight, return_distance=False)[:, 0]]
-    half = (x * x).sum(axis=1) / 2
-    return lambda rows: shown[((rows * weight) @ x.T - half).argmax(axis=1)]
+    mean, axes = _main_axes(x)
+    short = _sketch(x, mean, axes)
+    lengths = (short * short).sum(axis=1)
+
+    def nearest(row: np.ndarray, bounds: np.ndarray) -> int:
+        least = _squares(x[[bounds.argmin()]] - row)
+        there = np.flatnonzero(bounds <= least + SLACK * (least + 1))
+        return int(there[_squares(x[there] - row).argmin()])
+
+    def predict(rows: np.ndarray) -> Columns:
+        rows = rows * weight
+        asked = _sketch(rows, mean, axes)
+        bounds = lengths - 2 * asked @ short.T + _squares(asked)[:, None]
+        return shown[np.array([nearest(*pair) for pair in zip(rows, bounds, strict=True)])]
+
+    return predict
+
+
+def _main_axes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the rows of `x` and the orthonormal directions [F, `SKETCH`] in which most of them differ."""
+    mean = x.mean(axis=0)
+    some = x[:: max(1, len(x) // AXES_FROM)] - mean
+    return mean, np.linalg.svd(some, full_matrices=False)[2][:SKETCH].T
+
+
+def _sketch(rows: np.ndarray, mean: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Rows as a few numbers each, between which distances are never larger: along the axes, and how far off them."""
+    rows = rows - mean
+    along = rows @ axes
+    off = np.sqrt(np.maximum(_squares(rows) - _squares(along), 0))
+    return np.concatenate([along, off[:, None]], axis=1)
+
+
+def _squares(rows: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", rows, rows)

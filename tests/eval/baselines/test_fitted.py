@@ -52,7 +52,7 @@ def test_images_and_texts(fit):
 
 def test_a_neighbour_is_exactly_the_nearest_narrow_and_wide():
     rng = np.random.default_rng(0)
-    for width in (3, 60):
+    for width in (3, 60, 600):
         x = rng.normal(size=(300, width))
         actions = np.arange(300)
         policy = fit_nearest_neighbour(
