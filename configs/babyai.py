@@ -30,7 +30,7 @@ def config() -> Experiment:
     levels = [task for task in task_set("babyai/all") if has_good_expert(task)]
     train = replace(
         base.train,
-        sources=tuple(SourceConfig(task=level.id, layout=layout) for level in levels),
+        sources=tuple(SourceConfig(task=level.id, layout=layout, successes=True) for level in levels),
         text=MISSIONS,
         vocabulary=replace(base.train.vocabulary, text_size=512),
         agent=replace(base.train.agent, width=128, layers=4, head_size=32, feedforward=768, window=256, unroll=4),

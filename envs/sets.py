@@ -102,7 +102,7 @@ def _local() -> tuple[str, ...]:
 
 SETS: dict[str, TaskSet] = {
     "all": TaskSet("every task of the table", lambda: tuple(task.id for task in all_tasks())),
-    "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART),
+    "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART, timesteps=20_000),
     "local": TaskSet("every task with a good expert that takes seconds, in one view", _local, timesteps=50_000),
     "experts": TaskSet("every task whose measured expert is good", _experts),
     "metaworld/mt10": TaskSet("Meta-World's MT10", lambda: _metaworld(f"{_MT10} window-close")),

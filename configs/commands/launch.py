@@ -18,6 +18,7 @@ from generalist.configs.commands.terminal import console
 from generalist.configs.experiment import Experiment
 from generalist.configs.fit import fit, with_sources
 from generalist.demonstrations.collect import collect
+from generalist.envs.sets import task_set
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate as run_evaluation
 from generalist.eval.failures import EvaluationError
@@ -105,7 +106,8 @@ def _quickstart(out: Path, seed: int, experiment: Experiment) -> dict[str, Any]:
     data, run = out / "data", out / "run"
     say = partial(console(stderr=True).print, markup=True)
     say("[bold]1/3 demonstrations[/bold]")
-    collect([source.task for source in experiment.train.sources], data, seed=seed)
+    asked = {task.id: task for task in task_set("quickstart")}
+    collect([asked.get(source.task, source.task) for source in experiment.train.sources], data, seed=seed)
     say(f"[bold]2/3 training[/bold] ({time.perf_counter() - begun:.0f} s so far)")
     seeded = replace(experiment, train=replace(experiment.train, seed=seed))
     fit(seeded, data=data, out=run, resume=True)

@@ -224,7 +224,15 @@ def _wrapper(env: gym.Env, kind: type[gym.Wrapper]) -> Any:
     return env
 
 
-_ROW: dict[str, Any] = {"expert": bot_expert, "score": "return", "has_success": True, "extra": "babyai"}
+NOISE = 0.1
+"""Of one action in ten; a clone that only saw the shortest way does not know how to come back to it."""
+_ROW: dict[str, Any] = {
+    "expert": bot_expert,
+    "score": "return",
+    "has_success": True,
+    "noise": NOISE,
+    "extra": "babyai",
+}
 _SOURCE = "MiniGrid's BabyAI levels and BabyAIBot (Chevalier-Boisvert et al. 2019), "
 
 TASKS = (

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from generalist.envs.experts.grid_planner import DONE, DROP, LEFT, PICK_UP, STEPS, NoWay, Planner, at, facing
-from generalist.envs.families.babyai import PixelsAndMission
+from generalist.envs.families.babyai import NOISE, PixelsAndMission
 from generalist.envs.success import SuccessInfo, positive_reward
 from generalist.envs.task import ActionFunction, Task, needs_extra
 
@@ -249,6 +249,7 @@ def _task(level: str, horizon: int, expert: Expert) -> Task:
         horizon=horizon,
         score="return",
         has_success=True,
+        noise=NOISE,
         episodes=1000,
         note=_NOTES.get(level, ""),
         extra="babyai",
