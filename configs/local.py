@@ -5,8 +5,11 @@
     generalist eval runs/local --specialists mlp
 
 What a family has of every batch is set by hand (`SHARES`), and its tasks have the same of it: "approximately uniformly"
-over domains (Reed et al. 2022, sec. 2.3) would give as much to four tabular tasks as to 93 levels of BabyAI. About 150
-minutes on two CPU cores, 1.4M parameters: `pretrained:local`; `docs/local.md` has its scores.
+over domains (Reed et al. 2022, sec. 2.3) would give as much to four tabular tasks as to 93 levels of BabyAI.
+
+`pretrained:local`, whose scores are in `docs/local.md`, was trained with AdamW, without what the mission changes in the
+network of an image, on a third of the timesteps, with smaller shares of the states. As it is here it has not been
+trained to the end.
 """
 
 from collections import Counter

@@ -58,7 +58,7 @@ def test_tokens_become_updates_and_every_run_decays_over_its_own():
 
 def test_tokens_are_shares_of_the_configs_own_by_default():
     points, _ = points_of(Grid(), TRAIN, tokens_per_update=2000.0)
-    assert sorted({point.config.steps for point in points}) == [450, 900, 1800, 3600]
+    assert sorted({point.config.steps for point in points}) == [375, 750, 1500, 3000]
 
 
 def test_seeds_follow_the_configs():
