@@ -31,9 +31,10 @@ ITERATIONS = 100
 TREE_FEATURES = 40
 """Up to so many features neighbours are looked up in a k-d tree, above by a sketch of each step; both are exact."""
 
-SKETCH, AXES_FROM, SLACK = 256, 1_000, 1e-3
+SKETCH, AXES_FROM, SLACK = 256, 1_000, 1e-5
 """Distances in the `SKETCH` main directions of `AXES_FROM` steps bound the others from below (by Pythagoras, and the
-triangle off them): only steps whose bound is below a distance that was met are compared whole, `SLACK` for rounding."""
+triangle off them): only steps whose bound is below a distance that was met are compared whole. `SLACK`, a share of the
+lengths, is for rounding."""
 
 
 Predict = Callable[[np.ndarray], Columns]
@@ -205,16 +206,19 @@ def _nearest(x: np.ndarray, repeats: np.ndarray, shown: Columns) -> Predict:
     short = _sketch(x, mean, axes)
     lengths = (short * short).sum(axis=1)
 
-    def nearest(row: np.ndarray, bounds: np.ndarray) -> int:
-        least = _squares(x[[bounds.argmin()]] - row)
-        there = np.flatnonzero(bounds <= least + SLACK * (least + 1))
+    def nearest(row: np.ndarray, bounds: np.ndarray, slack: np.ndarray) -> int:
+        first = bounds.argmin()
+        least = max(_squares(x[[first]] - row)[0], bounds[first])
+        there = np.flatnonzero(bounds <= least + slack)
         return int(there[_squares(x[there] - row).argmin()])
 
     def predict(rows: np.ndarray) -> Columns:
         rows = rows * weight
         asked = _sketch(rows, mean, axes)
-        bounds = lengths - 2 * asked @ short.T + _squares(asked)[:, None]
-        return shown[np.array([nearest(*pair) for pair in zip(rows, bounds, strict=True)])]
+        size = _squares(asked)
+        bounds = lengths - 2 * asked @ short.T + size[:, None]
+        slack = SLACK * (lengths.max() + size)
+        return shown[np.array([nearest(*each) for each in zip(rows, bounds, slack, strict=True)])]
 
     return predict
 

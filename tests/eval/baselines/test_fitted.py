@@ -64,6 +64,18 @@ def test_a_neighbour_is_exactly_the_nearest_narrow_and_wide():
         assert policy.act(list(new), list(range(20))) == list(expected)
 
 
+def test_an_image_that_was_shown_is_its_own_neighbour():
+    """Nothing lies between them, and the images are long: what rounding does to a bound must not hide it."""
+    rng = np.random.default_rng(0)
+    tiles = rng.integers(0, 2, (40, 8, 8, 3), np.uint8) * 255
+    grids = tiles[rng.integers(0, 40, (2_000, 7, 7))]  # [N, 7, 7, 8, 8, 3]
+    images = grids.transpose(0, 1, 3, 2, 4, 5).reshape(2_000, 56, 56, 3)
+    space = spaces.Box(0, 255, (56, 56, 3), np.uint8)
+    policy = fit_nearest_neighbour(space, spaces.Discrete(2_000), images, np.arange(2_000))
+    asked = list(range(0, 2_000, 20))
+    assert policy.act([images[index] for index in asked], asked) == asked
+
+
 def test_repeated_features_count_as_often_as_they_are_there():
     x = np.array([[0, 0, 0, 3], [1, 1, 1, 0]], np.float64)
     wide = spaces.Box(-np.inf, np.inf, (4,), np.float64)
