@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from generalist.demonstrations.storage import Demonstrations, dataset_folder
+from generalist.envs.sets import task_set
+
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 COMMANDS = [
@@ -65,7 +68,8 @@ def at_home(home, monkeypatch):
 @pytest.mark.slow
 def test_the_quickstart_leaves_data_run_and_report(home):
     out = home / "runs" / "quickstart"
-    assert (out / "data" / "cart_pole_v1").is_dir()
+    asked = {task.id: task.episodes for task in task_set("quickstart")}
+    assert len(Demonstrations.open(dataset_folder(out / "data", "CartPole-v1"))) == asked["CartPole-v1"] == 40
     assert (out / "run" / "config.json").exists()
     assert "<html" in (out / "report.html").read_text()
     assert (out / "report.json").exists()
