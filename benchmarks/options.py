@@ -90,12 +90,16 @@ def play_chunk(count: int) -> Change:
     return changed
 
 
+def adamw(base: Experiment) -> Experiment:
+    return training(optimizer=replace(base.train.optimizer, method="adamw"))(base)
+
+
 def prompted(base: Experiment) -> Experiment:
     """The rows are four times as long and a quarter as many, so that as many tokens are read."""
     rows, long = max(1, base.train.batch_size // 4), 4 * base.train.sequence_length
     prompt = replace(base.train.prompt, fraction=0.25)
     changes = (
-        agent(window=long, source_embedding=False),
+        agent(window=long, source_embedding=False, vector_gate=False),
         training(batch_size=rows, sequence_length=long, prompt=prompt),
         layout(context=None),
         played(prompts=1),
@@ -112,10 +116,12 @@ VARIANTS: dict[str, Change] = {
     "one-hot labels": training(label_width=0.0),
     "labels of width 3": training(label_width=3.0),
     "1024 bins": bins(1024, 6.0),
-    "no task embedding": agent(source_embedding=False),
+    "no task embedding": agent(source_embedding=False, vector_gate=False),
     "prompts, no task embedding": prompted,
     "action tokens in turn": layout(actions="sequential"),
-    "a gate by task": agent(vector_gate=True),
+    "no gate by task": agent(vector_gate=False),
+    "images without the mission": agent(image_text=False),
+    "AdamW": adamw,
     "families alike": by_family,
     "tasks alike": equal,
     "chunk 4, 1 played": layout(chunk=4),

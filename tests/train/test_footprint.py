@@ -80,7 +80,7 @@ def test_the_prediction_is_that_of_the_compiler_with_and_without_rematerialisati
 def test_what_no_backward_pass_goes_through_keeps_nothing():
     """Embedders of observations; answers lie behind all that is trained."""
     capacity = replace(CAPACITIES["quickstart"], answers=0)
-    agent = replace(QUICKSTART.agent, source_embedding=False)
+    agent = replace(QUICKSTART.agent, source_embedding=False, vector_gate=False)
     sizes, config = sizes_of(QUICKSTART, capacity), replace(QUICKSTART, agent=agent)
     kept = {}
     for also in ((), ("vector",), ("vector", "image")):
