@@ -8,7 +8,7 @@ The paper's cheapest headline: 96.6% mean success of 79M parameters on these tas
 each (Reed et al. 2022, sec. 5.5). Here the experts are scripted, and the goal is drawn from the task's whole range.
 
 With an earlier form of these choices (AdamW, action tokens in the sequence): 57 minutes on two CPU cores with much else
-beside, 92.9% mean success over 20 held-out episodes of each task, one seed, 0.7M parameters. `docs/mt50.md` has every task.
+beside, 92.9% mean success over 20 held-out episodes of each task, one seed, 0.7M parameters. `docs/mt50.md` has all.
 """
 
 from dataclasses import replace
