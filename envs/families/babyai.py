@@ -225,7 +225,7 @@ def _wrapper(env: gym.Env, kind: type[gym.Wrapper]) -> Any:
 
 
 NOISE = 0.1
-"""Of one action in ten; a clone that only saw the shortest way does not know how to come back to it."""
+"""Of one action in ten, so that demonstrations show ways back; `docs/data.md` has what it did."""
 _ROW: dict[str, Any] = {
     "expert": bot_expert,
     "score": "return",
