@@ -23,7 +23,11 @@ from generalist.configs.experiment import Experiment
 from generalist.configs.presets import load_preset
 from generalist.configs.quickstart import LAYOUT
 from generalist.envs.sets import task_set
-from generalist.envs.table import family_of
+from generalist.envs.table import family_of, find_task
+from generalist.eval.config import seeds_of
+from generalist.play.agent import Agent
+from generalist.studies.episodes import Store, play
+from generalist.studies.sides import sides_of
 from generalist.train.config import SourceConfig
 
 Change = Callable[[Experiment], Experiment]
@@ -157,9 +161,17 @@ class Place:
 
 
 def train(place: Place, variant: str, seed: int) -> None:
+    """Train one run, and play it, so that the comparison finds its episodes stored."""
     run = place.run(variant, seed)
     generalist.fit(place.experiment(variant, seed), data=place.data, out=run, resume=True, quiet=True, workers=0)
     print(f"trained {run.name}", flush=True)
+    chosen = sides_of((run, run))[0].chosen[0]
+    agent, store = Agent.load(chosen.run, step=chosen.step), Store(chosen, place.data, place.work / "compared")
+    for id in chosen.run.layouts:
+        task = find_task(id)
+        if (known := store.agent(task)) is None or len(known.returns) < chosen.config.episodes:
+            store.save(task, play(agent, task, place.data, chosen.config, seeds_of(chosen.config)))
+    print(f"played {run.name}", flush=True)
 
 
 def rows(place: Place, variants: list[str], seeds: range) -> list[dict[str, Any]]:

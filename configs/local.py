@@ -20,10 +20,15 @@ from generalist.configs.babyai import config as babyai
 from generalist.configs.experiment import Experiment
 from generalist.configs.quickstart import LAYOUT
 from generalist.envs.sets import task_set
+from generalist.envs.task import Task
+from generalist.tokenizers.layout import LayoutOptions
 from generalist.train.config import SourceConfig
 
 GRIDS = ("babyai", "minigrid", "sokoban")
 """Families in which a position looks several timesteps back."""
+REMEMBERED = 32
+"""Timesteps that a position looks back in MiniGrid's Memory levels, which ask at their end what stood at their
+beginning. Elsewhere it decides nothing (`docs/options.md`)."""
 SHARES = {
     "babyai": 34,
     "minigrid": 20,
@@ -47,10 +52,17 @@ def config() -> Experiment:
     sizes = Counter(task.family for task in tasks)
     states = replace(LAYOUT, max_text_tokens=MISSION_TOKENS)
     grids = replace(states, context=CONTEXT, text_every=CONTEXT)
+    memory = replace(grids, context=REMEMBERED)
+
+    def layout(task: Task) -> LayoutOptions:
+        if task.family not in GRIDS:
+            return states
+        return memory if task.id.startswith("minigrid/Memory") else grids
+
     sources = tuple(
         SourceConfig(
             task=task.id,
-            layout=grids if task.family in GRIDS else states,
+            layout=layout(task),
             weight=SHARES[task.family] / sizes[task.family],
             successes=True,
         )

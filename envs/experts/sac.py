@@ -177,8 +177,9 @@ def actor_of(model: Any, provenance: dict[str, Any]) -> Actor:
 
 def _model(env: gym.Env, settings: Settings) -> Any:
     from stable_baselines3 import SAC
+    from stable_baselines3.common.logger import Logger
 
-    return SAC(
+    model = SAC(
         "MlpPolicy",
         env,
         learning_rate=settings.learning_rate,
@@ -196,6 +197,8 @@ def _model(env: gym.Env, settings: Settings) -> Any:
         seed=settings.seed,
         device="cpu",  # networks this small lose more by copying than an accelerator gains
     )
+    model.set_logger(Logger(folder=None, output_formats=[]))  # its own makes a folder of temporary files and leaves it
+    return model
 
 
 def _array(parameter: Any) -> np.ndarray:

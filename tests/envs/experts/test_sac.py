@@ -1,6 +1,7 @@
 """Training by the library itself, as short as it can be: what is written is what it would do, and what is refused."""
 
 import sys
+import tempfile
 
 import gymnasium as gym
 import numpy as np
@@ -52,6 +53,16 @@ def trained(tmp_path_factory):
         patch.setattr(sac, "selection_seed", lambda n: seeds.append(n) or SELECTION_BLOCK[0] + n)
         train_sac(PENDULUM, SHORT, path, report=reports.append)
     return path, reports, seeds
+
+
+def test_a_training_leaves_nothing_in_the_folder_of_temporary_files(tmp_path, monkeypatch):
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+    train_sac(PENDULUM, SHORT, tmp_path / "pendulum.npz")
+
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("make", [PENDULUM.make, Nested])
