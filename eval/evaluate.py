@@ -243,7 +243,12 @@ def _play(
 
 def decode_of(config: EvaluationConfig, task: Task) -> DecodeConfig:
     """How the agent chooses actions on this task."""
-    decode, names = config.decode, {task.id, task.family}
+    return decode_of_named(config, task.id, task.family)
+
+
+def decode_of_named(config: EvaluationConfig, task: str, family: str) -> DecodeConfig:
+    """The same by the task's id and family, also where no environment plays it."""
+    decode, names = config.decode, {task, family}
     if names & set(config.sampled):
         decode = replace(decode, discrete="sample")
     if names & set(config.likeliest):

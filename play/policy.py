@@ -144,6 +144,19 @@ class AgentPolicy:
         self.step[rows] += 1
         return [self.waiting[row].popleft() for row in active]
 
+    def rest_of_chunk(self, slot: int) -> list[Any]:
+        """What the last look of a slot chose beyond its first action; it counts as played from now on.
+
+        None where earlier timesteps are shown, because what is observed between is then to be read.
+        """
+        if self.layout.options.context != 1:
+            return []
+        rest = list(self.waiting[slot])
+        self.waiting[slot].clear()
+        self.timestep[slot] += len(rest)
+        self.step[slot] += len(rest)
+        return rest
+
     def _look(self, observations: list[Any], rows: np.ndarray) -> None:
         """Read the observations of some slots and choose what they play until they look again."""
         batch, last = self._batch(observations, rows)

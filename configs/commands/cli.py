@@ -23,6 +23,7 @@ from generalist.configs.commands.export_command import Export, Push
 from generalist.configs.commands.import_command import Import
 from generalist.configs.commands.language_commands import Caption, Chat, Generate
 from generalist.configs.commands.layout_option import Choices, with_choices
+from generalist.configs.commands.serve_command import Serve
 from generalist.configs.commands.study_commands import STUDIES
 from generalist.configs.commands.task_commands import Collect, Flag, MeasureReference, Sets, TaskIds, Tasks, with_sets
 from generalist.configs.commands.terminal import (
@@ -221,6 +222,7 @@ COMMANDS: dict[str, Any] = {
     "generate": Generate,
     "caption": Caption,
     "chat": Chat,
+    "serve": Serve,
     "tokenizer": TrainTokenizer,
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}

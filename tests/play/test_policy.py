@@ -218,6 +218,34 @@ def test_between_looks_of_one_timestep_the_network_is_not_asked():
     assert len(asked) == 3
 
 
+def test_the_rest_of_a_chunk_counts_as_played():
+    """Actions are drawn by their timestep: taken two at a time they are those that are played one by one."""
+    layout = layout_of("vector", {"past_actions": "hidden", "chunk": 2, "context": 1})
+    drawing = player("vector", DecodeConfig(continuous="sample", play_chunk=2))
+    whole, single = (AgentPolicy(drawing, layout, 0, slots=slots) for slots in (2, 1))
+    for policy, slot in ((whole, 1), (single, 0)):
+        policy.reset(slot)
+        policy.seed[slot] = 5
+    observations = steps("vector", 6)[0]
+
+    taken = []
+    for observation in observations[::2]:
+        taken += [*whole.act([observation], [1]), *whole.rest_of_chunk(1)]
+    one_by_one = [single.act([observation], [0])[0] for observation in observations]
+
+    assert [np.asarray(each).tolist() for each in taken] == [np.asarray(each).tolist() for each in one_by_one]
+
+
+def test_where_the_past_is_shown_no_chunk_is_taken_whole():
+    layout = layout_of("vector", {"past_actions": "hidden", "chunk": 2, "context": 2})
+    policy = AgentPolicy(player("vector", replace(GREEDY, play_chunk=2)), layout, 0, slots=1)
+    policy.reset(0)
+    policy.act(steps("vector", 1)[0], [0])
+
+    assert policy.rest_of_chunk(0) == []
+    assert len(policy.waiting[0]) == 1
+
+
 def test_a_text_is_read_where_it_is_due_and_fewer_columns_where_none_is():
     """Two slots, one a step later, whose mission changes at its second timestep; then the first begins anew."""
     options = {**DIRECT, "context": 2, "text_every": 2, "max_text_tokens": 5, "predict_text": False}

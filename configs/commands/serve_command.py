@@ -1,0 +1,141 @@
+"""The command `generalist serve`: an agent that others ask for actions, over a WebSocket."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from generalist.configs.commands.task_commands import TaskIds
+from generalist.configs.commands.terminal import print_notice
+from generalist.envs.names import nearest
+
+if TYPE_CHECKING:
+    from generalist.play.agent import Agent
+
+TOKEN = "GENERALIST_TOKEN"
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Let programs ask an agent for actions: a WebSocket that `openpi-client` speaks, many clients at a time.
+
+    A client connects to ws://HOST:PORT/?task=ID, is told what is served, sends observations and gets actions; whoever
+    waits is acted for in one step. /health and /metrics (Prometheus) are beside it. SIGTERM or Ctrl-C lets those who
+    have asked be answered. docs/serving.md has the messages. Needs the extra `serve`.
+    """
+
+    run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
+    """A run directory, or an export: its folder, pretrained:NAME or hf:USER/NAME[@REVISION]."""
+    task: TaskIds = ()
+    """Serve these tasks; give it again for more. Default: all that it was trained on."""
+    host: str = "127.0.0.1"
+    """Address to listen at. Any but this machine's own needs a token."""
+    port: int = 8000
+    """Port; 0 takes one that is free."""
+    name: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Another name by which clients speak to the server, as behind a proxy; give it again for more."""
+    token_file: Path | None = None
+    """File of the token that clients must send (Authorization: Bearer TOKEN); or the variable GENERALIST_TOKEN."""
+    step: int | Literal["best"] | None = None
+    """Serve the checkpoint of this update, or the best; default: the newest."""
+    slots: int = 16
+    """Clients of a task that one compiled step acts for; more sit at further ones."""
+    clients: int = 256
+    """Most clients at a time."""
+    message_mb: float = 16.0
+    """Largest message in MiB."""
+    idle: float = 600.0
+    """Seconds without a request after which a client is let go."""
+    grace: float = 10.0
+    """Seconds that clients are waited for when the server is told to end."""
+
+    def __call__(self) -> None:
+        print_notice(f"serving {self.run}: loading")
+        from generalist.envs.task import needs_extra
+
+        with needs_extra("serve"):
+            import generalist.play.server.running as running
+            from generalist.play.server.app import make_app
+            from generalist.play.server.engine import Engine
+            from generalist.play.server.metrics import Metrics
+        self._check()
+        token, hosts = self._token(), self._hosts()
+        agent_of, tasks, about = self._served()
+        listener = running.listening(self.host, self.port)
+        metrics = Metrics()
+        engine = Engine(agent_of, tasks, slots=self.slots, most=self.clients, on_step=metrics.step)
+        app = make_app(engine, metrics, about, token=token, hosts=hosts, idle=self.idle)
+
+        def ready(host: str, port: int) -> None:
+            where = f"[{host}]" if ":" in host else host
+            what = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
+            print_notice(f"serving {what} at ws://{where}:{port}/; Ctrl-C ends")
+
+        server = running.server_of(
+            app,
+            busy=lambda: engine.clients > 0,
+            most=self.clients,
+            message=int(self.message_mb * MEGABYTE),
+            grace=self.grace,
+            ready=ready,
+        )
+        server.run(sockets=[listener])
+        engine.close()
+        print_notice("ended")
+
+    def _check(self) -> None:
+        for name in ("slots", "clients", "message_mb", "idle", "grace"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name.replace('_', '-')} must be above 0, got {getattr(self, name)}")
+
+    def _token(self) -> str | None:
+        """The token that is asked for. Raises ValueError where one is needed and there is none."""
+        given = self.token_file.read_text() if self.token_file else os.environ.get(TOKEN, "")
+        if token := given.strip():
+            return token
+        if self.token_file:
+            raise ValueError(f"{self.token_file} is empty: write a token into it")
+        if not _is_local(self.host):
+            raise ValueError(
+                f"whoever reaches {self.host} could use this agent: give a token, by --token-file FILE or {TOKEN}, or "
+                "listen at 127.0.0.1"
+            )
+        return None
+
+    def _hosts(self) -> tuple[str, ...]:
+        """Names by which it may be spoken to; with a token and no names, any."""
+        from generalist.play.server.guard import LOCAL
+
+        if not _is_local(self.host) and not self.name:
+            return ()
+        return (*LOCAL, self.host, *self.name)
+
+    def _served(self) -> tuple[Callable[[str], "Agent"], tuple[str, ...], dict[str, object]]:
+        """The agent as it plays a task, the tasks that are served, and what clients are told."""
+        from generalist.agent.compilation import keep_compilations
+        from generalist.envs.table import family_of
+        from generalist.eval.config import evaluation_of
+        from generalist.eval.evaluate import decode_of_named
+        from generalist.play.agent import Agent
+
+        keep_compilations()
+        agent = Agent.load(self.run, step=self.step)
+        settings = evaluation_of(agent.run.directory)
+        tasks = self.task or agent.tasks
+        if unknown := [task for task in tasks if task not in agent.tasks]:
+            raise ValueError(f"this agent was not trained on {unknown[0]!r}: {nearest(unknown[0], agent.tasks)}")
+        about = {"server": f"generalist {version('generalist')}", "agent": agent.run.name, "update": agent.step}
+        return (
+            lambda task: agent.with_decode(decode_of_named(settings, task, family_of(task))),
+            tuple(dict.fromkeys(tasks)),
+            {**about, "tasks": list(tasks)},
+        )
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or host == "::1" or host.startswith("127.")
