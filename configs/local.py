@@ -43,7 +43,7 @@ SHARES = {
 }
 """Shares of the examples, relative to each other. An example of a task of states has three times as many timesteps as
 one of a grid, and costs less."""
-STEPS = 11_000
+STEPS = 12_000
 
 
 def config() -> Experiment:

@@ -61,7 +61,10 @@ def reach_goal(planner: Planner) -> int:
 def pick_up_target(planner: Planner) -> int:
     """Take the object of the mission."""
     target = planner.base.obj
-    return planner.pick_up(next(cell for cell, thing in planner.things() if thing is target))
+    cells = [cell for cell, thing in planner.things() if thing is target]
+    if not cells:
+        raise NoWay("the target is gone: it was a box, and was opened")
+    return planner.pick_up(cells[0])
 
 
 def open_door(planner: Planner) -> int:
@@ -94,7 +97,9 @@ def put_near(planner: Planner) -> int:
     """Take the one object and drop it on a free cell around the other."""
     base = planner.base
     if base.carrying is None:
-        return planner.use(planner.find(base.move_type, base.moveColor)[0], PICK_UP)
+        if not (cells := planner.find(base.move_type, base.moveColor)):
+            raise NoWay("the object is gone: it was a box, and was opened")
+        return planner.use(cells[0], PICK_UP)
     x, y = (int(value) for value in base.target_pos)
     around = [(x + dx, y + dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
     step = planner.towards({pose for cell in around if planner.look(cell) is None for pose in facing(cell)})

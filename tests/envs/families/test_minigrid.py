@@ -141,3 +141,19 @@ def test_a_mission_without_the_extra_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "minigrid", None)
     with pytest.raises(MissingExtra, match=r"generalist\[babyai\]"):
         minigrid.make("Empty-5x5-v0")
+
+
+@pytest.mark.parametrize("id", ["minigrid/UnlockPickup", "minigrid/BlockedUnlockPickup", "minigrid/PutNear-6x6-N2"])
+def test_an_expert_whose_target_is_gone_turns_on_the_spot(id):
+    """A box that a noisy action opens is no more; its episode ends as a failure, and the next begins."""
+    env = TASKS[id].make()
+    expert = TASKS[id].expert(env)
+    env.reset(seed=0)
+    base = env.unwrapped
+    for x, y in np.ndindex(base.width, base.height):
+        thing = base.grid.get(x, y)
+        if thing is not None and thing.type not in ("wall", "door"):
+            base.grid.set(x, y, None)
+
+    assert [expert({}) for _ in range(3)] == [0, 0, 0]
+    env.close()
