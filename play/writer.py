@@ -4,7 +4,7 @@ The compiled steps are `generalist.agent.generating`; here are texts, batches of
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -36,6 +36,21 @@ PICTURES = [name for at in ("patch_at", "image_at") for name in (at, *FEATURES[a
 """Arrays of what a prompt shows besides text."""
 REPLACEMENT = "\ufffd"
 """What bytes decode to that are not UTF-8, or not yet."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text that was written.
+
+    Args:
+        text: without its `end` or the stop string.
+        tokens: how many were drawn.
+        ended: whether it came to its `end` or to a stop string, and not to the most tokens that it might have.
+    """
+
+    text: str
+    tokens: int
+    ended: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +120,10 @@ class Writer:
         """Tokens of a prompt."""
         return len(self.layout.encode([_document(prompt)], source=self.source))
 
+    def check(self, prompt: str | Document) -> int:
+        """Tokens of a prompt that can be gone on from. Raises ValueError as `write`."""
+        return len(self._encode(_document(prompt)))
+
     def write(
         self,
         prompts: Sequence[str | Document],
@@ -127,13 +146,24 @@ class Writer:
         Raises:
             ValueError: a prompt is longer than the window or has pictures that the network does not read.
         """
+        return [each.text for each in self.written(prompts, sampling, stop=stop, seeds=seeds)]
+
+    def written(
+        self,
+        prompts: Sequence[str | Document],
+        sampling: SamplingConfig | None = None,
+        *,
+        stop: Sequence[str] = (),
+        seeds: Sequence[int] | None = None,
+    ) -> list[Written]:
+        """As `write`, with how each text came to its end."""
         sampling = sampling or SamplingConfig()
         if isinstance(prompts, str):
             raise ValueError("prompts are a list of texts or documents, got one text; write([text]) writes one")
         prompts = [_document(prompt) for prompt in prompts]
         seeds = range(len(prompts)) if seeds is None else seeds
         encoded = [self._encode(prompt) for prompt in prompts]
-        texts = [""] * len(prompts)
+        texts = [Written("", 0, True)] * len(prompts)
         for chosen in _batches([len(sequence) for sequence in encoded], ROWS):
             ids = np.zeros((len(chosen), 0), np.int32)
             for more in self._tokens([encoded[i] for i in chosen], [seeds[i] for i in chosen], sampling, CHUNK):
@@ -143,13 +173,21 @@ class Writer:
                 if (stopped | (ids == self.layout.vocabulary.end).any(axis=1)).all():
                     break
             for i, row in zip(chosen, ids, strict=True):
-                texts[i] = until(self._text(prompts[i], row), stop)
+                texts[i] = self._written(prompts[i], row, stop)
         return texts
+
+    def _written(self, prompt: Document, ids: np.ndarray, stop: Sequence[str]) -> Written:
+        whole = self._text(prompt, ids)
+        text, ends = until(whole, stop), np.flatnonzero(ids == self.layout.vocabulary.end)
+        tokens = int(ends[0]) + 1 if ends.size else len(ids)
+        return Written(text, tokens, bool(ends.size) or text != whole)
 
     def stream(
         self, prompt: str | Document, sampling: SamplingConfig | None = None, *, stop: Sequence[str] = (), seed: int = 0
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, Written]:
         """The same text in pieces, each as soon as nothing after it can change it; no character is cut.
+
+        The generator returns the whole text with how it came to its end.
 
         Raises:
             ValueError: as `write`, at once.
@@ -160,7 +198,7 @@ class Writer:
 
     def _stream(
         self, prompt: Document, sequence: TokenSequence, sampling: SamplingConfig, stop: Sequence[str], seed: int
-    ) -> Iterator[str]:
+    ) -> Generator[str, None, Written]:
         ids, given = np.zeros(0, np.int32), 0
         for more in self._tokens([sequence], [seed], sampling, STREAMED):
             ids = np.concatenate([ids, more[0]])
@@ -169,9 +207,11 @@ class Writer:
                 yield text[given:]
                 given = len(text)
             if stopped:
-                return
-        if rest := until(self._text(prompt, ids), stop)[given:]:
+                break
+        whole = self._written(prompt, ids, stop)
+        if rest := whole.text[given:]:
             yield rest
+        return whole
 
     def likelihoods(self, prompts: Sequence[str | Document], answers: Sequence[str]) -> np.ndarray:
         """float64[n]: log-likelihood in nats of each answer and its `end` after its prompt, among all ids.

@@ -93,6 +93,8 @@ class Generate(Writing):
         if not self.prompts:
             raise ValueError("`generalist generate` needs a prompt after RUN; - reads it from stdin")
         texts = [sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt for prompt in self.prompts]
+        from generalist.play.dialogue import prompt_of
+
         writer, measure, _ = self.open(("text", "dialogue", "answer"))
         prompts = [prompt_of(text, measure) for text in texts]
         if len(prompts) == 1 and not self.json:
@@ -140,6 +142,8 @@ class Chat(Writing):
 
     def __call__(self) -> None:
         sampling = self.sampling
+        from generalist.play.dialogue import picture_comes_first
+
         writer, _, corpus = self.open(("dialogue",))
         talk = Talk(writer, sampling, tuple(self.stop), picture_first=picture_comes_first(corpus))
         if sys.stdin.isatty():
@@ -195,54 +199,19 @@ class Talk:
             ValueError: the message alone is longer than the window, or has pictures that the network does not read;
                 it is then forgotten with its pictures.
         """
-        from generalist.tokenizers.document import Speaker, Words
+        from generalist.play.dialogue import fitting, joined, room_for, turn
+        from generalist.tokenizers.document import Words
 
-        user, words = Speaker("user"), Words(message, target=False)
         pictures, self.pictures = self.pictures, []
-        said = (*pictures, user, words) if self.picture_first else (user, *pictures, words)
-        asked = (*said, Speaker("assistant"))
-        window = self.writer.config.window
-        turns = fitting(self.turns, asked, self.writer.length, window - min(self.sampling.max_tokens, window // 4))
-        pieces = self.writer.stream(_joined(turns, asked), self.sampling, stop=self.stop, seed=self.answers)
+        asked = turn(message, pictures, picture_first=self.picture_first)
+        room = room_for(self.writer.config.window, self.sampling.max_tokens)
+        turns = fitting(self.turns, asked, self.writer.length, room)
+        pieces = self.writer.stream(joined(turns, asked), self.sampling, stop=self.stop, seed=self.answers)
         if forgotten := len(self.turns) - len(turns):
             print_notice(f"the dialogue is longer than the agent can see: forgot the oldest {forgotten} of its turns")
         text = show(pieces, stoppable=True)
         self.turns = [*turns, (*asked, Words(text, target=False))]
         self.answers += 1
-
-
-def fitting(
-    turns: "Sequence[Document]", asked: "Document", length: "Callable[[Document], int]", room: int
-) -> "list[Document]":
-    """The newest turns that, with what is asked, have at most `room` tokens; none where that alone has more."""
-    for start in range(len(turns)):
-        if length(_joined(turns[start:], asked)) <= room:
-            return list(turns[start:])
-    return []
-
-
-def _joined(turns: "Sequence[Document]", asked: "Document") -> "Document":
-    return (*(part for turn in turns for part in turn), *asked)
-
-
-def prompt_of(text: str, measure: "Measure | None") -> "Document":
-    """A text as a source of this measure shows it: one to go on from, a question, or the first turn of a dialogue."""
-    from generalist.tokenizers.document import Speaker, Words
-
-    if measure == "dialogue":
-        return Speaker("user"), Words(text, target=False), Speaker("assistant")
-    return (Words(text, target=False, whole=measure == "answer"),)
-
-
-def picture_comes_first(corpus: str) -> bool:
-    """Whether the first dialogue of a corpus begins with a picture; False where it cannot be read here."""
-    from generalist.corpora.open import open_corpus
-    from generalist.tokenizers.document import Picture
-
-    try:
-        return isinstance(open_corpus(corpus)[0][0], Picture)
-    except (ValueError, OSError, ImportError, IndexError):
-        return False
 
 
 def read_picture(path: Path) -> "Picture":

@@ -15,6 +15,7 @@ from generalist.envs.names import nearest
 
 if TYPE_CHECKING:
     from generalist.play.agent import Agent
+    from generalist.play.server.completions import Model
 
 TOKEN = "GENERALIST_TOKEN"
 MEGABYTE = 2**20
@@ -65,27 +66,33 @@ class Serve:
             from generalist.play.server.metrics import Metrics
         self._check()
         token, hosts = self._token(), self._hosts()
-        agent_of, tasks, about = self._served()
+        agent = self._agent()
+        agent_of, tasks, about = self._policies(agent)
+        models = models_of(agent)
         listener = running.listening(self.host, self.port)
         metrics = Metrics()
         engine = Engine(agent_of, tasks, slots=self.slots, most=self.clients, on_step=metrics.step)
-        app = make_app(engine, metrics, about, token=token, hosts=hosts, idle=self.idle)
+        most = int(self.message_mb * MEGABYTE)
+        limits = {"idle": self.idle, "body": most}
+        app = make_app(engine, metrics, about, models=models, token=token, hosts=hosts, **limits)
 
         def ready(host: str, port: int) -> None:
             where = f"[{host}]" if ":" in host else host
             what = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
-            print_notice(f"serving {what} at ws://{where}:{port}/; Ctrl-C ends")
+            texts = f", texts at http://{where}:{port}/v1" if models else ""
+            print_notice(f"serving {what} at ws://{where}:{port}/{texts}; Ctrl-C ends")
 
         server = running.server_of(
             app,
-            busy=lambda: engine.clients > 0,
+            busy=lambda: engine.clients > 0 or app.state.texts.waiting > 0,
             most=self.clients,
-            message=int(self.message_mb * MEGABYTE),
+            message=most,
             grace=self.grace,
             ready=ready,
         )
         server.run(sockets=[listener])
         engine.close()
+        app.state.texts.close()
         print_notice("ended")
 
     def _check(self) -> None:
@@ -115,26 +122,54 @@ class Serve:
             return ()
         return (*LOCAL, self.host, *self.name)
 
-    def _served(self) -> tuple[Callable[[str], "Agent"], tuple[str, ...], dict[str, object]]:
-        """The agent as it plays a task, the tasks that are served, and what clients are told."""
+    def _agent(self) -> "Agent":
         from generalist.agent.compilation import keep_compilations
-        from generalist.envs.table import family_of
-        from generalist.eval.config import evaluation_of
-        from generalist.eval.evaluate import decode_of_named
         from generalist.play.agent import Agent
 
         keep_compilations()
-        agent = Agent.load(self.run, step=self.step)
+        return Agent.load(self.run, step=self.step)
+
+    def _policies(self, agent: "Agent") -> "tuple[Callable[[str], Agent], tuple[str, ...], dict[str, object]]":
+        """The agent as it plays a task, the tasks that are served, and what clients are told."""
+        from generalist.envs.table import family_of
+        from generalist.eval.config import evaluation_of
+        from generalist.eval.evaluate import decode_of_named
+
         settings = evaluation_of(agent.run.directory)
-        tasks = self.task or agent.tasks
+        tasks = tuple(dict.fromkeys(self.task or agent.tasks))
         if unknown := [task for task in tasks if task not in agent.tasks]:
             raise ValueError(f"this agent was not trained on {unknown[0]!r}: {nearest(unknown[0], agent.tasks)}")
         about = {"server": f"generalist {version('generalist')}", "agent": agent.run.name, "update": agent.step}
-        return (
-            lambda task: agent.with_decode(decode_of_named(settings, task, family_of(task))),
-            tuple(dict.fromkeys(tasks)),
-            {**about, "tasks": list(tasks)},
-        )
+
+        def playing(task: str) -> "Agent":
+            return agent.with_decode(decode_of_named(settings, task, family_of(task)))
+
+        return playing, tasks, {**about, "tasks": list(tasks)}
+
+
+def models_of(agent: "Agent") -> "dict[str, Model]":
+    """Every document source as a model, AGENT/SOURCE, and the one that is talked to as AGENT."""
+    from generalist.play.dialogue import picture_comes_first
+    from generalist.play.server.completions import Model
+    from generalist.play.writer import Writer, choose_source, measure_of
+    from generalist.train.export import public_corpus
+
+    documents = agent.run.config.documents
+    if not documents:
+        return {}
+    made = []
+    for number, each in enumerate(documents):
+        measure = measure_of(each)
+        first = measure == "dialogue" and picture_comes_first(each.corpus)
+        made.append(Model(Writer.of(agent, number), measure, first))
+    try:
+        main = choose_source(agent.run.config, None, ("dialogue", "answer", "text", "caption", "label"))
+    except ValueError:  # of no source it is known what it is
+        main = 0
+    called = [public_corpus(each.corpus) for each in documents]
+    called = [f"{name}-{at}" if called.count(name) > 1 else name for at, name in enumerate(called)]
+    names = [f"{agent.run.name}/{name}" for name in called]
+    return {agent.run.name: made[main], **dict(zip(names, made, strict=True))}
 
 
 def _is_local(host: str) -> bool:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from generalist.play.server.completions import Completions, Model
 from generalist.play.server.engine import Engine
 from generalist.play.server.guard import Guard
 from generalist.play.server.metrics import Metrics
@@ -22,21 +23,27 @@ def make_app(
     metrics: Metrics,
     about: Mapping[str, Any],
     *,
+    models: Mapping[str, Model] | None = None,
     token: str | None = None,
     hosts: Collection[str] = (),
     idle: float = 600.0,
+    body: int = 2**24,
 ) -> Starlette:
     """The ASGI application of an engine.
 
     Args:
         about: what every client is told of the server.
+        models: who writes texts, by the names that clients ask for.
         token, hosts: see `generalist.play.server.guard.Guard`.
         idle: seconds without a request after which a policy's client is let go.
+        body: bytes of the largest body of a request.
 
     Its `state.leaving` is an `asyncio.Event`: set, no client is taken any more, and who has been answered is let go.
+    Its `state.texts` are the routes of texts, to be closed at the end.
     """
     leaving = asyncio.Event()
     room = PolicyRoom(engine=engine, metrics=metrics, about=about, idle=idle, leaving=leaving)
+    texts = Completions(models or {}, metrics, body, leaving)
 
     async def policy(socket: WebSocket) -> None:
         try:
@@ -62,8 +69,9 @@ def make_app(
             Route("/health", health),
             Route("/healthz", health),
             Route("/metrics", counted),
+            *texts.routes,
         ],
         middleware=[Middleware(Guard, token=token, hosts=hosts)],
     )
-    app.state.leaving = leaving
+    app.state.leaving, app.state.texts = leaving, texts
     return app

@@ -19,7 +19,8 @@ from generalist.agent.sampling import SamplingConfig
 from generalist.configs.commands import language_commands as commands
 from generalist.configs.commands.arguments import parse
 from generalist.configs.commands.errors import run
-from generalist.configs.commands.language_commands import Talk, fitting, prompt_of, read_message, show
+from generalist.configs.commands.language_commands import Talk, read_message, show
+from generalist.play.dialogue import fitting, prompt_of
 from generalist.play.writer import Writer
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Speaker, Words
 from generalist.tokenizers.text import ByteTokenizer
