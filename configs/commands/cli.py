@@ -17,6 +17,7 @@ from generalist.configs.commands.adapt_command import Adapt
 from generalist.configs.commands.adapter_command import Adapter
 from generalist.configs.commands.arguments import parse
 from generalist.configs.commands.compare_command import Compare
+from generalist.configs.commands.doctor_command import Doctor
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.export_command import Export, Push
@@ -223,6 +224,7 @@ COMMANDS: dict[str, Any] = {
     "caption": Caption,
     "chat": Chat,
     "serve": Serve,
+    "doctor": Doctor,
     "tokenizer": TrainTokenizer,
 }
 GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
