@@ -37,6 +37,7 @@ def fit(
     quiet: bool = False,
     profile: int = 0,
     workers: int | None = None,
+    track: str | Iterable[str] = (),
     processes: Processes | None = None,
     trust: str | Iterable[str] = (),
 ) -> Run:
@@ -57,6 +58,7 @@ def fit(
         quiet: show no progress.
         profile: trace this many updates into the run directory's profile/.
         workers: processes that make batches, always the same ones; 0 is a thread of this one, None chooses by machine.
+        track: services that get the metrics too, "wandb" or "mlflow" (docs/training.md).
         processes: that train together; None is this one alone.
         trust: modules that ids of the config's tasks may have imported, see `generalist.envs.trust`; those of `tasks`
             are trusted.
@@ -107,6 +109,7 @@ def fit(
         quiet=quiet,
         profile=profile,
         workers=workers,
+        track=(track,) if isinstance(track, str) else tuple(track),
         on_start=lambda run: keep_evaluation(run.directory, experiment.evaluation),
     )
 

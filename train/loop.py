@@ -1,6 +1,6 @@
 """The training loop: batches in, updates, metrics and checkpoints out; a resumed run equals an uninterrupted one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from generalist.train.sources import Mixture, input_sizes, open_mixture
 from generalist.train.start import Start, check_trains, first_state, go_on, one_writer, open_run
 from generalist.train.step import check_batch, loss_config, make_step
 from generalist.train.streams import open_stream
+from generalist.train.tracking import Trackers, check_services
 from generalist.train.validation import make_evaluation
 
 
@@ -36,6 +37,7 @@ def train(
     quiet: bool = False,
     profile: int = 0,
     workers: int | None = None,
+    track: Sequence[str] = (),
     on_start: Callable[[Run], None] | None = None,
     on_checkpoint: Callable[[int, Any], None] | None = None,
 ) -> Run:
@@ -47,6 +49,7 @@ def train(
         profile: trace this many updates, after some to warm up, into `profile/` of the run directory.
         workers: processes that make batches, of each process of the run; what is made does not depend on it. None
             chooses by the machine, see `generalist.train.streams.usual_workers`.
+        track: services that get the numbers too, of `generalist.train.tracking.SERVICES`.
         on_start: called in the first process once the run directory is there, before the first update.
         on_checkpoint: called with (step, state) after each regular checkpoint is started; evaluation during training
             goes here.
@@ -60,13 +63,16 @@ def train(
     """
     check_trains(directory)
     check_profile(profile, config.steps)
+    check_services(track)
     keep_freed_memory()
     split_cpu(config.mesh.cpu_devices)
     with one_writer(directory):
-        return _train(config, data, directory, start or Start(), quiet, profile, workers, on_start, on_checkpoint)
+        return _train(
+            config, data, directory, start or Start(), quiet, profile, workers, track, on_start, on_checkpoint
+        )
 
 
-def _train(config, data, directory, start, quiet, profile, workers, on_start, on_checkpoint) -> Run:
+def _train(config, data, directory, start, quiet, profile, workers, track, on_start, on_checkpoint) -> Run:
     if not leads():
         wait_for_all("what is made of the data once is there")  # by the first process, where all see the same folder
     mixture = open_mixture(config, data, known_layouts(directory, start.weights, resume=start.resume))
@@ -91,7 +97,8 @@ def _train(config, data, directory, start, quiet, profile, workers, on_start, on
         interval = Interval(checkpoints.note(done).get("interval") if done else None)
         step = make_step(config, graphdef, state, loss_config(config, mixture.capacity), mesh)
         evaluation = make_evaluation(config, mixture, graphdef, mesh)
-        writer = MetricsWriter(run.directory if leads() else None, resume=done)
+        trackers = Trackers(track if leads() else (), run.directory)
+        writer = MetricsWriter(run.directory if leads() else None, resume=done, trackers=trackers)
         flops = update_flops(config.agent, sizes, mixture.capacity, config.batch_size)
         try:
             with (

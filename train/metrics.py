@@ -6,6 +6,7 @@ from typing import Any
 
 from generalist.envs.checksums import CHECKSUM, sealed, unsealed
 from generalist.envs.files import write_atomically
+from generalist.train.tracking import Trackers
 
 TIMINGS = (
     *("seconds", "evaluation_seconds", "tokens_per_second", "model_flops_utilisation"),
@@ -64,10 +65,12 @@ class MetricsWriter:
     Args:
         directory: of the run; None writes nothing.
         resume: keep lines up to this step and drop later ones, whose updates will be done again.
+        trackers: services that get the same numbers.
     """
 
-    def __init__(self, directory: Path | None, *, resume: int = 0):
+    def __init__(self, directory: Path | None, *, resume: int = 0, trackers: Trackers | None = None):
         self._file = self._board = None
+        self._trackers = trackers
         if directory is None:
             return
         self.path = directory / "metrics.jsonl"
@@ -81,6 +84,8 @@ class MetricsWriter:
             return
         self._file.write(_written(line))
         self._file.flush()
+        if self._trackers is not None:
+            self._trackers.log(line["step"], scalars(line))
         if self._board is None:
             return
         for name, value in scalars(line).items():
@@ -91,6 +96,8 @@ class MetricsWriter:
             self._file.close()
         if self._board is not None:
             self._board.close()
+        if self._trackers is not None:
+            self._trackers.close()
 
 
 def _written(line: dict[str, Any]) -> str:

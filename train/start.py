@@ -35,7 +35,7 @@ FILES = (
     "damaged.json",
     TEXT_MODEL,
 )
-FOLDERS = ("checkpoints", "tensorboard", "evaluation", "profile")
+FOLDERS = ("checkpoints", "tensorboard", "tracking", "evaluation", "profile")
 """What a run directory may hold."""
 
 

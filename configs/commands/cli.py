@@ -85,6 +85,8 @@ class Train(Generic[Config]):
     workers: int | None = None
     """Processes that make batches; 0 is a thread of the training itself. The batches are the same. Default: none on a
     CPU, one for each core but one beside an accelerator."""
+    track: TaskIds = ()
+    """Send the metrics to this service too, wandb or mlflow, which must be installed; give it again for more."""
     coordinator: str | None = None
     """HOST:PORT of process 0, where several processes train together and the cluster does not say who they are."""
     processes: int | None = None
@@ -112,6 +114,7 @@ class Train(Generic[Config]):
             weights=weights,
             profile=self.profile,
             workers=self.workers,
+            track=self.track,
             processes=Processes(coordinator=self.coordinator, count=self.processes, index=self.process),
         )
 
