@@ -17,6 +17,7 @@ ORDER = (
     "acting",
     "generation",
     "rollout",
+    "serving",
     "input",
     "columns",
     "beyond_memory",

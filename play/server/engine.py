@@ -124,24 +124,29 @@ class Engine:
             return sum(len(table.lent) for table in self._tables)
 
     def join(self, task: str) -> Seat:
-        """A slot for a client. The first of a table waits until its step is compiled.
+        """A slot for a client, at a new table where those that there are have none.
+
+        The first of a table waits until its step is compiled, and so do others of its task that come meanwhile.
 
         Raises:
             ValueError: the task is not served, with the nearest.
             FullError: a ValueError; no more clients are taken.
         """
-        if task not in self._compiling:
-            raise ValueError(f"the task {task!r:.200} is not served here; {nearest(str(task)[:200], self.tasks)}")
+        if (seat := self.sit(task)) is not None:
+            return seat
         with self._compiling[task]:
-            if (seat := self._sit(task)) is None:
+            if (seat := self.sit(task)) is None:
                 table = Table(task, self._compiled(task))
+                table.lent.add(0)
                 with self._seats:
                     self._tables.append(table)
-                seat = self._sit(task)
-        assert seat is not None
+                seat = Seat(table, 0)
         return seat
 
-    def _sit(self, task: str) -> Seat | None:
+    def sit(self, task: str) -> Seat | None:
+        """A slot for a client at a table that there is, at once; None if there is no free one. Raises as `join`."""
+        if task not in self._compiling:
+            raise ValueError(f"the task {task!r:.200} is not served here; {nearest(str(task)[:200], self.tasks)}")
         with self._seats:
             if sum(len(table.lent) for table in self._tables) >= self.most:
                 raise FullError(

@@ -7,8 +7,9 @@ is answered by a text, after which the connection goes on.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gymnasium import spaces
@@ -41,6 +42,7 @@ class PolicyRoom:
     about: Mapping[str, Any]
     idle: float
     leaving: asyncio.Event
+    compiling: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     def task_of(self, asked: str | None) -> str:
         """The task of a connection. Raises ValueError where it is not served, or not named and one of several."""
@@ -57,7 +59,7 @@ class PolicyRoom:
         """One client, until it leaves, is idle, or the server ends."""
         await socket.accept()
         try:
-            seat = await asyncio.to_thread(self.engine.join, task)
+            seat = await self._seat(task)
         except FullError as error:
             await _bye(socket, TRY_LATER, str(error))
             return
@@ -65,11 +67,16 @@ class PolicyRoom:
         try:
             await socket.send_bytes(pack(self._greeting(seat)))
             await self._talk(socket, seat)
-        except (WebSocketDisconnect, RuntimeError):  # the client is gone, also while it was being answered
+        except WebSocketDisconnect:  # also while it was being answered
             pass
         finally:
             self.metrics.clients.dec()
             self.engine.leave(seat)
+
+    async def _seat(self, task: str) -> Seat:
+        """A slot; of those who wait for one task's step to be compiled, one thread is taken, however many they are."""
+        async with self.compiling.setdefault(task, asyncio.Lock()):
+            return self.engine.sit(task) or await asyncio.to_thread(self.engine.join, task)
 
     def _greeting(self, seat: Seat) -> dict[str, Any]:
         policy = seat.table.policy
@@ -105,6 +112,11 @@ class PolicyRoom:
         except ValueError as error:
             self.metrics.requests.labels("refused").inc()
             await socket.send_text(str(error))
+            return
+        except Exception as error:  # of the step itself: the next may do
+            self.metrics.requests.labels("failed").inc()
+            logging.getLogger(__name__).exception("a step failed")
+            await socket.send_text(f"the server failed: {type(error).__name__}")
             return
         self.metrics.requests.labels("answered").inc()
         self.metrics.waited.observe(answer.waited)

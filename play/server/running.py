@@ -1,6 +1,7 @@
 """The server as a process: its socket, how long it waits for others, and how it ends."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -17,6 +18,11 @@ PING = 20.0
 """Seconds between pings of a WebSocket, and until one that is not answered means that nobody is there."""
 SPARE = 64
 """Connections beside those of clients: pages, health, metrics."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """uvicorn calls it an error if an application answers a handshake by a refusal, as ASGI lets it."""
+    return "without completing handshake" not in record.getMessage()
 
 
 class TimedProtocol(H11Protocol):
@@ -127,6 +133,7 @@ def server_of(
         message: bytes of the largest message that is read.
         busy, grace, ready: see `Server`.
     """
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     config = uvicorn.Config(
         app,
         http=TimedProtocol,

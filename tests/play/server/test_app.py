@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 import time
 
 import gymnasium as gym
@@ -153,6 +154,35 @@ def test_a_task_that_is_not_served_or_not_named_is_refused(server, task, status)
 
     assert refused.value.response.status_code == status
     assert "CartPole-v1" in refused.value.response.body.decode()
+
+
+def test_a_step_that_fails_is_said_and_the_next_is_served(server, client, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a fault of ours")
+
+    for table in server.engine._tables:
+        monkeypatch.setattr(table.policy, "act", fail)
+    said = infer(client, observation=ZEROS)
+    monkeypatch.undo()
+
+    assert said == "the server failed: RuntimeError"
+    assert infer(client, observation=ZEROS)["actions"][0] in (0, 1)
+
+
+def test_while_one_task_is_compiled_another_is_served(agent):
+    """Many wait for the first, more than there are threads."""
+    with serving(agent, TASKS, most=20) as server, server.connect("FrozenLake8x8-v1") as quick:
+        quick.recv(timeout=60)
+        compiled, going = server.engine._compiled, threading.Event()
+        server.engine._compiled = lambda task: (going.wait(60), compiled(task))[1]
+        waiting = [server.connect("CartPole-v1") for _ in range(12)]
+        with server.connect("FrozenLake8x8-v1") as other:
+            other.recv(timeout=10)
+            assert infer(other, observation=0)["actions"][0] in range(4)
+        going.set()
+        assert all(unpack(each.recv(timeout=60))["task"] == "CartPole-v1" for each in waiting)
+        for each in waiting:
+            each.close()
 
 
 def test_health_and_what_is_counted(server, client):
