@@ -6,6 +6,7 @@ Only ids that are legal at a position can be chosen. Everything here is one comp
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,12 +109,24 @@ jax.tree_util.register_dataclass(ActionSpec, ["ranges", "continuous", "visible"]
 
 
 @cache
-def make_act(graphdef: nnx.GraphDef, vocabulary: Vocabulary, config: DecodeConfig) -> Callable:
-    """A compiled `act(state, cache, batch, last, fresh, spec, seeds, steps) -> (ids, values, cache)`; see `act`."""
-    return jax.jit(partial(act, graphdef, vocabulary, config), donate_argnums=1, compiler_options=on_cpu(IN_PLACE))
+def make_act(graphdef: nnx.GraphDef, vocabulary: Vocabulary, config: DecodeConfig, explained: bool = False) -> Callable:
+    """A compiled `act(state, cache, batch, last, fresh, spec, seeds, steps) -> (ids, values, cache)`; see `act`.
+
+    `explained` gives, before the cache, the probabilities too.
+    """
+    step = partial(act_explained if explained else act, graphdef, vocabulary, config)
+    return jax.jit(step, donate_argnums=1, compiler_options=on_cpu(IN_PLACE))
 
 
 def act(
+    graphdef: nnx.GraphDef, vocabulary: Vocabulary, config: DecodeConfig, *given: Any
+) -> tuple[Int[Array, "B A"], Float[Array, "B A"], Cache]:
+    """`act_explained` without the probabilities."""
+    ids, values, _, cache = act_explained(graphdef, vocabulary, config, *given)
+    return ids, values, cache
+
+
+def act_explained(
     graphdef: nnx.GraphDef,
     vocabulary: Vocabulary,
     config: DecodeConfig,
@@ -125,7 +138,7 @@ def act(
     spec: ActionSpec,
     seeds: UInt32[Array, " B"],
     steps: Int[Array, " B"],
-) -> tuple[Int[Array, "B A"], Float[Array, "B A"], Cache]:
+) -> tuple[Int[Array, "B A"], Float[Array, "B A"], Float[Array, "B A K"], Cache]:
     """Read the observation, then decode the A tokens of an action.
 
     Args:
@@ -135,50 +148,60 @@ def act(
         seeds, steps: of each environment's episode; a draw depends on these two alone.
 
     Returns:
-        Ids [B, A], their values in [-1, 1] at continuous tokens, and the cache. The last action token is not yet in the
-        cache: where past actions are visible, it comes first among the new positions of the next step.
+        Ids [B, A], their values in [-1, 1] at continuous tokens, the probability of each legal id in their order [B, A,
+        K] (0 beyond the last), whatever the temperature, and the cache. The last action token is not yet in the cache:
+        where past actions are visible, it comes first among the new positions of the next step.
     """
     network = nnx.merge(graphdef, state)
     keys = jax.vmap(lambda seed, step: jax.random.fold_in(jax.random.key(seed), step))(seeds, steps)
 
-    def pick(hidden: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def pick(hidden: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         legal = spec.ranges[index]
         first = jnp.minimum(legal[0], network.sizes.vocabulary - spec.widest)
         own = jax.vmap(lambda key: jax.random.fold_in(key, index))(keys)
         logits = network.logits(hidden, first, spec.widest)
-        return choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
+        chosen = choose(logits, first, legal, spec.continuous[index], own, vocabulary, config)
+        return *chosen, probabilities(logits, first, legal)
 
     decode = _direct if spec.direct else _sequential
-    ids, values, cache = decode(network, clear(cache, fresh), batch, last, spec, pick)
-    return ids.T, values.T, cache
+    ids, values, chances, cache = decode(network, clear(cache, fresh), batch, last, spec, pick)
+    return ids.T, values.T, chances.swapaxes(0, 1), cache
 
 
-Pick = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-"""`(hidden [B, D], index of the action token) -> (ids [B], values [B])`."""
+def probabilities(logits: Float[Array, "B K"], first: Int[Array, ""], legal: Int[Array, "2"]) -> Float[Array, "B K"]:
+    """Of the legal ids in their order; `logits` are those of the ids `first` to `first + K - 1`."""
+    places = jnp.arange(logits.shape[1])
+    moved = logits[:, jnp.clip(legal[0] - first + places, 0, logits.shape[1] - 1)]
+    return jax.nn.softmax(jnp.where(places < legal[1] - legal[0], moved, -jnp.inf), axis=-1)
+
+
+Pick = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array, jax.Array]]
+"""`(hidden [B, D], index of the action token) -> (ids [B], values [B], probabilities [B, K])`."""
 
 
 def _sequential(
     network: Network, cache: Cache, batch: TokenBatch, last: jax.Array, spec: ActionSpec, pick: Pick
-) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Cache]:
+) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Float[Array, "A B K"], Cache]:
     """Each token is read before the next is chosen."""
     hidden, cache = extend(network, cache, batch)
     hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
 
     def advance(carry, index):
         hidden, cache = carry
-        ids, values = pick(hidden, index)
-        hidden, cache = extend(network, cache, action_token(batch, last, ids, index, spec.visible))
-        return (hidden[:, 0], cache), (ids, values)
+        chosen = pick(hidden, index)
+        hidden, cache = extend(network, cache, action_token(batch, last, chosen[0], index, spec.visible))
+        return (hidden[:, 0], cache), chosen
 
     count = spec.ranges.shape[0]
-    (hidden, cache), (ids, values) = jax.lax.scan(advance, (hidden, cache), jnp.arange(count - 1))
-    last_ids, last_values = pick(hidden, jnp.asarray(count - 1))
-    return jnp.concatenate([ids, last_ids[None]]), jnp.concatenate([values, last_values[None]]), cache
+    (hidden, cache), chosen = jax.lax.scan(advance, (hidden, cache), jnp.arange(count - 1))
+    at_last = pick(hidden, jnp.asarray(count - 1))
+    ids, values, chances = (jnp.concatenate([each, one[None]]) for each, one in zip(chosen, at_last, strict=True))
+    return ids, values, chances, cache
 
 
 def _direct(
     network: Network, cache: Cache, batch: TokenBatch, last: jax.Array, spec: ActionSpec, pick: Pick
-) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Cache]:
+) -> tuple[Int[Array, "A B"], Float[Array, "A B"], Float[Array, "A B K"], Cache]:
     """None is read: each is predicted from the observation alone."""
     assert network.answer is not None
     hidden, cache = extend(network, cache, batch)
@@ -186,8 +209,7 @@ def _direct(
     index = jnp.arange(spec.ranges.shape[0])
     shape = (len(index), *at.shape)
     each = network.answer(jnp.broadcast_to(at, shape), jnp.broadcast_to(index[:, None], shape[:2]))
-    ids, values = jax.lax.map(lambda given: pick(*given), (each, index))
-    return ids, values, cache
+    return *jax.lax.map(lambda given: pick(*given), (each, index)), cache
 
 
 @cache

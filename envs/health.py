@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from generalist.envs.table import TASKS
 from generalist.envs.task import MissingExtra, Task
@@ -91,7 +92,7 @@ def report(family: str) -> None:
 
 def tried(task: Task) -> Health:
     """Make, step and close an environment of the task, and draw another."""
-    found = {"family": task.family, "task": task.id}
+    found: dict[str, Any] = {"family": task.family, "task": task.id}
     try:
         with closing(task.make()) as env:
             env.reset(seed=0)

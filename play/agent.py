@@ -44,6 +44,7 @@ class Agent:
         graphdef, state: the network's structure and parameters.
         step: the update whose checkpoint this is.
         decode: how actions are chosen.
+        explained: whether policies keep the probabilities of their last actions, as `chances` of `AgentPolicy`.
 
     Example:
         >>> import generalist, gymnasium
@@ -73,6 +74,7 @@ class Agent:
     state: Any
     step: int
     decode: DecodeConfig = DecodeConfig()
+    explained: bool = False
 
     def __repr__(self) -> str:
         return f"Agent({str(self.run.directory)!r}, update {self.step}, {len(self.tasks)} tasks)"
@@ -134,7 +136,7 @@ class Agent:
             self.run.config.agent,
             self.sizes,
             self.state,
-            make_act(self.graphdef, self.run.config.vocabulary, self.decode),
+            make_act(self.graphdef, self.run.config.vocabulary, self.decode, self.explained),
             make_prefill(self.graphdef),
             self.decode,
         )

@@ -85,17 +85,17 @@ def _play(
     try:
         if (attach := getattr(policy, "attach", None)) is not None:
             attach([slot])
-        _draw_fast(slot.env)
+        draw_fast(slot.env)
         begin_episode(slot, seed)
         policy.reset(0)
-        pictures, stride, spent = [_draw(slot.env, width)], 1, 0.0
+        pictures, stride, spent = [draw(slot.env, width)], 1, 0.0
         result = None
         while result is None:
             [action] = policy.act([own(slot.observation)], [0])
             _, result = step_slot(task, slot, action)
             if result is not None or slot.length % stride == 0:
                 started = time.perf_counter()
-                pictures.append(_draw(slot.env, width))
+                pictures.append(draw(slot.env, width))
                 spent += time.perf_counter() - started
             if len(pictures) > most or spent > seconds:
                 last = pictures[-1]
@@ -109,7 +109,7 @@ def _play(
         slot.env.close()
 
 
-def _draw_fast(env: Any) -> None:
+def draw_fast(env: Any) -> None:
     """MuJoCo without shadows and antialiasing: eight times faster in software, and no different at this size."""
     visual = getattr(getattr(env.unwrapped, "model", None), "vis", None)
     if visual is not None:
@@ -117,7 +117,7 @@ def _draw_fast(env: Any) -> None:
         visual.quality.offsamples = 0
 
 
-def _draw(env: Any, width: int) -> Image.Image:
+def draw(env: Any, width: int) -> Image.Image:
     """The environment as a picture of the given width."""
     pixels = env.render()
     if not isinstance(pixels, np.ndarray) or pixels.ndim != 3 or pixels.shape[-1] != 3:

@@ -88,6 +88,7 @@ class AgentPolicy:
         self.step = np.zeros(slots, np.int32)
         self.seed = np.arange(slots, dtype=np.uint32)
         self.last_action = np.full(slots, -1, np.int32)
+        self.chances: np.ndarray | None = None
         self.waiting: list[deque[Any]] = [deque() for _ in range(slots)]
         self._episodes: Sequence[Any] = ()
 
@@ -160,10 +161,11 @@ class AgentPolicy:
     def _look(self, observations: list[Any], rows: np.ndarray) -> None:
         """Read the observations of some slots and choose what they play until they look again."""
         batch, last = self._batch(observations, rows)
-        ids, values, self.cache = self.player.act(
+        ids, values, *chances, self.cache = self.player.act(
             self.player.state, self.cache, TokenBatch(**batch), last, self.fresh, self.spec, self.seed, self.step
         )
         ids, values = np.asarray(ids), np.asarray(values)
+        self.chances = np.asarray(chances[0]) if chances else None
         self.fresh[rows] = False
         self._go_on(batch, last, rows)
         if not self.hidden:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +16,6 @@ from generalist.envs.names import nearest
 
 if TYPE_CHECKING:
     from generalist.play.agent import Agent
-    from generalist.play.server.completions import Model
 
 TOKEN = "GENERALIST_TOKEN"
 MEGABYTE = 2**20
@@ -54,6 +54,8 @@ class Serve:
     """Seconds without a request after which a client is let go."""
     grace: float = 10.0
     """Seconds that clients are waited for when the server is told to end."""
+    playground: bool = True
+    """Show at / a page on which the agent is watched in the tasks' own environments, beside their experts."""
 
     def __call__(self) -> None:
         print_notice(f"serving {self.run}: loading")
@@ -61,6 +63,7 @@ class Serve:
 
         with needs_extra("serve"):
             import generalist.play.server.running as running
+            from generalist.configs.commands.served import models_of, stage_of
             from generalist.play.server.app import make_app
             from generalist.play.server.engine import Engine
             from generalist.play.server.metrics import Metrics
@@ -74,17 +77,19 @@ class Serve:
         engine = Engine(agent_of, tasks, slots=self.slots, most=self.clients, on_step=metrics.step)
         most = int(self.message_mb * MEGABYTE)
         limits = {"idle": self.idle, "body": most}
-        app = make_app(engine, metrics, about, models=models, token=token, hosts=hosts, **limits)
+        stage = partial(stage_of, agent, tasks, self.idle) if self.playground else None
+        app = make_app(engine, metrics, about, models=models, stage=stage, token=token, hosts=hosts, **limits)
 
         def ready(host: str, port: int) -> None:
             where = f"[{host}]" if ":" in host else host
             what = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
             texts = f", texts at http://{where}:{port}/v1" if models else ""
-            print_notice(f"serving {what} at ws://{where}:{port}/{texts}; Ctrl-C ends")
+            watch = f", to be watched at http://{where}:{port}/" if self.playground else ""
+            print_notice(f"serving {what} at ws://{where}:{port}/{texts}{watch}; Ctrl-C ends")
 
         server = running.server_of(
             app,
-            busy=lambda: engine.clients > 0 or app.state.texts.waiting > 0,
+            busy=lambda: engine.clients + app.state.texts.waiting + app.state.viewers() > 0,
             most=self.clients,
             message=most,
             grace=self.grace,
@@ -92,7 +97,7 @@ class Serve:
         )
         server.run(sockets=[listener])
         engine.close()
-        app.state.texts.close()
+        app.state.close()
         print_notice("ended")
 
     def _check(self) -> None:
@@ -145,31 +150,6 @@ class Serve:
             return agent.with_decode(decode_of_named(settings, task, family_of(task)))
 
         return playing, tasks, {**about, "tasks": list(tasks)}
-
-
-def models_of(agent: "Agent") -> "dict[str, Model]":
-    """Every document source as a model, AGENT/SOURCE, and the one that is talked to as AGENT."""
-    from generalist.play.dialogue import picture_comes_first
-    from generalist.play.server.completions import Model
-    from generalist.play.writer import Writer, choose_source, measure_of
-    from generalist.train.export import public_corpus
-
-    documents = agent.run.config.documents
-    if not documents:
-        return {}
-    made = []
-    for number, each in enumerate(documents):
-        measure = measure_of(each)
-        first = measure == "dialogue" and picture_comes_first(each.corpus)
-        made.append(Model(Writer.of(agent, number), measure, first))
-    try:
-        main = choose_source(agent.run.config, None, ("dialogue", "answer", "text", "caption", "label"))
-    except ValueError:  # of no source it is known what it is
-        main = 0
-    called = [public_corpus(each.corpus) for each in documents]
-    called = [f"{name}-{at}" if called.count(name) > 1 else name for at, name in enumerate(called)]
-    names = [f"{agent.run.name}/{name}" for name in called]
-    return {agent.run.name: made[main], **dict(zip(names, made, strict=True))}
 
 
 def _is_local(host: str) -> bool:

@@ -73,12 +73,14 @@ class Answer:
         waited: seconds until the step began.
         seconds: the step itself, of all that were acted for together.
         together: how many these were.
+        chances: [tokens of an action, legal values] probabilities of the first action; None where the agent keeps none.
     """
 
     actions: list[Any]
     waited: float
     seconds: float
     together: int
+    chances: np.ndarray | None = None
 
 
 @dataclass(eq=False)
@@ -98,6 +100,7 @@ class Engine:
         slots: clients of a task that are acted for in one compiled step; more sit at further tables.
         most: clients in all.
         on_step: called after every step with how many were acted for and its seconds.
+        task_of: the task of what is served by a name, where names are of more than tasks.
     """
 
     def __init__(
@@ -108,8 +111,10 @@ class Engine:
         slots: int = 16,
         most: int = 1024,
         on_step: Callable[[int, float], None] = lambda together, seconds: None,
+        task_of: Callable[[str], str] = str,
     ):
         self.agent_of, self.tasks, self.slots, self.most, self.on_step = agent_of, tasks, slots, most, on_step
+        self.task_of = task_of
         self._tables: list[Table] = []
         self._seats = threading.Lock()
         self._compiling = {task: threading.Lock() for task in tasks}
@@ -160,7 +165,7 @@ class Engine:
 
     def _compiled(self, task: str) -> AgentPolicy:
         """A policy whose steps have run, with observations of the space; its first episodes begin afterwards."""
-        policy = self.agent_of(task).policy(task, slots=self.slots).policy
+        policy = self.agent_of(task).policy(self.task_of(task), slots=self.slots).policy
         seen = policy.layout.observation_space.sample()
         for _ in range(2):  # the second shows no text, which is another step
             policy.receive([0.0], [0])
@@ -259,8 +264,9 @@ class Engine:
         seconds = time.perf_counter() - begun
         self.on_step(len(asked), seconds)
         for one, chosen in zip(asked, actions, strict=True):
+            chances = None if policy.chances is None else policy.chances[one.seat.slot]
             taken = {"waited": begun - one.since, "seconds": seconds, "together": len(asked)}
-            one.answer.set_result(Answer(actions=chosen, **taken))
+            one.answer.set_result(Answer(actions=chosen, chances=chances, **taken))
 
 
 def _action_of(space: Any, sent: Any) -> Any:

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, RedirectResponse
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
+COOKIE = "generalist_token"
 OPEN = ("/health", "/healthz")
 """Paths that need no token: they say whether the server works, and nothing else."""
 
@@ -25,8 +27,8 @@ class Guard:
 
     Args:
         app: what is guarded.
-        token: asked for as `Authorization: Bearer TOKEN` (or `Api-Key TOKEN`, as openpi-client sends it); None asks
-            for none.
+        token: asked for as `Authorization: Bearer TOKEN` (or `Api-Key TOKEN`, as openpi-client sends it), or as the
+            cookie that a browser gets at /?token=TOKEN; None asks for none.
         hosts: names by which the server may be spoken to; none allows any.
     """
 
@@ -34,6 +36,11 @@ class Guard:
         self.app, self.token, self.hosts = app, token, frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/" and self._brings_token(scope):
+            response = RedirectResponse("/", status_code=303)
+            response.set_cookie(COOKIE, str(self.token), httponly=True, samesite="strict")
+            await response(scope, receive, send)
+            return
         if scope["type"] in ("http", "websocket") and (refused := self._refused(scope)):
             status, said = refused
             error = {"message": said, "type": "invalid_request_error", "param": None, "code": status}
@@ -52,15 +59,23 @@ class Guard:
             return 421, f"this server is not {host!r:.80}; start it with --host to be spoken to by another name"
         if (origin := headers.get("origin")) and urlsplit(origin).netloc.lower() != host.lower():
             return 403, f"pages of {origin!r:.80} may not speak to this server"
-        if self.token is not None and scope["path"] not in OPEN and not self._known(headers.get("authorization", "")):
-            return 401, "a token is needed: Authorization: Bearer TOKEN"
+        if self.token is not None and scope["path"] not in OPEN and not self._known(scope):
+            return 401, "a token is needed: Authorization: Bearer TOKEN, or /?token=TOKEN in a browser"
         return None
 
-    def _known(self, given: str) -> bool:
-        kind, _, token = given.partition(" ")
+    def _known(self, scope: Scope) -> bool:
+        connection = HTTPConnection(scope)
+        kind, _, token = connection.headers.get("authorization", "").partition(" ")
+        if kind.lower() in ("bearer", "api-key") and self._same(token.strip()):
+            return True
+        return self._same(connection.cookies.get(COOKIE, ""))
+
+    def _brings_token(self, scope: Scope) -> bool:
+        return self.token is not None and self._same(HTTPConnection(scope).query_params.get("token", ""))
+
+    def _same(self, token: str) -> bool:
         assert self.token is not None
-        same = hmac.compare_digest(token.strip().encode(), self.token.encode())
-        return same and kind.lower() in ("bearer", "api-key")
+        return hmac.compare_digest(token.encode(), self.token.encode())
 
 
 def _name(address: str) -> str:

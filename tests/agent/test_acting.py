@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from token_examples import CONFIG, DIRECT, VOCABULARY, batch, episode, hidden, jitted, layout, network
 
-from generalist.agent.acting import ActionSpec, action_token, choose, make_act
+from generalist.agent.acting import ActionSpec, action_token, choose, make_act, probabilities
 from generalist.agent.cache import empty_cache
 from generalist.agent.config import DecodeConfig
 from generalist.tokenizers.sequence import NO_LOCAL, Kind
@@ -94,8 +94,10 @@ def test_an_action_token_follows_the_observation():
     assert new.segment.tolist() == [[1], [1]]
 
 
-def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int], **options) -> tuple:
-    """Ids and values of one step, the environments given in this order."""
+def act(
+    name: str, order: list[int], decode: DecodeConfig, seeds: list[int], steps: list[int], explained=False, **options
+) -> tuple:
+    """Ids and values of one step, and the cache, the environments given in this order."""
     model, rows = network(name), layout(name, **options)
     graphdef, state = nnx.split(model)
     observed = [episode(name, 1, seed=seed, **options) for seed in range(len(order))]
@@ -104,7 +106,7 @@ def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], ste
     example.loss_mask[:], example.segment[:, count:] = False, 0
     visible = rows.options.past_actions == "shown"
     spec = ActionSpec.of(rows.action_ranges, rows.action_is_continuous, visible=visible, direct=rows.direct)
-    ids, values, cache = make_act(graphdef, VOCABULARY, decode)(
+    ids, values, *chances, cache = make_act(graphdef, VOCABULARY, decode, explained)(
         state,
         empty_cache(CONFIG, len(order)),
         example,
@@ -114,7 +116,30 @@ def act(name: str, order: list[int], decode: DecodeConfig, seeds: list[int], ste
         jnp.asarray(seeds, jnp.uint32)[jnp.asarray(order)],
         jnp.asarray(steps, jnp.int32)[jnp.asarray(order)],
     )
-    return np.asarray(ids), np.asarray(values), cache
+    return np.asarray(ids), np.asarray(values), *map(np.asarray, chances), cache
+
+
+@pytest.mark.parametrize("options", [{}, DIRECT], ids=str)
+@pytest.mark.parametrize("name", ["discrete", "vector"])
+def test_probabilities_are_those_of_the_legal_ids_and_change_no_action(name, options):
+    """The greedy id is the likeliest, and ids that are drawn often come as often as they say."""
+    ranges = layout(name, **options).action_ranges
+    greedy = DecodeConfig(continuous="mode")
+    ids, _, chances, _ = act(name, [0, 1], greedy, [0, 1], [0, 0], explained=True, **options)
+    plain, _, _ = act(name, [0, 1], greedy, [0, 1], [0, 0], **options)
+
+    assert (ids == plain).all()
+    np.testing.assert_allclose(chances.sum(axis=-1), 1, atol=1e-5)
+    assert (ranges[:, 0] + chances.argmax(axis=-1) == ids).all()
+    for token, (start, stop) in enumerate(ranges):
+        assert (chances[:, token, stop - start :] == 0).all()
+
+
+def test_probabilities_begin_with_the_first_legal_id():
+    logits = jnp.log(jnp.asarray([[8.0, 1, 2, 1, 8, 8]]))  # of the ids 10 to 15; legal are 11 to 13
+    found = probabilities(logits, jnp.asarray(10), jnp.asarray([11, 14]))
+
+    np.testing.assert_allclose(found, [[0.25, 0.5, 0.25, 0, 0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{}, DIRECT], ids=str)

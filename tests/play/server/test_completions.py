@@ -7,36 +7,24 @@ import time
 
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
-from token_examples import CONFIG, VOCABULARY, network
 
 pytest.importorskip("uvicorn")
 pytest.importorskip("openai")
 import openai
 from serving import infer, serving
+from small_writer import AGENT, writer
 from tiny import trained
 
-from generalist.agent.config import AgentConfig
-from generalist.agent.network import unstacked
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.agent import Agent
 from generalist.play.dialogue import prompt_of
 from generalist.play.server.completions import Model
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Speaker, Words
-from generalist.tokenizers.text import ByteTokenizer
+from generalist.tokenizers.document import Document, Picture, Speaker, Words
 
-PICTURES = PictureOptions(shape=(8, 16, 3), patch_size=8)
-AGENT = AgentConfig(**{**vars(CONFIG), "attention_block": 64})
 HELLO = [{"role": "user", "content": "hello"}]
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 16, 3)).astype(np.uint8)
-
-
-def writer(source: int) -> Writer:
-    model = network("patches", AGENT, 3)
-    graphdef, state = nnx.split(unstacked(model))
-    return Writer(AGENT, model.sizes, graphdef, state, DocumentLayout(VOCABULARY, ByteTokenizer(), PICTURES), source)
 
 
 WRITERS = {"talk": (1, "dialogue"), "books": (2, "text"), "photos": (0, "caption")}
