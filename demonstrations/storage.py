@@ -31,6 +31,7 @@ from generalist.demonstrations.make_columns import SUFFIX, fingerprint, kept_col
 from generalist.demonstrations.rlds import Record, rlds_features
 from generalist.demonstrations.shards import SPLIT, dataset_name, open_shard, read_records, shard_path
 from generalist.envs.files import read_json, write_json
+from generalist.envs.html import html_table
 from generalist.envs.spaces import space_from_json, space_leaves, space_to_json
 
 VERSION = "1.0.0"
@@ -114,6 +115,22 @@ class Demonstrations:
 
     def __repr__(self) -> str:
         return f"Demonstrations({str(self.folder)!r}, {len(self)} episodes of {self.task_id})"
+
+    def _repr_html_(self) -> str:
+        """What there is, in a notebook."""
+        known = [one for one in self.successes if one is not None]
+        rows = {
+            "episodes": f"{len(self):,}",
+            "steps": f"{int(self.lengths.sum()):,}, {self.lengths.mean():.1f} an episode",
+            "return": f"{self.returns.mean():.4g}, spread {self.returns.std():.3g}",
+            "success": f"{np.mean(known):.2f}" if known else "unknown",
+            "observation": self.observation_space,
+            "action": self.action_space,
+            "played by": self.settings.get("policy", ""),
+            "noise": self.settings.get("noise", ""),
+            "folder": self.folder,
+        }
+        return html_table(f"Demonstrations of {self.task_id}", rows)
 
     def __reduce__(self):
         return Demonstrations.open, (self.folder,)

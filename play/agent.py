@@ -1,6 +1,7 @@
 """A trained agent for notebooks and evaluation: load it from a run directory, play it in any environment."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -18,8 +20,11 @@ from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import unstacked
 from generalist.demonstrations.episode import Episode
-from generalist.envs.table import family_of, find_task
+from generalist.envs.html import html_table
+from generalist.envs.table import family_of, find_task, find_tasks
 from generalist.envs.task import GYM_PREFIX, Task
+from generalist.play.environment_policy import EnvironmentPolicy
+from generalist.play.films import Film, as_task, film
 from generalist.play.policy import AgentPolicy, Player, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
@@ -277,7 +282,7 @@ class Agent:
         *,
         slots: int | None = None,
         prompts: Sequence[Episode] = (),
-    ) -> "EnvironmentPolicy":
+    ) -> EnvironmentPolicy:
         """A policy for an environment or task; for a vector environment it acts on whole batches of observations.
 
         A task that was not trained on is played with the mean embedding of the trained tasks of its family, of all
@@ -292,6 +297,39 @@ class Agent:
         policy = EnvironmentPolicy(AgentPolicy(player, layout, source, slots=count, prompts=prompts), vector=vector)
         policy.reset()
         return policy
+
+    def play(self, what: str | Task | gym.Env, *, seed: int = 0, **how: Any) -> Film:
+        """One episode as a film: let a notebook show it, or take its `animation` (WebP) and `result`.
+
+        Args:
+            what: a task, by id or as it is; or an environment that was made with render_mode="rgb_array", which stays
+                open.
+            seed: of the episode, and of drawn actions.
+            **how: of `generalist.play.films.film`: width in pixels, frames, fps.
+
+        Raises:
+            ValueError: as `policy`; or an environment that does not draw.
+
+        Example:
+            >>> import generalist
+            >>> film = generalist.load("runs/smoke").play("CartPole-v1", seed=1)
+            >>> film.result.seed, film.animation[:4]
+            (1, b'RIFF')
+        """
+        task = as_task(what) if isinstance(what, gym.Env) else find_tasks(what)[0]
+        return film(task, self.policy(what).policy, seed, **how)
+
+    def _repr_html_(self) -> str:
+        """What it is, in a notebook."""
+        families = Counter(family_of(task) for task in self.tasks)
+        size = sum(leaf.size for leaf in jax.tree.leaves(self.state))
+        rows = {
+            "update": f"{self.step:,}",
+            "parameters": f"{size:,}",
+            "tasks": ", ".join(f"{name} ({count})" for name, count in families.items()) or "none",
+            "texts": ", ".join(each.corpus for each in self.run.config.documents) or "none",
+        }
+        return html_table(f"Agent {self.run.name}", rows)
 
     def _player_of_new(self, task: str | None) -> tuple[Player, int]:
         """A player whose table of tasks has one row more, for a task that was not trained on, and that row's index."""
@@ -312,54 +350,3 @@ def _name(what: str | Task | gym.Env | gym.vector.VectorEnv) -> str | None:
 
 def _same(layout: Layout, observation: gym.Space, action: gym.Space) -> bool:
     return layout.observation_space == observation and layout.action_space == action
-
-
-class EnvironmentPolicy:
-    """Call it with an observation (a batch of them for a vector environment) to get the action.
-
-    `reset` it at the start of an episode; a fresh one needs no reset before its first.
-    """
-
-    def __init__(self, policy: AgentPolicy, *, vector: bool):
-        self.policy, self.vector = policy, vector
-
-    def reset(self, where: Any = None) -> None:
-        """Forget the episodes of the given slots: indices or a mask, all by default."""
-        slots = np.arange(self.policy.slots)
-        for index in slots if where is None else np.atleast_1d(slots[np.asarray(where)]):
-            self.policy.reset(int(index))
-
-    def __call__(self, observation: Any, reward: Any = None) -> Any:
-        """The action in one environment, or the batched actions of a vector environment.
-
-        Args:
-            reward: what the last action brought (of each environment). An agent that is shown what its episode will
-                still return needs it at every step but an episode's first, where it is not looked at.
-
-        Raises:
-            ValueError: it is needed, and not given.
-        """
-        space = self.policy.layout.action_space
-        single = list(gym.vector.utils.iterate(_batched(self.policy), observation)) if self.vector else [observation]
-        active = list(range(len(single)))
-        if self.policy.target is not None:
-            self._receive(reward, active)
-        actions = self.policy.act(single, active)
-        if not self.vector:
-            return actions[0]
-        empty = gym.vector.utils.create_empty_array(space, n=len(actions))
-        return gym.vector.utils.concatenate(space, actions, empty)
-
-    def _receive(self, reward: Any, active: list[int]) -> None:
-        going_on = [slot for slot in active if self.policy.step[slot]]
-        if going_on and reward is None:
-            raise ValueError(
-                "this agent is shown what its episode will still return: give it the reward of its last action, "
-                "policy(observation, reward)"
-            )
-        if going_on:
-            self.policy.receive(np.broadcast_to(reward, len(active))[going_on], going_on)
-
-
-def _batched(policy: AgentPolicy) -> gym.Space:
-    return gym.vector.utils.batch_space(policy.layout.observation_space, policy.slots)

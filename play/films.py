@@ -4,6 +4,7 @@ A film is decoration: whatever goes wrong while drawing (no OpenGL, an environme
 reason, in words, in place of the film, and the evaluation goes on.
 """
 
+import base64
 import functools
 import io
 import os
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from PIL import Image
 
@@ -38,6 +41,19 @@ class Film:
     frames: int = 0
     result: EpisodeResult | None = None
     reason: str | None = None
+
+    def _repr_html_(self) -> str:
+        """The film in a notebook, with what came of the episode."""
+        if self.animation is None or self.result is None:
+            return f"<p>{escape(self.task_id)}: {escape(self.reason or 'no film')}</p>"
+        data = base64.b64encode(self.animation).decode()
+        won = {None: "", True: ", succeeded", False: ", did not succeed"}[self.result.success]
+        played = f"return {self.result.episode_return:.4g} in {self.result.length} steps"
+        said = f"{self.task_id}, seed {self.result.seed}: {played}"
+        return (
+            f'<figure style="margin: 0"><img alt="{escape(self.task_id)}" width="{self.width}" height="{self.height}" '
+            f'src="data:image/webp;base64,{data}"><figcaption>{escape(said + won)}</figcaption></figure>'
+        )
 
 
 def film(
@@ -76,6 +92,26 @@ def film(
         if not is_of_one_part(problem):
             raise
         return Film(task_id=task.id, reason=f"could not be drawn: {in_words(problem)}"[:300])
+
+
+FOREVER = 10**9
+"""Steps that an environment of one's own may take, which ends its episodes itself."""
+
+
+class _KeptOpen(gym.Wrapper):
+    """An environment of somebody else's."""
+
+    def close(self) -> None:
+        pass
+
+
+def as_task(env: gym.Env) -> Task:
+    """The environment as a task that is played once. Raises ValueError where it does not draw."""
+    if env.render_mode != "rgb_array":
+        raise ValueError('a film needs an environment that draws: make it with render_mode="rgb_array"')
+    id = env.spec.id if env.spec else type(env.unwrapped).__name__
+    row = {"family": "gym", "expert": None, "horizon": FOREVER, "score": "return", "has_success": False}
+    return Task(id=id, make=lambda render_mode=None: _KeptOpen(env), **row)
 
 
 def _play(

@@ -2,6 +2,7 @@ import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,15 @@ def test_episodes_come_back_with_their_facts(folder):
     assert demonstrations.successes == tuple(e.metadata.success for e in EPISODES)
     for number, episode in enumerate(EPISODES):
         assert_same_episode(demonstrations.episode(number), episode)
+
+
+def test_a_notebook_is_told_what_there_is(folder):
+    demonstrations = Demonstrations.open(folder)
+    shown = demonstrations._repr_html_()
+
+    assert f"Demonstrations of {demonstrations.task_id}" in shown
+    assert f"{int(demonstrations.lengths.sum()):,}, {demonstrations.lengths.mean():.1f} an episode" in shown
+    assert "<script" not in Demonstrations._repr_html_(replace(demonstrations, task_id="<script>x</script>"))
 
 
 def test_an_index_beyond_the_end_is_an_error(folder):

@@ -269,3 +269,35 @@ def test_an_environment_that_was_not_trained_on_is_normalised_as_its_relatives(t
     bounded = gym.spaces.Dict(arm=gym.spaces.Box(2.0, 6.0, (3,), np.float32))
     layout, _ = told_apart.layout(Seen(bounded))
     assert layout.statistics["observation/arm"][0] == [4.0] * 3
+
+
+def test_an_episode_is_a_film_whatever_is_given(agent):
+    """By id, as a task, or an environment of one's own, which stays open; the same seed is the same episode."""
+    env = gym.make("CartPole-v1", render_mode="rgb_array")
+    films = [agent.play(what, seed=3, frames=4) for what in ("CartPole-v1", find_task("CartPole-v1"), env)]
+
+    assert env.reset(seed=0)[0].shape == (4,)
+    env.close()
+    assert len({film.result.length for film in films}) == 1
+    for film in films:
+        assert film.animation[:4] == b"RIFF"
+        assert "data:image/webp;base64," in film._repr_html_()
+        assert f"in {film.result.length} steps" in film._repr_html_()
+
+
+def test_an_environment_that_does_not_draw_is_refused(agent):
+    with pytest.raises(ValueError, match="rgb_array"):
+        agent.play(gym.make("CartPole-v1"))
+
+
+def test_what_cannot_be_drawn_says_why_in_a_notebook(agent):
+    film = agent.play(replace(find_task("CartPole-v1"), make=lambda render_mode=None: 1 / 0))
+
+    assert "division by zero" in film._repr_html_()
+
+
+def test_a_notebook_is_told_what_it_is(agent):
+    shown = agent._repr_html_()
+
+    assert "classic_control (1), toy_text (1)" in shown
+    assert f"Agent {agent.run.name}" in shown
