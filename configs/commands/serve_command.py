@@ -1,4 +1,4 @@
-"""The command `generalist serve`: an agent that others ask for actions, over a WebSocket."""
+"""The command `generalist serve`: an agent that programs ask for actions and texts, and that people watch."""
 
 import os
 from collections.abc import Callable
@@ -23,11 +23,12 @@ MEGABYTE = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Serve:
-    """Let programs ask an agent for actions: a WebSocket that `openpi-client` speaks, many clients at a time.
+    """Let programs ask an agent for actions and texts, many clients at a time, and people watch it in a browser.
 
     A client connects to ws://HOST:PORT/?task=ID, is told what is served, sends observations and gets actions; whoever
-    waits is acted for in one step. /health and /metrics (Prometheus) are beside it. SIGTERM or Ctrl-C lets those who
-    have asked be answered. docs/serving.md has the messages. Needs the extra `serve`.
+    waits is acted for in one step; `openpi-client` is such a client. An agent that writes does so at /v1, as OpenAI's
+    API has it. / is a page on which it is watched; /health and /metrics (Prometheus) are beside it. SIGTERM or Ctrl-C
+    lets those who have asked be answered. docs/serving.md has the messages. Needs the extra `serve`.
     """
 
     run: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RUN")]
