@@ -20,6 +20,7 @@ from generalist.envs.spaces import space_to_json
 from generalist.play.policy import stack_observations
 from generalist.play.server.engine import Answer, Engine, FullError, Request, Seat
 from generalist.play.server.metrics import Metrics
+from generalist.play.server.waiting import LetGoError, next_message
 from generalist.play.server.wire import pack, unpack
 
 GOING_AWAY, REFUSED, TRY_LATER = 1001, 1008, 1013
@@ -88,16 +89,11 @@ class PolicyRoom:
 
     async def _talk(self, socket: WebSocket, seat: Seat) -> None:
         while True:
-            received = asyncio.ensure_future(socket.receive())
-            left = asyncio.ensure_future(self.leaving.wait())
-            done, _ = await asyncio.wait({received, left}, timeout=self.idle, return_when=asyncio.FIRST_COMPLETED)
-            left.cancel()
-            if received not in done:
-                received.cancel()
-                why = "the server ends" if done else f"no request for {self.idle:g} s"
-                await _bye(socket, GOING_AWAY, why)
+            try:
+                message = await next_message(socket.receive(), self.leaving, self.idle)
+            except LetGoError as why:
+                await _bye(socket, GOING_AWAY, str(why))
                 return
-            message = received.result()
             if message["type"] == "websocket.disconnect":
                 return
             await self._answer(socket, seat, message.get("bytes"))

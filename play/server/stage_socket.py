@@ -21,6 +21,7 @@ from generalist.envs.task import Task
 from generalist.play.rollout import Policy
 from generalist.play.server.engine import Engine, Seat
 from generalist.play.server.stage import AGENT, AskedPolicy, Stage
+from generalist.play.server.waiting import LetGoError, next_message
 
 GOING_AWAY, TRY_LATER = 1001, 1013
 MOST_VIEWERS = 4
@@ -102,16 +103,11 @@ class StageRoom:
 
     async def _watch(self, socket: WebSocket, stage: Stage, run: Callable[..., Any]) -> None:
         while True:
-            received = asyncio.ensure_future(socket.receive_text())
-            left = asyncio.ensure_future(self.leaving.wait())
-            done, _ = await asyncio.wait({received, left}, timeout=self.idle, return_when=asyncio.FIRST_COMPLETED)
-            left.cancel()
-            if received not in done:
-                received.cancel()
-                await _bye(socket, GOING_AWAY, "the server ends" if done else "nobody watched for long")
-                return
             try:
-                said = _said(received.result())
+                said = _said(await next_message(socket.receive_text(), self.leaving, self.idle))
+            except LetGoError as why:
+                await _bye(socket, GOING_AWAY, str(why))
+                return
             except ValueError as error:
                 await socket.send_text(json.dumps({"error": str(error)}))
                 continue
