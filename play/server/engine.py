@@ -219,7 +219,7 @@ class Engine:
             try:
                 observations.append(self._prepared(table.policy, one.seat, one.request))
                 ready.append(one)
-            except ValueError as error:
+            except Exception as error:  # whatever it is, this thread is everybody's
                 one.answer.set_exception(error)
         if ready:
             self._step(table.policy, ready, observations)

@@ -122,7 +122,7 @@ def act(
 @pytest.mark.parametrize("options", [{}, DIRECT], ids=str)
 @pytest.mark.parametrize("name", ["discrete", "vector"])
 def test_probabilities_are_those_of_the_legal_ids_and_change_no_action(name, options):
-    """The greedy id is the likeliest, and ids that are drawn often come as often as they say."""
+    """The greedy id is the likeliest, and nothing lies beyond the last legal one."""
     ranges = layout(name, **options).action_ranges
     greedy = DecodeConfig(continuous="mode")
     ids, _, chances, _ = act(name, [0, 1], greedy, [0, 1], [0, 0], explained=True, **options)

@@ -136,6 +136,19 @@ def test_a_fault_of_the_step_is_borne_by_who_made_it(agent, engine):
     assert answers[1].result(PATIENCE).actions[0] in (0, 1)
 
 
+def test_whatever_a_request_does_to_its_reading_the_thread_goes_on(agent, engine, monkeypatch):
+    def fail(*_):
+        raise TypeError("of no kind that is known")
+
+    seat = engine.join("CartPole-v1")
+    with monkeypatch.context() as patch:
+        patch.setattr("generalist.play.server.engine.member_of", fail)
+        with pytest.raises(TypeError, match="no kind"):
+            engine.ask(seat, Request(observation=np.zeros(4))).result(PATIENCE)
+
+    assert engine.ask(seat, Request(observation=np.zeros(4))).result(PATIENCE).actions[0] in (0, 1)
+
+
 def test_a_request_that_was_given_up_is_not_played(agent, engine):
     seat = engine.join("CartPole-v1")
     policy = engine._tables[0].policy
