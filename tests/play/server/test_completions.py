@@ -224,7 +224,8 @@ def test_who_goes_away_stops_the_writing(client, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "stream", slow)
         stream = client.chat.completions.create(model="books", messages=HELLO, stream=True)
-        next(iter(stream))
+        while not next(stream).choices[0].delta.content:
+            pass
         stream.close()
         answer = client.chat.completions.create(model="books", messages=HELLO, max_tokens=1)
 
