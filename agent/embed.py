@@ -210,12 +210,12 @@ class ImageEmbed(nnx.Module):
         """Each of some images. What was said scales and shifts the channels before and after the 3x3 convolution."""
         x, told = nnx.gelu(self.patches(images)), None
         if self.text is not None and said is not None:
-            told = self.text(said).reshape(len(said), 4, 1, 1, -1)
+            told = self.text(said).reshape(said.shape[0], 4, 1, 1, -1)
             x = x * (1 + told[:, 0]) + told[:, 1]
         x = convolve(self.conv, x)
         if told is not None:
             x = x * (1 + told[:, 2]) + told[:, 3]
-        return self.out(nnx.gelu(x).reshape(len(images), -1))
+        return self.out(nnx.gelu(x).reshape(images.shape[0], -1))
 
     def patches(self, images: UInt8[Array, "N h w c"]) -> Float[Array, "N rows columns C"]:
         """What the stem makes of the pixels of every patch."""

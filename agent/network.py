@@ -125,7 +125,8 @@ def logits_of(
     copy a third.
     """
     rows, flat = tokens.rows[...], hidden.reshape(-1, hidden.shape[-1])
-    cut = 3 * count < rows.shape[0] or (len(flat) >= MANY and count + TABLE_MULTIPLE <= rows.shape[0])
+    many = isinstance(flat.shape[0], int) and flat.shape[0] >= MANY  # a number that is not known yet is taken for few
+    cut = 3 * count < rows.shape[0] or (many and count + TABLE_MULTIPLE <= rows.shape[0])
     table = jax.lax.dynamic_slice_in_dim(rows, first, count) if cut else rows
     logits = jnp.einsum("MD,VD->MV", flat, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
     if not cut:

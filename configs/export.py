@@ -1,4 +1,4 @@
-"""A run as a folder to give away: parameters, configuration, scores and a model card; what `generalist export` does."""
+"""A run as a folder to give away (parameters, configuration, scores, a model card), or a task's policy in one file."""
 
 import os
 import re
@@ -9,8 +9,12 @@ from typing import Any
 import cattrs
 
 from generalist.configs.card_commands import commands_of
+from generalist.envs.table import find_task
+from generalist.eval.config import evaluation_of
+from generalist.eval.evaluate import decode_of
 from generalist.eval.report.card import CardFacts, write_card
 from generalist.eval.report.record import load_report, plain
+from generalist.play.agent import Agent
 from generalist.train.checkpoint import Which
 from generalist.train.config import TrainConfig
 from generalist.train.export import check_target, prepared, public_config, without_paths, write_export
@@ -85,6 +89,39 @@ def export(
     )
     card = write_card(found.run, facts, scores)
     return write_export(found, folder, card=card, scores=scores, overwrite=overwrite)
+
+
+def export_policy(
+    run: str | os.PathLike[str],
+    to: str | os.PathLike[str],
+    task: str | None = None,
+    *,
+    step: Which = None,
+    overwrite: bool = False,
+) -> int:
+    """Write the policy of one task as a file that plays without this package, see `Agent.export_policy`.
+
+    Args:
+        task: whose policy; that of a run of one task by default.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        FileNotFoundError: no run there.
+        FileExistsError: the file is there.
+        ValueError: no such task, or its policy cannot stand alone; several tasks and none is chosen.
+        CheckpointError: as `load`.
+        WritingError: it cannot be written; nothing is left of it.
+    """
+    if Path(to).exists() and not overwrite:
+        raise FileExistsError(f"{to} is there already; choose another name, or replace it (--overwrite)")
+    agent = Agent.load(run, step=step)
+    if task is None and len(agent.tasks) != 1:
+        raise ValueError(f"{run} was trained on {len(agent.tasks)} tasks: choose one of them with --task")
+    chosen = find_task(task or agent.tasks[0])
+    decode = decode_of(evaluation_of(agent.run.directory), chosen)
+    return agent.with_decode(decode).export_policy(chosen.id, to)
 
 
 def _scores(run: Run, step: int, report: str | os.PathLike[str] | None) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import unstacked
 from generalist.demonstrations.episode import Episode
+from generalist.envs.files import write_atomically
 from generalist.envs.html import html_table
 from generalist.envs.table import family_of, find_task, find_tasks
 from generalist.envs.task import GYM_PREFIX, Task
@@ -318,6 +319,31 @@ class Agent:
         """
         task = as_task(what) if isinstance(what, gym.Env) else find_tasks(what)[0]
         return film(task, self.policy(what).policy, seed, **how)
+
+    def export_policy(self, task: str, path: str | os.PathLike[str]) -> int:
+        """Write the policy of one task as a file that plays without this package; the bytes that were written.
+
+        It is StableHLO for CPU, CUDA and TPU and any number of environments. `generalist.play.standalone.policy` plays
+        it, a module that needs jax and numpy alone and may be copied. Actions are chosen as `decode` says.
+
+        Raises:
+            ValueError: there is no such task, or its policy cannot stand alone.
+            WritingError: it cannot be written; nothing is left of it.
+
+        Example:
+            >>> import generalist
+            >>> from generalist.play.standalone.policy import StandalonePolicy
+            >>> _ = generalist.load("runs/smoke").export_policy("CartPole-v1", "cartpole.stablehlo")
+            >>> policy = StandalonePolicy("cartpole.stablehlo")
+            >>> policy.reset(0, seed=7)
+            >>> policy.act([[0.1, 0.0, 0.05, 0.0]], [0])[0] in (0, 1)
+            True
+        """
+        from generalist.play.standalone.program import packed
+
+        content = packed(self.policy(task).policy, self.graphdef, task)
+        write_atomically(Path(path), content)
+        return len(content)
 
     def _repr_html_(self) -> str:
         """What it is, in a notebook."""

@@ -183,6 +183,13 @@ class ContinuousField:
         """int32[count, 2] legal half-open id ranges."""
         return np.tile(np.asarray([self.tokenizer.range], np.int32), (self.count, 1))
 
+    @property
+    def scale(self) -> dict[str, list]:
+        """What `scaled` and `decode` reckon with, of each value, and the space's ends: plain data."""
+        (low, high), names = self.bounds, ("linear", "centre", "half", "low", "high")
+        values = (self._linear, self._centre, self._half, low, high)
+        return {name: value.tolist() for name, value in zip(names, values, strict=True)}
+
     def encode(self, values: np.ndarray) -> np.ndarray:
         """[n, *shape] -> int32[n, count].
 

@@ -7,6 +7,7 @@ and low and high are its ends, so that no digit stands for numbers that never oc
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -100,6 +101,16 @@ class DiscreteField:
         digits = np.minimum(self._limit[self.element] // self._power, np.uint64(self.tokenizer.size - 1))
         start = np.full(self.count, self.tokenizer.start, np.int32)
         return np.stack([start, start + digits.astype(np.int32) + 1], axis=-1).reshape(self.count, 2)
+
+    @property
+    def digits(self) -> dict[str, Any]:
+        """What `encode` and `decode` reckon with: ends of each value, and of each token its element and place value.
+
+        Plain data; whole numbers beyond 2**53 as text.
+        """
+        ends = {"low": self._low, "high": self._high, "power": self._power}
+        texts = {name: [str(int(each)) for each in values] for name, values in ends.items()}
+        return {**texts, "element": self.element.tolist(), "wide": str(self._low.dtype)}
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """[n, *shape] -> int32[n, count].

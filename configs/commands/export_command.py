@@ -11,22 +11,27 @@ from generalist.configs.commands.terminal import console, print_notice, table
 from generalist.envs.names import nearest
 
 TARGETS = ("minari",)
+POLICY = ".stablehlo"
+"""How the name of a policy in one file ends."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Export a run as a folder that can be given away, or demonstrations of a task as a Minari data set.
+    """Export a run as a folder that can be given away, or as a task's policy in one file, or demonstrations of a task.
 
     `generalist export RUN --to FOLDER` writes model.safetensors, config.json, README.md (a model card) and scores.json:
-    nothing in it can be executed, and every command that takes a run takes the folder. `generalist export TASK --to
-    minari:ID` writes a task's demonstrations without loss.
+    nothing in it can be executed, and every command that takes a run takes the folder. `generalist export RUN --to
+    FILE.stablehlo --task TASK` writes a policy that plays without this package. `generalist export TASK --to minari:ID`
+    writes a task's demonstrations without loss, as a Minari data set.
     """
 
     what: tyro.conf.Positional[str]
     """A run directory; or the id of a task, whose demonstrations are exported."""
     to: str
-    """A folder, whose last part is the export's name; or minari:ID, such as minari:mine/babyai-go-to-obj-v0, which
-    lands where Minari has its data sets."""
+    """A folder, whose last part is the export's name; a file that ends in .stablehlo; or minari:ID, such as
+    minari:mine/babyai-go-to-obj-v0, which lands where Minari has its data sets."""
+    task: str | None = None
+    """Of a policy in one file: whose it is; default: that of a run of one task. It chooses as generalist eval does."""
     step: int | Literal["best"] | None = None
     """Of a run: the checkpoint of this update, or the best; default: the newest."""
     report: Path | None = None
@@ -36,7 +41,7 @@ class Export:
     command: str | None = None
     """Of a run: the command that made it, for the model card; default: what is known of it."""
     overwrite: Flag = False
-    """Of a run: replace the export that is there."""
+    """Of a run: replace the export, or the file, that is there."""
     data: Path = Path("data")
     """Of a task: folder of the demonstrations."""
     format: str = "hdf5"
@@ -48,8 +53,19 @@ class Export:
             raise ValueError(f"--to needs a folder or minari:ID, got {self.to!r}: {nearest(scheme, TARGETS)}")
         if separator:
             self._demonstrations(id)
+        elif self.to.endswith(POLICY):
+            self._policy()
+        elif self.task is not None:
+            raise ValueError(f"--task is of a policy in one file, whose name ends in {POLICY}; --to is {self.to}")
         else:
             self._run()
+
+    def _policy(self) -> None:
+        print_notice(f"exporting {self.what}: loading")
+        from generalist.configs.export import export_policy
+
+        size = export_policy(self.what, self.to, self.task, step=self.step, overwrite=self.overwrite)
+        console().print(f"{self.to}: {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
 
     def _run(self) -> None:
         print_notice(f"exporting {self.what}: loading")

@@ -19,10 +19,13 @@ from generalist.configs.export import _public, export
 from generalist.configs.fit import fit
 from generalist.demonstrations.collect import collect
 from generalist.envs.checksums import sealed
+from generalist.envs.table import find_task
 from generalist.eval.alone import read_report
 from generalist.eval.config import EvaluationConfig, evaluation_of, keep_evaluation
-from generalist.eval.evaluate import evaluate
+from generalist.eval.evaluate import decode_of, evaluate
 from generalist.eval.shipped import reproduction
+from generalist.play.rollout import rollout
+from generalist.play.standalone.policy import StandalonePolicy
 from generalist.train.config import DocumentsConfig
 from generalist.train.exported_files import CARD, EVALUATION, SCORES
 from generalist.train.run import measured_alike, read_run, write_merged
@@ -217,6 +220,9 @@ def test_scores_of_another_checkpoint_are_left_out_or_refused(run, tmp_path, cap
         (["RUN", "--to", "there", "--license", "My Licence"], "no identifier of a licence"),
         (["RUN", "--to", "there", "--step", "5"], "there is no such checkpoint; there are 3, 6"),
         (["RUN", "--to", "two words"], "no name of an export"),
+        (["RUN", "--to", "there", "--task", "CartPole-v1"], "--task is of a policy in one file"),
+        (["RUN", "--to", "there.stablehlo"], "choose one of them with --task"),
+        (["RUN", "--to", "there.stablehlo", "--task", "CartPole"], "unknown task 'CartPole'"),
         (["EXPORT", "--to", "there"], "is an export already"),
         (["pretrained:roms", "--to", "there"], "no pretrained:roms"),
     ],
@@ -228,6 +234,21 @@ def test_what_cannot_be_exported_is_one_clear_line(run, shared, args, said, caps
     assert len(lines) == 1
     assert said in lines[0]
     assert not Path("there").exists()
+
+
+def test_a_policy_in_one_file_acts_as_evaluation_does_and_is_not_written_over(run, tmp_path, capsys):
+    task, file = "FrozenLake8x8-v1", tmp_path / "there.stablehlo"
+    command = ["export", str(run), "--to", str(file), "--task", task]
+    assert main(command) == 0
+    assert str(file) in capsys.readouterr().out
+    assert main(command) == 2
+    assert "is there already" in capsys.readouterr().err
+    played = find_task(task)
+    agent = generalist.load(run).with_decode(decode_of(evaluation_of(run), played))
+    expected = rollout(played, agent.policy(task, slots=2).policy, [5, 6], slots=2)
+    found = rollout(played, StandalonePolicy(file, slots=2), [5, 6], slots=2)
+    assert [each.episode_return for each in found] == [each.episode_return for each in expected]
+    assert main([*command, "--overwrite"]) == 0
 
 
 def test_pushing_needs_an_export_that_is_whole_and_a_place_on_the_hub(run, shared, tmp_path, capsys):
