@@ -132,6 +132,13 @@ class Demonstrations:
         }
         return html_table(f"Demonstrations of {self.task_id}", rows)
 
+    def to_pandas(self) -> Any:
+        """A table of the episodes: a row each of its number, length, return and success. Needs pandas."""
+        import pandas
+
+        columns = {"length": self.lengths, "return": self.returns, "success": list(self.successes)}
+        return pandas.DataFrame(columns, index=pandas.RangeIndex(len(self), name="episode"))
+
     def __reduce__(self):
         return Demonstrations.open, (self.folder,)
 

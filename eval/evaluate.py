@@ -34,6 +34,7 @@ from generalist.eval.report.curves import summarize
 from generalist.eval.report.page import write_page
 from generalist.eval.report.record import PolicyRecord, Report, TaskRecord
 from generalist.eval.report.record import write_report as write_json_report
+from generalist.eval.report.shown import ShownReport
 from generalist.eval.slowness import slowness
 from generalist.eval.trained_on import learned, trained_on
 from generalist.eval.versions import versions_of
@@ -87,7 +88,8 @@ def evaluate(
             slots (environments that the agent plays at once), prompts, specialists, films, workers and others.
 
     Returns:
-        The contents of report.json. Scores are normalised: 0 is the random policy, 1 the expert.
+        The contents of report.json, which a notebook shows as tables. Scores are normalised: 0 is the random policy, 1
+        the expert.
 
     Raises:
         FileNotFoundError: no run there; or prompts asked for, but no demonstrations of a task are there.
@@ -162,7 +164,7 @@ def _display(tasks: Sequence[Task], config: EvaluationConfig, *, offline: int, q
 def _written(folder: Path, report: Report, films: Sequence[Film], failures: Failures) -> dict[str, Any]:
     """`report.json`, whose contents it gives, and `report.html`; raises EvaluationError then where a task failed."""
     folder.mkdir(parents=True, exist_ok=True)
-    payload = write_json_report(folder / "report.json", report)
+    payload = ShownReport(write_json_report(folder / "report.json", report))
     write_page(folder / "report.html", payload, films)
     if failures.told:
         raise EvaluationError(payload) from failures.first

@@ -16,6 +16,7 @@ import numpy as np
 from flax import nnx
 
 from generalist.agent.acting import make_act, make_prefill
+from generalist.agent.attention_weights import attention_weights
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.config import DecodeConfig, InputSizes
 from generalist.agent.network import unstacked
@@ -24,9 +25,10 @@ from generalist.envs.files import write_atomically
 from generalist.envs.html import html_table
 from generalist.envs.table import family_of, find_task, find_tasks
 from generalist.envs.task import GYM_PREFIX, Task
+from generalist.play.attention_view import AttentionView
 from generalist.play.environment_policy import EnvironmentPolicy
 from generalist.play.films import Film, as_task, film
-from generalist.play.policy import AgentPolicy, Player, first_steps
+from generalist.play.policy import AgentPolicy, Player, as_batch, first_steps
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.viewer import SequenceView
 from generalist.train.adapt import adapt
@@ -219,6 +221,18 @@ class Agent:
         """
         layout, source = self.layout(episode.metadata.task_id)
         return SequenceView(first_steps(layout, source, episode, steps), layout.vocabulary, layout)
+
+    def attention(self, episode: Episode, steps: int = 3) -> AttentionView:
+        """What every position of the same sequence attends to, in every layer and head: let a notebook show it.
+
+        Raises:
+            ValueError: the agent was not trained on the episode's task.
+        """
+        view = self.view(episode, steps)
+        layout, _ = self.layout(episode.metadata.task_id)
+        batch = as_batch(self.sizes, layout, view.sequence)
+        weights = attention_weights(nnx.merge(self.graphdef, self.state), batch)
+        return AttentionView(np.asarray(weights)[:, 0], view)
 
     def adapt(
         self,

@@ -327,6 +327,14 @@ def first_steps(layout: Layout, source: int, episode: Episode, count: int) -> To
     )
 
 
+def as_batch(sizes: InputSizes, layout: Layout, sequence: TokenSequence) -> TokenBatch:
+    """One sequence of a layout as a batch of one row, in the shapes that the network reads."""
+    length = len(sequence)
+    batch = _blank(sizes, layout, 1, length, length)
+    _fill(batch, sequence, np.zeros(length, int), np.arange(length))
+    return TokenBatch(**batch)
+
+
 def _blank(sizes: InputSizes, layout: Layout, rows: int, columns: int, timesteps: int) -> dict[str, np.ndarray]:
     """A batch of padding for `timesteps` timesteps per row, as writable arrays."""
     capacity = Capacity(

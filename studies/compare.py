@@ -24,6 +24,7 @@ from generalist.eval.versions import versions_of
 from generalist.studies.compare_page import write_page
 from generalist.studies.comparison import TaskScores, compare_scores, gate_words, headline
 from generalist.studies.playing import Played, gather
+from generalist.studies.shown import ShownComparison
 from generalist.studies.sides import ACTING, AGENT, Given, Side, acting_differences, sides_of
 from generalist.train.made_here import is_made_here
 
@@ -118,7 +119,7 @@ def compare(
     comparisons = [
         _compared(first, other, pair, played, ends, options) for other, pair in zip(others, shared, strict=True)
     ]
-    payload = _payload(sides, comparisons, played, [task for pair in shared for task in pair.tasks])
+    payload = ShownComparison(_payload(sides, comparisons, played, [task for pair in shared for task in pair.tasks]))
     payload["difference_to_find"] = difference
     write_json(folder / "compare.json", payload)
     write_page(folder / "compare.html", payload)

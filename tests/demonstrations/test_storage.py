@@ -115,6 +115,15 @@ def test_a_notebook_is_told_what_there_is(folder):
     assert "<script" not in Demonstrations._repr_html_(replace(demonstrations, task_id="<script>x</script>"))
 
 
+def test_episodes_are_a_table_of_pandas(folder):
+    demonstrations = Demonstrations.open(folder)
+    table = demonstrations.to_pandas()
+    assert table["length"].tolist() == demonstrations.lengths.tolist()
+    assert table["return"].tolist() == demonstrations.returns.tolist()
+    assert table.index.name == "episode"
+    assert list(table["success"]) == list(demonstrations.successes)
+
+
 def test_an_index_beyond_the_end_is_an_error(folder):
     demonstrations = Demonstrations.open(folder)
     for index in (-1, len(LENGTHS)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cattrs
 import pytest
+from page_words import Words
 from tiny import TASKS, demonstrations, trained
 
 from generalist.agent.config import DecodeConfig
@@ -60,6 +61,20 @@ def test_the_report_has_the_fields_that_readers_rely_on(run):
         sum(one["seconds"] for one in read_metrics(run / "metrics.jsonl"))
     )
     assert report["training"]["steps"][-1] == 6
+
+
+def test_a_notebook_shows_the_scores(run):
+    report = evaluate(run, CONFIG, quiet=True)
+    text = Words(report._repr_html_()).text
+    assert report == load_report(run / "report.json")
+    for task in report["tasks"]:
+        assert task["id"] in text
+        assert f"{task['normalized']:.3f}" in text
+    for name in ("agent", "1-nearest neighbour", "linear policy", "best constant action"):
+        assert name in text
+    assert "MLP" not in text
+    low, high = report["overall"]["mean_ci95"]
+    assert f"{low:.3f} to {high:.3f}" in text
 
 
 def test_baselines_learn_from_what_the_agent_was_trained_on(run):

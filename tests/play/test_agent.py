@@ -301,3 +301,17 @@ def test_a_notebook_is_told_what_it_is(agent):
 
     assert "classic_control (1), toy_text (1)" in shown
     assert f"Agent {agent.run.name}" in shown
+
+
+def test_attention_over_an_episode_is_shown(agent):
+    episode = Demonstrations.open(dataset_folder(demonstrations(), "CartPole-v1")).episode(0)
+    found = agent.attention(episode, steps=3)
+    layers, heads, count, _ = found.weights.shape
+    config = agent.run.config.agent
+    assert (layers, heads, count) == (config.layers, config.heads, len(found.view.sequence))
+    np.testing.assert_allclose(found.weights.sum(axis=-1), 1, rtol=1e-5)
+    assert not np.triu(found.weights, 1).any()
+    assert (found.weights > 0).any(axis=(0, 1)).sum() > count
+    assert "data:image/png;base64," in found._repr_html_()
+    assert f"{count} positions" in repr(found)
+    assert len(found.figure(head=0).axes) == layers + 1

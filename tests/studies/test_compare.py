@@ -86,6 +86,10 @@ def test_finished_evaluations_are_read_and_nothing_is_played(runs, played):
     text = Words(Path("comparison/compare.html").read_text()).text
     assert one["headline"] in text
     assert all(row["words"] in text for row in one["tasks"])
+    shown = Words(found._repr_html_()).text
+    assert one["headline"] in shown
+    assert all(f"{row['normalized_difference']:+.3f}" in shown for row in one["tasks"])
+    assert "s1 against s0" in shown
 
 
 def test_an_agent_stands_beside_a_plain_policy_that_its_evaluation_measured(runs, played):
