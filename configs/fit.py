@@ -1,15 +1,17 @@
 """Training by the name of an experiment: what `generalist train` does, as a function."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from generalist.agent.compilation import keep_compilations
 from generalist.agent.sharding import split_cpu
 from generalist.configs.experiment import Experiment
 from generalist.configs.presets import load_preset
 from generalist.demonstrations.data_folder import check_known
+from generalist.envs.names import nearest
 from generalist.envs.task import Task
 from generalist.envs.trust import trust as trust_modules
 from generalist.envs.trust import trust_task
@@ -40,6 +42,7 @@ def fit(
     track: str | Iterable[str] = (),
     processes: Processes | None = None,
     trust: str | Iterable[str] = (),
+    **changes: Any,
 ) -> Run:
     """Train one agent on the demonstrations of its tasks, and leave a run directory.
 
@@ -62,11 +65,13 @@ def fit(
         processes: that train together; None is this one alone.
         trust: modules that ids of the config's tasks may have imported, see `generalist.envs.trust`; those of `tasks`
             are trusted.
+        **changes: fields of `TrainConfig` in place of what the config says: steps, seed, batch_size and others.
 
     Returns:
         The run, which `load`, `evaluate` and `Writer.load` take as well as its directory.
 
     Raises:
+        TypeError: a field that there is not, with the nearest ones.
         ValueError: an unknown preset, task or corpus (with the nearest ones), or settings that do not go together.
         FileNotFoundError: no demonstrations of a task, with the command that collects them.
         FileExistsError: `out` holds a run, and neither resume nor overwrite was asked for.
@@ -79,17 +84,15 @@ def fit(
         >>> run.config.steps
         40
 
-        With another configuration, and texts beside the tasks:
+        With fewer updates, and texts beside the tasks:
 
-        >>> from dataclasses import replace
-        >>> short = replace(run.config, steps=4)
-        >>> generalist.fit(short, corpora="docstrings", out="runs/words")
+        >>> generalist.fit("smoke", corpora="docstrings", out="runs/words", steps=4)
         Run('runs/words')
     """
     taken = weights if weights is None or isinstance(weights, Weights) else Weights(run=Path(weights))
     start = Start(resume=resume, overwrite=overwrite, weights=taken)
     trust_modules(trust)
-    experiment, directory = _experiment(config), _directory(config, out)
+    experiment, directory = _changed(_experiment(config), changes), _directory(config, out)
     several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
     ids = tuple(task if isinstance(task, str) else task.id for task in several)
     for id in ids:
@@ -137,6 +140,14 @@ def _experiment(config: str | Experiment | TrainConfig) -> Experiment:
     if isinstance(config, Experiment):
         return config
     raise TypeError(f"config must be a preset's name, an Experiment or a TrainConfig, got {type(config).__name__}")
+
+
+def _changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    names = [each.name for each in fields(TrainConfig)]
+    for name in changes:
+        if name not in names:
+            raise TypeError(f"training has no setting {name!r}: {nearest(name, names)}")
+    return replace(experiment, train=replace(experiment.train, **changes))
 
 
 def _directory(config: str | Experiment | TrainConfig, out: str | os.PathLike[str] | None) -> Path:

@@ -67,7 +67,7 @@ def _pictures() -> tuple[np.ndarray, np.ndarray]:
     rows, digits = load_digits(return_X_y=True)
     pixels = np.rint(rows.reshape(-1, 8, 8, 1) * (255 / BRIGHTEST)).astype(np.uint8)
     pixels.flags.writeable = False
-    return pixels, digits
+    return pixels, np.asarray(digits)
 
 
 @cache

@@ -38,7 +38,7 @@ class AttentionView:
         figure = Figure(figsize=(side * layers + 0.8, side + 0.8), layout="constrained")
         kinds = [Kind(int(kind)).name.lower() for kind in self.view.sequence.kind]
         begins = np.flatnonzero(np.diff(self.view.sequence.timestep)) + 0.5
-        panels = np.ravel(figure.subplots(1, layers, sharey=True))
+        panels = figure.subplots(1, layers, sharey=True, squeeze=False)[0]
         for layer, axes in enumerate(panels):
             image = axes.imshow(shown[layer], cmap="magma", vmin=0, vmax=1, interpolation="nearest")
             axes.set_title(f"layer {layer + 1}")
@@ -50,7 +50,7 @@ class AttentionView:
                 axes.set_yticks(range(count), kinds, fontsize=7)
         figure.supylabel("position")
         figure.supxlabel("attends to")
-        figure.colorbar(image, ax=panels.tolist(), shrink=0.8)
+        figure.colorbar(image, ax=list(panels), shrink=0.8)
         return figure
 
     def _repr_html_(self) -> str:

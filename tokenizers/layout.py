@@ -27,6 +27,7 @@ from generalist.tokenizers.discrete import DiscreteField, DiscreteTokenizer, is_
 from generalist.tokenizers.encoding import Form, Span, action_ids, encode_timesteps, spans_of
 from generalist.tokenizers.image import PatchField, WholeImageField, image_format
 from generalist.tokenizers.layout_sizes import TimestepSizes
+from generalist.tokenizers.layout_view import layout_html
 from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.ranges import check_paths, fit_ranges, ranged_fields
 from generalist.tokenizers.sequence import TokenSequence
@@ -121,6 +122,10 @@ class Layout(TimestepSizes):
                 'is text: use actions="sequential"'
             )
         _ = self.body_kinds  # builds every field, so that what is wrong is refused here
+
+    def _repr_html_(self) -> str:
+        """What stands in a timestep, in a notebook."""
+        return layout_html(self)
 
     # ---- the fields, in order
 

@@ -61,9 +61,9 @@ class StandalonePolicy:
 
     def reset(self, index: int, seed: int | None = None) -> None:
         """A new episode begins in a slot; drawn actions depend on its seed alone."""
-        if seed is None:
-            seed = self._episodes[index].seed if self._episodes else int(self._seed[index]) + self.slots
-        self._seed[index], self._fresh[index], self._last_action[index] = seed, True, -1
+        following = self._episodes[index].seed if self._episodes else int(self._seed[index]) + self.slots
+        self._seed[index] = following if seed is None else seed
+        self._fresh[index], self._last_action[index] = True, -1
         self._position[index], self._timestep[index], self._said[index] = 0, 0, None
         self._waiting[index].clear()
 

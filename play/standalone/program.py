@@ -47,9 +47,11 @@ def packed(policy: AgentPolicy, graphdef: nnx.GraphDef, task: str) -> bytes:
     recipe = recipe_of(task, policy.layout, policy.player.decode)
     memory = jax.tree.leaves(policy.cache)
     recipe["memory"] = [[list(each.shape[1:]), str(each.dtype)] for each in memory]
-    parameters = [np.asarray(each) for each in jax.tree.leaves(policy.player.state)]
+    parameters: dict[str, Any] = {
+        str(at): np.asarray(each) for at, each in enumerate(jax.tree.leaves(policy.player.state))
+    }
     stored = io.BytesIO()
-    np.savez(stored, **{str(at): each for at, each in enumerate(parameters)})
+    np.savez(stored, allow_pickle=False, **parameters)
     parts = {
         RECIPE: json.dumps(recipe).encode(),
         PROGRAM: bytes(exported_step(policy, graphdef).serialize()),
