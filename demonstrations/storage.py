@@ -114,7 +114,12 @@ class Demonstrations:
         )
 
     def __repr__(self) -> str:
-        return f"Demonstrations({str(self.folder)!r}, {len(self)} episodes of {self.task_id})"
+        return f"Demonstrations({self._where!r}, {len(self)} episodes of {self.task_id})"
+
+    @property
+    def _where(self) -> str:
+        """The folder, from here on where it lies below here."""
+        return os.path.relpath(self.folder) if self.folder.is_relative_to(Path.cwd()) else str(self.folder)
 
     def _repr_html_(self) -> str:
         """What there is, in a notebook."""
@@ -128,7 +133,7 @@ class Demonstrations:
             "action": self.action_space,
             "played by": self.settings.get("policy", ""),
             "noise": self.settings.get("noise", ""),
-            "folder": self.folder,
+            "folder": self._where,
         }
         return html_table(f"Demonstrations of {self.task_id}", rows)
 

@@ -85,7 +85,8 @@ class Agent:
     explained: bool = False
 
     def __repr__(self) -> str:
-        return f"Agent({str(self.run.directory)!r}, update {self.step}, {len(self.tasks)} tasks)"
+        where = self.run.name if self.run.exported else str(self.run.directory)
+        return f"Agent({where!r}, update {self.step}, {len(self.tasks)} tasks)"
 
     @classmethod
     def load(

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -34,8 +34,8 @@ class Film:
     """
 
     task_id: str
-    animation: bytes | None = None
-    still: bytes | None = None
+    animation: bytes | None = field(default=None, repr=False)
+    still: bytes | None = field(default=None, repr=False)
     width: int = 0
     height: int = 0
     frames: int = 0

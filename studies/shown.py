@@ -9,6 +9,10 @@ from generalist.envs.html import html_grid
 class ShownComparison(dict[str, Any]):
     """A dict like any other, with a look."""
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython prints where it shows no tables."""
+        printer.text(f"comparison of {len(self['comparisons']) + 1} sides")
+
     def _repr_html_(self) -> str:
         return "".join(map(_shown, self["comparisons"]))
 

@@ -47,8 +47,8 @@ RETURN = "return"
 class Layout(TimestepSizes):
     """How timesteps of one pair of spaces become tokens. Build it with `from_spaces`.
 
-    A timestep is [text ids of each Text leaf] [its body]; the body has a fixed length: features and tensor tokens, the
-    separator, the action tokens. With several Text leaves, `vocabulary.end` follows each but the last, so that the
+    A timestep is the text ids of each Text leaf, then its body, which has a fixed length: features and tensor tokens,
+    the separator, the action tokens. With several Text leaves, `vocabulary.end` follows each but the last, so that the
     boundary is never lost.
     """
 

@@ -47,7 +47,7 @@ class Row:
     target: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SequenceView:
     """A sequence with what is needed to read it.
 
@@ -69,6 +69,9 @@ class SequenceView:
             raise ValueError(
                 f"one sequence is required, got ids of shape {np.shape(self.sequence.ids)}; take one row of it"
             )
+
+    def __repr__(self) -> str:
+        return f"SequenceView({_title(self)})"
 
     def __str__(self) -> str:
         return table(self)

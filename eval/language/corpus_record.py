@@ -6,7 +6,7 @@ same documents.
 
 One entry of `corpora` in report.json holds the fields of `CorpusRecord`, beside them `documents` (how many were
 measured), `scores[i]` (name, better: "higher" or "lower", agent and baselines[name]: value and ci95, signature) and
-`confusion` (labels only: of the agent, [truth][said], otherwise null).
+`confusion` (labels only: of the agent, a row for each truth, a column for what was said; otherwise null).
 """
 
 import json
@@ -196,7 +196,7 @@ SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
 
 
 def confusion(record: CorpusRecord) -> list[list[int]]:
-    """How often the agent said each label [truth][said], both in the order of `labels`."""
+    """How often the agent said each label: a row for each truth, a column for what was said, as `labels` has them."""
     counts = np.zeros((len(record.labels), len(record.labels)), np.int64)
     at = {label: index for index, label in enumerate(record.labels)}
     for (truth,), said in zip(record.truths, record.outcomes[AGENT].texts or (), strict=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from generalist.envs.html import html_grid
+from generalist.eval.report.language_page import score_rows
 from generalist.eval.report.page import NAMES
 
 MOST_TASKS = 60
@@ -14,6 +15,10 @@ BESIDE = ("linear", "nearest_neighbour", "mlp", "gru", "constant")
 
 class ShownReport(dict[str, Any]):
     """A dict like any other, with a look."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython prints where it shows no tables."""
+        printer.text(f"report of {len(self['tasks'])} tasks")
 
     def _repr_html_(self) -> str:
         everyone = {"agent": self, **{name: self["baselines"][name] for name in BESIDE if name in self["baselines"]}}
@@ -31,9 +36,11 @@ class ShownReport(dict[str, Any]):
             for name, group in played.items()
         ]
         tables = [html_grid("Expert-normalised scores: 0 random, 1 expert", heads, rows)] if rows else []
-        if len(self["tasks"]) <= MOST_TASKS:
+        if 0 < len(self["tasks"]) <= MOST_TASKS:
             tables.append(self._tasks([name for name in BESIDE if name in played]))
-        return "".join(tables) or "<p>nothing was played</p>"
+        if corpora := self.get("corpora"):
+            tables.append(_corpora([row for entry in corpora for row in score_rows(entry)]))
+        return "".join(tables) or "<p>nothing was measured</p>"
 
     def _tasks(self, beside: list[str]) -> str:
         heads = ("task", "score", "95% interval", "success", *(NAMES[name] for name in beside), "episodes")
@@ -47,6 +54,20 @@ class ShownReport(dict[str, Any]):
             for task in self["tasks"]
         ]
         return html_grid("Each task", heads, rows)
+
+
+def _corpora(rows: list[dict[str, Any]]) -> str:
+    heads = ("corpus", "split", "measure", "agent", "95% interval", "beside it", "documents")
+    shown = [
+        (
+            *(row["corpus"], row["split"], row["score"]),
+            *((_number(row["agent"]["value"]), _interval(row["agent"]["ci95"])) if row["agent"] else ("", "")),
+            ", ".join(f"{one['name']} {one['value']:.3f}" for one in row["baselines"]),
+            row["documents"],
+        )
+        for row in rows
+    ]
+    return html_grid("Texts and pictures, beside plain baselines on the same documents", heads, shown)
 
 
 def _normalized(task: Mapping[str, Any], policy: str) -> float | None:
