@@ -2,7 +2,8 @@
 
 The agent is `pretrained:quickstart`, the server a process of its own, and the clients connections of another one: each
 sends observations that were recorded before, as soon as it has its last action. One at a time is the same server with
-`--slots 1`, where every client's step is its own.
+`--slots 1`, where every client's step is its own. The server's memory is read before and after a hundred thousand
+requests of clients that come, ask five hundred times and go.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import parser, save
+from rich.console import Console
 from websockets.asyncio.client import connect
 
 from generalist.envs.seeds import evaluation_seed
@@ -25,19 +28,21 @@ from generalist.play.server.wire import pack, unpack
 TASKS = ("CartPole-v1", "metaworld/push-v3")
 CLIENTS = (1, 8, 64)
 SECONDS = 10.0
+REQUESTS, VISIT, TOGETHER = 100_000, 500, 8
+"""Requests after which memory is read again, those of one visit, and clients that are there at once."""
 COMMAND = "import sys; from generalist.configs.commands.cli import main; sys.exit(main())"
 
 
 @contextmanager
-def server(task: str, slots: int, clients: int) -> Iterator[int]:
-    """A server of the task at a free port, which is given."""
+def server(task: str, slots: int, clients: int) -> Iterator[tuple[int, int]]:
+    """A server of the task at a free port: the port, and the number of its process."""
     options = ["--port", "0", "--task", task, "--slots", str(slots), "--clients", str(clients)]
     command = [sys.executable, "-c", COMMAND, "serve", "pretrained:quickstart", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if found := re.search(r"ws://127\.0\.0\.1:(\d+)/", line):
-                yield int(found[1])
+                yield int(found[1]), process.pid
                 break
         process.terminate()
         process.wait(60)
@@ -97,10 +102,42 @@ async def ask(port: int, requests: list[bytes], clients: int, seconds: float) ->
 
 def measured(task: str, clients: int, slots: int, seconds: float) -> dict[str, Any]:
     requests = recorded(task, 200)
-    with server(task, slots, clients) as port:
+    with server(task, slots, clients) as (port, _):
         latencies, spent, together = asyncio.run(ask(port, requests, clients, seconds))
     half, most = np.percentile(latencies, [50, 99])
     return {"actions/s": len(latencies) / spent, "p50 ms": 1000 * half, "p99 ms": 1000 * most, "together": together}
+
+
+async def visits(port: int, requests: list[bytes], count: int) -> None:
+    """So many requests by clients that come and go."""
+    left = count
+
+    async def client() -> None:
+        nonlocal left
+        while left > 0:
+            left -= VISIT
+            async with connect(f"ws://127.0.0.1:{port}/", compression=None, open_timeout=300) as socket:
+                await socket.recv()
+                for at in range(VISIT):
+                    await socket.send(requests[at % len(requests)])
+                    await socket.recv()
+
+    await asyncio.gather(*(client() for _ in range(TOGETHER)))
+
+
+def resident(process: int) -> float:
+    """MiB of memory that a process holds (Linux)."""
+    return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[0]) / 1024
+
+
+def memory(task: str, count: int) -> dict[str, Any]:
+    """The server's memory after a twentieth of the requests, and after all."""
+    requests, held = recorded(task, 200), []
+    with server(task, TOGETHER, TOGETHER) as (port, process):
+        for part in (count // 20, count - count // 20):
+            asyncio.run(visits(port, requests, part))
+            held.append(resident(process))
+    return {"task": task, "requests": count, "MiB after 5%": held[0], "MiB after all": held[1]}
 
 
 def main() -> None:
@@ -116,7 +153,9 @@ def main() -> None:
             one = {f"one at a time {name}": alone[name] for name in ("actions/s", "p50 ms", "p99 ms")}
             ratio = batched["actions/s"] / alone["actions/s"]
             rows.append({"task": task, "clients": clients} | batched | one | {"batched / one at a time": ratio})
-    save(given.out, "serving", rows, seconds=seconds)
+    held = memory(TASKS[0], REQUESTS // 100 if given.small else REQUESTS)
+    save(given.out, "serving", rows, seconds=seconds, memory=held)
+    Console().print(held)
 
 
 if __name__ == "__main__":
