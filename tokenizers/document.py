@@ -56,6 +56,9 @@ class Speaker:
     name: Literal["system", "user", "assistant"]
 
 
+PICTURE = Leaf((), "picture", spaces.Box(0, 255, (1, 1, 3), np.uint8))
+"""Of every picture, whatever its size, which a layout's options say."""
+
 Part = Words | Picture | Speaker
 Document = tuple[Part, ...]
 
@@ -115,9 +118,8 @@ class DocumentLayout:
     @cached_property
     def _field(self) -> PatchField:
         height, width, channels = self.pictures.shape
-        leaf = Leaf((), "picture", spaces.Box(0, 255, self.pictures.shape, np.uint8))
         form = ImageFormat(1, height, width, channels, False)
-        return PatchField(leaf, form, self.pictures.patch_size, channels)
+        return PatchField(PICTURE, form, self.pictures.patch_size, channels)
 
     @property
     def patches(self) -> int:
@@ -221,7 +223,7 @@ class DocumentLayout:
         }
         if not rows:
             return found
-        pixels = np.concatenate([self._sized(each) for _, each in rows])
+        pixels = np.concatenate([sized(each, self.pictures) for _, each in rows])
         if not self.patches:
             return found | {"images": pixels, "image_at": at}
         row, column = self._field.intervals
@@ -232,11 +234,12 @@ class DocumentLayout:
             "patch_cols": np.tile(column, (len(rows), 1)),
         }
 
-    def _sized(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8[1, *shape]: shrinks by area, enlarges bilinearly, as images of environments."""
-        height, width, channels = pixels.shape
-        form = ImageFormat(1, height, width, channels, False, "rgb")
-        return WholeImageField(self._field.leaf, form, self.pictures.shape).encode(pixels[None])[:, 0]
+
+def sized(pixels: np.ndarray, options: PictureOptions) -> np.ndarray:
+    """uint8[1, *shape]: shrinks by area, enlarges bilinearly, as images of environments."""
+    height, width, channels = pixels.shape
+    form = ImageFormat(1, height, width, channels, False, "rgb")
+    return WholeImageField(PICTURE, form, options.shape).encode(pixels[None])[:, 0]
 
 
 def _offsets(pieces: list) -> list[tuple[int, tuple]]:

@@ -48,7 +48,20 @@ def test_input_that_is_bad_is_one_clear_error(tmp_path):
         run("train")
     with pytest.raises(ValueError, match="train"):
         run("grow", "a.txt")
+    with pytest.raises(ValueError, match="no corpus 'digit'"):
+        run("train-images", "digit")
     (tmp_path / "c.jsonl").write_text('{"text": "x"}\n{"body": "y"}')
     with pytest.raises(BadExampleError, match=r"c\.jsonl:2"):
         run("train", "a.txt", "c.jsonl", "--size", "300")
     assert not (tmp_path / "tokenizer.model").exists()
+
+
+def test_pictures_of_a_corpus_give_a_visual_tokenizer(tmp_path, capsys):
+    sizes = ["--shape", "8", "8", "1", "--strides", "4", "2", "--width", "8", "--levels", "5", "5"]
+    run("train-images", "digits", "--steps", "20", "--batch-size", "8", *sizes)
+    said = capsys.readouterr()
+    assert "update 20/20  loss" in said.err
+    assert "k-means of blocks" in said.out
+    assert "of 25 ids occur in 360 pictures" in said.out
+    assert (tmp_path / "visual.safetensors").exists()
+    assert (tmp_path / "visual.png").exists()

@@ -1,0 +1,118 @@
+"""A visual tokenizer learns to give its pictures back, its file holds it whole, and both say what is wrong."""
+
+import json
+import struct
+from itertools import count
+
+import numpy as np
+import pytest
+
+from generalist.tokenizers.visual import VisualConfig, encoded
+from generalist.train.visual_file import read_visual, write_visual
+from generalist.train.visual_job import psnr, train_on_corpora
+from generalist.train.visual_training import VisualTraining, initial, rebuilt, train_visual
+
+CONFIG = VisualConfig(shape=(8, 8, 1), strides=(2, 2), width=16, levels=(5, 5))
+
+
+def bars(many: int, seed: int) -> np.ndarray:
+    """Pictures of one bright bar each."""
+    rng = np.random.default_rng(seed)
+    pictures = np.zeros((many, 8, 8, 1), np.uint8)
+    for picture in pictures:
+        at = 4 * rng.integers(2)
+        (picture if rng.random() < 0.5 else picture.swapaxes(0, 1))[at : at + 4] = 200
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def trained():
+    rng = np.random.default_rng(0)
+    losses = []
+    batches = (bars(16, int(rng.integers(2**31))) for _ in count())
+    steps = VisualTraining(steps=150, batch_size=16)
+    return train_visual(batches, CONFIG, steps, progress=lambda step, loss: losses.append(loss)), losses
+
+
+def test_pictures_come_back(trained):
+    found, losses = trained
+    assert losses[-1] < losses[0] / 20
+    unseen = bars(50, 9)
+    assert psnr(unseen, found.decode(found.encode(unseen))) > 25
+
+
+def test_numpy_and_jax_do_the_same():
+    parameters = {name: np.asarray(value) for name, value in initial(CONFIG, 3).items()}
+    x = bars(4, 1).astype(np.float32) / 127.5 - 1
+    from generalist.tokenizers.visual import VisualTokenizer
+
+    expected = np.asarray(rebuilt(initial(CONFIG, 3), x, CONFIG))
+    found = VisualTokenizer(CONFIG, parameters)
+    pictures = found.decode(found.encode(bars(4, 1)))
+    np.testing.assert_allclose(pictures, np.clip(np.rint((expected + 1) * 127.5), 0, 255), atol=1)
+    assert np.isfinite(encoded(parameters, x, CONFIG)).all()
+
+
+def test_the_file_holds_it_whole(trained, tmp_path):
+    found, _ = trained
+    write_visual(tmp_path / "bars.safetensors", found)
+    assert read_visual(tmp_path / "bars.safetensors") == found
+
+
+@pytest.mark.parametrize("what", ["cut", "flipped", "header", "other", "newer", "empty"])
+def test_a_file_that_is_not_whole_is_refused(trained, tmp_path, what):
+    path = tmp_path / "bars.safetensors"
+    write_visual(path, trained[0])
+    raw = bytearray(path.read_bytes())
+    if what == "cut":
+        raw = raw[:-8]
+    elif what == "flipped":
+        raw[-5] ^= 0x10
+    elif what == "header":
+        raw[:8] = struct.pack("<Q", 2**60)
+    elif what == "empty":
+        raw = raw[:4]
+    else:
+        [length] = struct.unpack("<Q", raw[:8])
+        header = json.loads(raw[8 : 8 + length])
+        if what == "other":
+            header["__metadata__"] = {"format": "pt"}
+        else:
+            header["__metadata__"]["generalist-visual"] = header["__metadata__"]["generalist-visual"].replace(
+                '"format": 1', '"format": 2'
+            )
+        text = json.dumps(header).encode()
+        raw = struct.pack("<Q", len(text)) + text + raw[8 + length :]
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"bars\.safetensors is no visual tokenizer, or damaged"):
+        read_visual(path)
+
+
+def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="generalist tokenizer train-images"):
+        read_visual(tmp_path / "none.safetensors")
+
+
+def test_a_corpus_gives_its_pictures_and_the_baselines_stand_beside(tmp_path):
+    config = VisualConfig(shape=(8, 8, 1), strides=(4, 2), width=8, levels=(5, 5))
+    out = tmp_path / "digits.safetensors"
+    found = train_on_corpora(["digits"], out, config, VisualTraining(steps=4, batch_size=8))
+    assert found.pictures == 360
+    assert found.tokens == {"tokenizer": 1, "blocks": 1, "palette": 64}
+    assert found.psnr["palette"] > found.psnr["blocks"] > 5
+    assert 1 <= found.used <= 25
+    assert read_visual(out).config == config
+    assert out.with_suffix(".png").stat().st_size > 100
+
+
+def test_a_corpus_without_pictures_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="docstrings has no pictures"):
+        train_on_corpora(["docstrings"], tmp_path / "x.safetensors", CONFIG, VisualTraining(steps=1))
+
+
+def test_a_rate_that_breaks_it_is_said():
+    steps = VisualTraining(steps=20, batch_size=4, learning_rate=1e30)
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        train_visual((bars(4, seed) for seed in count()), CONFIG, steps)
+    with pytest.raises(ValueError, match="learning_rate must be positive"):
+        VisualTraining(learning_rate=0.0)

@@ -1,0 +1,103 @@
+"""Training of a visual tokenizer: pictures in, the same pictures out, through the few levels between.
+
+One loss, the mean squared error of pixels; gradients pass the rounding unchanged (straight through).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from generalist.tokenizers.visual import (
+    Parameters,
+    VisualConfig,
+    VisualTokenizer,
+    bounded,
+    decoded,
+    encoded,
+    levelled,
+    parameter_shapes,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualTraining:
+    """How one is trained.
+
+    Args:
+        steps: updates; the learning rate falls to 0 over them (cosine).
+        batch_size: pictures of one.
+        learning_rate: the highest, after a hundredth of the updates.
+    """
+
+    steps: int = 2000
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+def train_visual(
+    batches: Iterator[np.ndarray],
+    config: VisualConfig,
+    training: VisualTraining,
+    *,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+) -> VisualTokenizer:
+    """Train on pictures.
+
+    Args:
+        batches: endless; uint8[batch_size, *shape] each.
+        progress: called after each update with its number, from 1, and the mean squared error of pixels in [-1, 1].
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+        Exception: whatever `batches` raises.
+    """
+    parameters = initial(config, training.seed)
+    warmup = max(1, training.steps // 100)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, training.learning_rate, warmup, max(training.steps, warmup + 1))
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    state = optimizer.init(parameters)
+    update = jax.jit(partial(_update, config, optimizer), donate_argnums=(0, 1))
+    for step in range(1, training.steps + 1):
+        parameters, state, loss = update(parameters, state, jnp.asarray(next(batches)))
+        progress(step, float(loss))
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"the loss of update {step} is {float(loss)}: lower the learning rate")
+    return VisualTokenizer(config, {name: np.asarray(value) for name, value in parameters.items()})
+
+
+def initial(config: VisualConfig, seed: int) -> dict[str, jax.Array]:
+    """Kernels of variance 1 / inputs, biases 0."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, shape in parameter_shapes(config).items():
+        values = rng.normal(size=shape) / np.sqrt(shape[0]) if name.endswith("kernel") else np.zeros(shape)
+        found[name] = jnp.asarray(values, jnp.float32)
+    return found
+
+
+def _update(
+    config: VisualConfig, optimizer: optax.GradientTransformation, parameters: Any, state: Any, pictures: jax.Array
+) -> tuple[Any, Any, jax.Array]:
+    x = pictures.astype(jnp.float32) / 127.5 - 1
+    loss, gradient = jax.value_and_grad(lambda p: jnp.mean((rebuilt(p, x, config) - x) ** 2))(parameters)
+    changes, state = optimizer.update(gradient, state, parameters)
+    return optax.apply_updates(parameters, changes), state, loss
+
+
+def rebuilt(p: Parameters, x: jax.Array, config: VisualConfig) -> jax.Array:
+    """Pictures [n, h, w, c] in [-1, 1] -> as the tokens tell them."""
+    smooth = bounded(encoded(p, x, config, jnp), config.levels, jnp)
+    whole = smooth + jax.lax.stop_gradient(jnp.rint(smooth) - smooth)
+    return decoded(p, levelled(whole, config.levels), config, jnp)
