@@ -125,8 +125,8 @@ def _baselines(learnt: np.ndarray, unseen: np.ndarray, config: VisualConfig) -> 
         points = points[np.random.default_rng(0).permutation(len(points))[:50_000]]
         centres = np.unique(points, axis=0)
         if len(centres) > count:
-            means = MiniBatchKMeans(count, n_init=1, random_state=0, batch_size=4096).fit(points)
-            centres = means.cluster_centers_
+            means = MiniBatchKMeans(count, random_state=0, batch_size=4096).fit(points)
+            centres = np.asarray(means.cluster_centers_)
         blocks = _blocks(unseen, side)
         rows = blocks.reshape(-1, points.shape[1]).astype(np.float32)
         nearest = np.concatenate([_nearest(rows[at : at + 4096], centres) for at in range(0, len(rows), 4096)])
