@@ -18,6 +18,7 @@ from generalist.tokenizers.image import ImageFormat, PatchField, WholeImageField
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
 from generalist.tokenizers.space import Leaf
 from generalist.tokenizers.text import TextTokenizer
+from generalist.tokenizers.visual import VisualTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
 
@@ -37,9 +38,15 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """uint8 pixels [height, width, channels] of any size; channels are 1 (grey), 3 (colour) or 4 (alpha is dropped)."""
+    """uint8 pixels [height, width, channels] of any size; channels are 1 (grey), 3 (colour) or 4 (alpha is dropped).
+
+    Args:
+        written: the picture is a target: its ids (`generalist.tokenizers.visual`) stand in the document and carry a
+            loss. Otherwise it is read, as patches or whole.
+    """
 
     pixels: np.ndarray
+    written: bool = False
 
     def __post_init__(self):
         shape = np.shape(self.pixels)
@@ -102,13 +109,23 @@ class PictureOptions:
 
 @dataclass(frozen=True)
 class DocumentLayout:
-    """How documents become tokens: one segment each, every position may look at all before it in its document."""
+    """How documents become tokens: one segment each, every position may look at all before it in its document.
+
+    Args:
+        visual: what gives pictures that are written their ids; None where none are.
+    """
 
     vocabulary: Vocabulary
     text: TextTokenizer
     pictures: PictureOptions = PictureOptions()
+    visual: VisualTokenizer | None = None
 
     def __post_init__(self):
+        if self.visual is not None and self.visual.size != self.vocabulary.visual_size:
+            raise ValueError(
+                f"the visual tokenizer {self.visual.version} has {self.visual.size} ids, the vocabulary holds "
+                f"{self.vocabulary.visual_size}; build it with Vocabulary(visual_size={self.visual.size})"
+            )
         if self.text.size > self.vocabulary.text_size:
             raise ValueError(
                 f"the text tokenizer {self.text.version} has {self.text.size} ids, the vocabulary holds "
@@ -132,8 +149,18 @@ class DocumentLayout:
 
     @property
     def picture_tokens(self) -> int:
-        """Positions that a picture takes."""
+        """Positions that a picture takes that is read."""
         return self.patches or 1
+
+    @property
+    def written_tokens(self) -> int:
+        """Positions that a picture takes that is written. Raises ValueError where there is no visual tokenizer."""
+        if self.visual is None:
+            raise ValueError(
+                "a picture that is written needs a visual tokenizer: generalist tokenizer train-images CORPUS "
+                "--out FILE, then --train.visual FILE"
+            )
+        return self.visual.config.tokens
 
     def length(self, document: Document) -> int:
         """Positions of a whole document."""
@@ -141,8 +168,10 @@ class DocumentLayout:
         for part in document:
             if isinstance(part, Words):
                 total += len(self.text.encode(part.text)) + part.whole
+            elif isinstance(part, Speaker):
+                total += 1
             else:
-                total += 1 if isinstance(part, Speaker) else self.picture_tokens
+                total += self.written_tokens if part.written else self.picture_tokens
         return total
 
     def encode(self, documents: Sequence[Document], *, source: int, limit: int | None = None) -> TokenSequence:
@@ -168,7 +197,6 @@ class DocumentLayout:
             columns["loss_mask"][-1] = False  # nothing follows it
         return TokenSequence(
             **columns,
-            local=np.full(total, NO_LOCAL, np.int32),
             timestep=np.zeros(total, np.int32),
             source=np.full(total, source, np.int32),
             context=np.full(total, UNLIMITED, np.int32),
@@ -180,6 +208,7 @@ class DocumentLayout:
         """Arrays per position, and (position, pixels) of every picture."""
         vocabulary, pictures = self.vocabulary, []
         ids, kinds, wanted = [[vocabulary.separator]], [[Kind.SEPARATOR]], [[False]]
+        local = [[NO_LOCAL]]
         length = 1
         for part in document:
             if isinstance(part, Words):
@@ -187,6 +216,8 @@ class DocumentLayout:
                 kind, target = Kind.TEXT, part.target
             elif isinstance(part, Speaker):
                 found, kind, target = [vocabulary.speaker(part.name)], Kind.SEPARATOR, False
+            elif part.written:
+                found, kind, target = self._ids_of(part), Kind.VISUAL, True
             else:
                 pictures.append((length, part.pixels))
                 found = [vocabulary.feature] * self.picture_tokens
@@ -195,6 +226,7 @@ class DocumentLayout:
             ids.append(found)
             kinds.append([kind] * len(found))
             wanted.append([target] * len(found))
+            local.append([*range(len(found))] if kind is Kind.VISUAL else [NO_LOCAL] * len(found))
         flat = np.asarray([*chain.from_iterable(ids)], np.int32)
         follows = np.asarray([*[*chain.from_iterable(wanted)][1:], False], np.bool_)
         return {
@@ -202,9 +234,17 @@ class DocumentLayout:
             "targets": np.where(follows, np.append(flat[1:], 0), 0).astype(np.int32),
             "loss_mask": follows,
             "kind": np.asarray([*chain.from_iterable(kinds)], np.int32),
+            "local": np.asarray([*chain.from_iterable(local)], np.int32),
             "position": np.arange(length, dtype=np.int32),
             "segment": np.full(length, segment, np.int32),
         }, pictures
+
+    def _ids_of(self, picture: Picture) -> list[int]:
+        """Of a picture that is written."""
+        assert self.written_tokens
+        assert self.visual is not None
+        pixels = sized(picture.pixels, PictureOptions(images="conv", shape=self.visual.config.shape))[0]
+        return (self.visual.encode_once(pixels) + self.vocabulary.visual[0]).tolist()
 
     def _features(self, rows: list[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
         """The feature arrays of a `TokenSequence`; rows are (position of the first token, pixels)."""

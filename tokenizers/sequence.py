@@ -28,6 +28,7 @@ class Kind(IntEnum):
     DISCRETE = 6
     SEPARATOR = 7
     ACTION = 8
+    VISUAL = 9
 
 
 NO_LOCAL = -1
@@ -103,7 +104,7 @@ class TokenSequence:
             False.
         loss_mask: True where the prediction counts (text and actions, sec. 2.3), stored at the predicting position.
         kind: a `Kind`.
-        local: index inside the observation of its timestep, or `NO_LOCAL`.
+        local: index inside the observation of its timestep, or inside a picture that is written, or `NO_LOCAL`.
         timestep: index of the timestep inside the segment.
         position: index of the token inside the segment (rotary position).
         segment: positions attend only within one segment; 0 is padding.

@@ -135,6 +135,8 @@ def _plain(view: SequenceView, token: int, kind: Kind) -> str:
         return f"{ContinuousTokenizer(vocabulary.continuous[0], vocabulary.bins).decode(np.asarray(token)):+.4f} (bin)"
     if token < vocabulary.discrete[1]:
         return str(token - vocabulary.discrete[0])
+    if vocabulary.visual[0] <= token < vocabulary.visual[1]:
+        return f"{token - vocabulary.visual[0]} (picture)"
     names = {vocabulary.specials[0] + index: name for index, name in enumerate(SPECIALS)} | {vocabulary.separator: "|"}
     return names.get(token, "outside the vocabulary")
 
@@ -298,6 +300,7 @@ _RICH = {
     "discrete": "blue",
     "separator": "dim",
     "action": "bold red",
+    "visual": "yellow",
 }
 
 _COLOURS = {
@@ -310,6 +313,7 @@ _COLOURS = {
     "discrete": "#3b78e0",
     "separator": "#9aa0a6",
     "action": "#d9483b",
+    "visual": "#b07d12",
 }
 
 _STYLE = """

@@ -17,6 +17,8 @@ import numpy as np
 MOST_CODES = 2**16
 TOGETHER = 64
 """Pictures that are encoded or decoded at once."""
+REMEMBERED = 200_000
+"""Pictures whose ids are kept in memory, by their content: an epoch of documents is encoded once."""
 ROOM = 1e-3
 """Of the levels, see `bounded`: the outermost are reached before the tanh saturates."""
 
@@ -178,6 +180,19 @@ class VisualTokenizer:
             raise ValueError(f"pictures are uint8[n, {self.config.shape}], got {x.dtype} of shape {x.shape}")
         parts = [self._encode(x[at : at + TOGETHER]) for at in range(0, len(x), TOGETHER)]
         return np.concatenate([np.zeros((0, self.config.tokens), np.int32), *parts])
+
+    def encode_once(self, picture: np.ndarray) -> np.ndarray:
+        """uint8[*shape] -> int32[tokens]; of a picture that was asked for before, what was found then."""
+        key = hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=16).digest()
+        if key not in self._known:
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[key] = self.encode(picture[None])[0].astype(np.uint16)
+        return self._known[key].astype(np.int32)
+
+    @cached_property
+    def _known(self) -> dict[bytes, np.ndarray]:
+        return {}
 
     def _encode(self, pictures: np.ndarray) -> np.ndarray:
         z = encoded(self.parameters, pictures.astype(np.float32) / np.float32(127.5) - 1, self.config)

@@ -1,4 +1,4 @@
-"""The one table of token ids: disjoint ranges for text, continuous bins, discrete values and special tokens.
+"""The one table of token ids: disjoint ranges for text, continuous bins, discrete values, special tokens and pictures.
 
 Gato's text says that discrete values reuse ids [0, 1024), which collide with text; here the ranges are kept apart.
 With a 32,000-piece text tokenizer the text and continuous ranges are Gato's own (Reed et al. 2022, sec. 2.1).
@@ -21,18 +21,23 @@ class Vocabulary:
         text_size: number of text ids (256 for bytes; 32,000 in the paper).
         bins: number of uniform bins for continuous values (1024 in the paper).
         discrete_size: number of ids for discrete values (1024 in the paper).
+        visual_size: number of ids of pictures that are written (`generalist.tokenizers.visual`). They come last, so
+            that no other id depends on them.
         version: the meaning of the table; see `VERSION`.
     """
 
     text_size: int = 256
     bins: int = 1024
     discrete_size: int = 1024
+    visual_size: int = 0
     version: int = VERSION
 
     def __post_init__(self):
         for name in ("text_size", "bins", "discrete_size"):
             if getattr(self, name) < 2:
                 raise ValueError(f"Vocabulary.{name} must be at least 2, got {getattr(self, name)}")
+        if self.visual_size < 0:
+            raise ValueError(f"Vocabulary.visual_size must not be negative, got {self.visual_size}")
 
     @property
     def text(self) -> tuple[int, int]:
@@ -51,6 +56,11 @@ class Vocabulary:
     def specials(self) -> tuple[int, int]:
         start = self.discrete[1]
         return start, start + len(SPECIALS)
+
+    @property
+    def visual(self) -> tuple[int, int]:
+        start = self.specials[1]
+        return start, start + self.visual_size
 
     @property
     def separator(self) -> int:
@@ -84,4 +94,4 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        return self.specials[1]
+        return self.visual[1]

@@ -125,7 +125,10 @@ def _own_text(directory: Path, config: TrainConfig) -> TrainConfig:
 
 def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
     """What must be equal for a checkpoint's tokens to mean the same."""
-    return {"vocabulary": asdict(config.vocabulary)}
+    vocabulary = asdict(config.vocabulary)
+    if not vocabulary["visual_size"]:
+        del vocabulary["visual_size"]  # checkpoints from before there was the option still count
+    return {"vocabulary": vocabulary}
 
 
 def write_run(

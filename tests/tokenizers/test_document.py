@@ -13,6 +13,7 @@ from generalist.tokenizers.document import (
 )
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Kind
 from generalist.tokenizers.text import ByteTokenizer
+from generalist.tokenizers.visual import VisualConfig, VisualTokenizer, parameter_shapes
 from generalist.tokenizers.vocabulary import Vocabulary
 
 V = Vocabulary()
@@ -278,3 +279,60 @@ def test_no_documents_and_negative_limits_are_refused():
         encode((Words("x"),), limit=-1)
     with pytest.raises(ValueError, match="a speaker is one of system, user, assistant, got 'bot'"):
         encode((Speaker("bot"),))
+
+
+def visual_tokenizer() -> VisualTokenizer:
+    config = VisualConfig(shape=(8, 8, 3), strides=(4,), width=4, levels=(5, 5))
+    rng = np.random.default_rng(0)
+    shapes = parameter_shapes(config)
+    return VisualTokenizer(config, {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()})
+
+
+def drawing_layout() -> DocumentLayout:
+    return DocumentLayout(
+        Vocabulary(visual_size=25), ByteTokenizer(), PictureOptions(images="conv"), visual_tokenizer()
+    )
+
+
+def test_a_picture_that_is_written_stands_as_its_ids_and_carries_a_loss():
+    made, tokenizer = drawing_layout(), visual_tokenizer()
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3)).astype(np.uint8)
+    document = (Words("a"), Picture(pixels, written=True))
+    sequence = made.encode([document], source=3)
+    ids = tokenizer.encode(pixels[None])[0] + made.vocabulary.visual[0]
+    assert sequence.ids.tolist() == [made.vocabulary.separator, ord("a"), made.vocabulary.end, *ids]
+    assert sequence.kind[3:].tolist() == [Kind.VISUAL] * 4
+    assert sequence.local.tolist() == [-1, -1, -1, 0, 1, 2, 3]
+    assert sequence.targets[2:6].tolist() == ids.tolist()
+    assert sequence.loss_mask.tolist() == [True] * 6 + [False]
+    assert made.length(document) == len(sequence) == 7
+    assert made.vocabulary.visual == (made.vocabulary.specials[1], made.vocabulary.size)
+
+
+def test_a_picture_may_be_read_and_written_in_one_document():
+    made = drawing_layout()
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    sequence = made.encode([(Picture(pixels), Words("b", target=False), Picture(pixels, written=True))], source=0)
+    assert sequence.kind.tolist() == [7, 3, 1, 1, 9, 9, 9, 9]
+    assert len(sequence.images) == 1
+    assert sequence.loss_mask.tolist() == [False, False, False, True, True, True, True, False]
+
+
+def test_a_picture_is_encoded_once(monkeypatch):
+    made, asked = drawing_layout(), []
+    encode = VisualTokenizer.encode
+    monkeypatch.setattr(VisualTokenizer, "encode", lambda self, pictures: asked.append(1) or encode(self, pictures))
+    pixels = np.full((8, 8, 3), 7, np.uint8)
+    both = [made.encode([(Picture(pixels, written=True),)], source=0) for _ in range(2)]
+    assert asked == [1]
+    assert both[0].ids.tolist() == both[1].ids.tolist()
+
+
+def test_writing_a_picture_needs_a_visual_tokenizer_of_the_vocabulary_s_size():
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="generalist tokenizer train-images"):
+        layout().encode([(Picture(pixels, written=True),)], source=0)
+    with pytest.raises(
+        ValueError, match=r"has 25 ids, the vocabulary holds 0; build it with Vocabulary\(visual_size=25\)"
+    ):
+        DocumentLayout(Vocabulary(), ByteTokenizer(), PictureOptions(), visual_tokenizer())
