@@ -108,21 +108,33 @@ def likeliest(logits: Float[Array, "B K"], top_k: Int[Array, ""], top_p: Float[A
 
 def text_tokens(rows: Rows) -> TokenBatch:
     """The last token of every row as a batch of one new position each; padding where a text has ended."""
-    B = rows.ids.shape[0]
+    return one_token(rows.ids, rows.position, rows.open, rows.source, Kind.TEXT, NO_LOCAL)
 
-    def full(value: int, dtype: type = jnp.int32) -> jax.Array:
+
+def one_token(
+    ids: Int[Array, " B"],
+    position: Int[Array, " B"],
+    open: Bool[Array, " B"],
+    source: Int[Array, " B"],
+    kind: Kind,
+    local: int | Int[Array, ""],
+) -> TokenBatch:
+    """One new position of every row of a document; padding where a row is not open."""
+    B = ids.shape[0]
+
+    def full(value: int | jax.Array, dtype: type = jnp.int32) -> jax.Array:
         return jnp.full((B, 1), value, dtype)
 
     return TokenBatch(
-        ids=rows.ids[:, None],
+        ids=ids[:, None],
         targets=full(0),
         loss_mask=full(False, jnp.bool_),
-        kind=full(int(Kind.TEXT)),
-        local=full(NO_LOCAL),
+        kind=full(int(kind)),
+        local=full(local),
         timestep=full(0),
-        position=rows.position[:, None],
-        segment=rows.open.astype(jnp.int32)[:, None],
-        source=rows.source[:, None],
+        position=position[:, None],
+        segment=open.astype(jnp.int32)[:, None],
+        source=source[:, None],
         context=full(UNLIMITED),
         visible=full(True, jnp.bool_),
         **{name: jnp.zeros((B, 0), jnp.int32) for name in ("answers", "answer_part", *FEATURES)},

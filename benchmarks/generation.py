@@ -73,7 +73,7 @@ def measure(name: str, agent: AgentConfig, vocabulary: Vocabulary, tokens: int, 
     prompt = (Words("x" * (PROMPT - 1), target=False, whole=False),)
     new = tokens - PROMPT
     sampling = SamplingConfig(max_tokens=new)
-    slow = passes(mine, filled(mine._batch([mine._encode(prompt)]), tokens), PROMPT, uncached)
+    slow = passes(mine, filled(mine.batch([mine.encoded(prompt)]), tokens), PROMPT, uncached)
     [text], expected = mine.write([prompt], sampling), bytes(np.asarray(slow())[0].tolist()).decode()
     assert len(text) == new
     assert text[: len(expected)] == expected, "both ways must write the same"

@@ -122,7 +122,7 @@ class Writer:
 
     def check(self, prompt: str | Document) -> int:
         """Tokens of a prompt that can be gone on from. Raises ValueError as `write`."""
-        return len(self._encode(_document(prompt)))
+        return len(self.encoded(_document(prompt)))
 
     def write(
         self,
@@ -162,7 +162,7 @@ class Writer:
             raise ValueError("prompts are a list of texts or documents, got one text; write([text]) writes one")
         prompts = [_document(prompt) for prompt in prompts]
         seeds = range(len(prompts)) if seeds is None else seeds
-        encoded = [self._encode(prompt) for prompt in prompts]
+        encoded = [self.encoded(prompt) for prompt in prompts]
         texts = [Written("", 0, True)] * len(prompts)
         for chosen in _batches([len(sequence) for sequence in encoded], ROWS):
             ids = np.zeros((len(chosen), 0), np.int32)
@@ -193,7 +193,7 @@ class Writer:
             ValueError: as `write`, at once.
         """
         prompt = _document(prompt)
-        sequence = self._encode(prompt)
+        sequence = self.encoded(prompt)
         return self._stream(prompt, sequence, sampling or SamplingConfig(), stop, seed)
 
     def _stream(
@@ -220,20 +220,21 @@ class Writer:
             ValueError: as `write`, of a prompt with its answer.
         """
         pairs = [(_document(prompt), answer) for prompt, answer in zip(prompts, answers, strict=True)]
-        encoded = [self._encode((*map(_shown, prompt), Words(answer))) for prompt, answer in pairs]
+        encoded = [self.encoded((*map(_shown, prompt), Words(answer))) for prompt, answer in pairs]
         out = np.zeros(len(pairs))
         score = make_score(self.graphdef)
-        most = max((self._rounded(int(sequence.loss_mask.sum())) for sequence in encoded), default=1)
+        most = max((self.rounded(int(sequence.loss_mask.sum())) for sequence in encoded), default=1)
         rows = min(ROWS, max(1, MOST_LOGITS // (most * self.sizes.vocabulary)))
         for chosen in _batches([len(sequence) for sequence in encoded], rows):
-            batch = self._batch([encoded[i] for i in chosen])
-            targets = self._rounded(int(batch.loss_mask.sum(axis=1).max()))
+            batch = self.batch([encoded[i] for i in chosen])
+            targets = self.rounded(int(batch.loss_mask.sum(axis=1).max()))
             at = np.argsort(~batch.loss_mask, axis=1, kind="stable")[:, :targets].astype(np.int32)
             found = np.asarray(score(self.state, batch, at), np.float64)
             out[chosen] = found.sum(axis=1)[: len(chosen)]
         return out
 
-    def _encode(self, document: Document) -> TokenSequence:
+    def encoded(self, document: Document) -> TokenSequence:
+        """As the network reads it. Raises ValueError as `write`."""
         sequence, window = self.layout.encode([document], source=self.source), self.config.window
         if len(sequence) > window:
             raise ValueError(
@@ -250,16 +251,16 @@ class Writer:
                 )
         return sequence
 
-    def _rounded(self, length: int) -> int:
+    def rounded(self, length: int) -> int:
         """One of few lengths, at most the window."""
         return min(self.config.window, power_of_two(length, SHORTEST))
 
-    def _batch(self, sequences: Sequence[TokenSequence]) -> TokenBatch:
+    def batch(self, sequences: Sequence[TokenSequence]) -> TokenBatch:
         """One row for each, and rows of padding up to a power of two."""
         most = {at: max(len(sequence.arrays()[at]) for sequence in sequences) for at in ("patch_at", "image_at")}
         pictures = power_of_two(max(most.values()) // self.layout.picture_tokens, 1) if any(most.values()) else 0
         capacity = Capacity(
-            tokens=self._rounded(max(map(len, sequences))),
+            tokens=self.rounded(max(map(len, sequences))),
             targets=1,
             patches=pictures * self.layout.patches,
             patch_values=self.layout.patch_values,
@@ -274,11 +275,11 @@ class Writer:
     ) -> Iterator[np.ndarray]:
         """Ids int32[n, 1], then [n, chunk] over and over until all have ended or have `max_tokens`."""
         n, vocabulary, words = len(sequences), self.layout.vocabulary, self.layout.text.size
-        batch = self._batch(sequences)
+        batch = self.batch(sequences)
         B, columns = batch.ids.shape
         lengths = np.asarray([*map(len, sequences), *[1] * (B - n)], np.int32)
         drawing = Drawing.of(sampling, [*seeds, *[0] * (B - n)])
-        cache = empty_cache(self.config, B, self._rounded(columns + sampling.max_tokens))
+        cache = empty_cache(self.config, B, self.rounded(columns + sampling.max_tokens))
         read = make_read(self.graphdef, vocabulary, words)
         logits, cache = read(self.state, cache, batch, lengths - 1)
         source = np.full(B, self.source, np.int32)

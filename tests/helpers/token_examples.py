@@ -48,7 +48,7 @@ def layout(name: str, **options) -> Layout:
 
 
 @functools.cache
-def network(name: str, config: AgentConfig = CONFIG, sources: int = 2) -> Network:
+def network(name: str, config: AgentConfig = CONFIG, sources: int = 2, vocabulary: Vocabulary = VOCABULARY) -> Network:
     """A network that reads the named layout, its parameters large enough for attention to matter.
 
     Filled by NumPy, because compiling an initialiser takes longer than the tests do.
@@ -58,7 +58,7 @@ def network(name: str, config: AgentConfig = CONFIG, sources: int = 2) -> Networ
         "patches": {"patch_size": 8},
         "conv": {"image_shape": (8, 16, 3)},
     }
-    inputs = InputSizes(vocabulary=VOCABULARY.size, sources=sources, answers=ANSWERS, **sizes.get(name, {}))
+    inputs = InputSizes(vocabulary=vocabulary.size, sources=sources, answers=ANSWERS, **sizes.get(name, {}))
     with use_mesh(make_mesh(1)):
         abstract = nnx.eval_shape(lambda: Network(config, inputs, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(abstract)

@@ -86,7 +86,7 @@ def test_more_prompts_than_a_batch_holds_come_back_in_their_order():
 def test_a_text_may_grow_far_beyond_the_window():
     mine = writer(config=AgentConfig(**{**vars(AGENT), "window": 24}))
     [text] = mine.write([(Words("y", whole=False),)], SamplingConfig(max_tokens=70))
-    ids = np.concatenate([*mine._tokens([mine._encode((Words("y", whole=False),))], [0], SamplingConfig(), 8)], axis=1)
+    ids = np.concatenate([*mine._tokens([mine.encoded((Words("y", whole=False),))], [0], SamplingConfig(), 8)], axis=1)
     assert ids.shape == (1, 128)
     assert ByteTokenizer().decode(ids[0, :70]) == text
 

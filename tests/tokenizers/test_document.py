@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from visual import visual_tokenizer
 
 from generalist.tokenizers.document import (
     DocumentLayout,
@@ -13,7 +14,7 @@ from generalist.tokenizers.document import (
 )
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Kind
 from generalist.tokenizers.text import ByteTokenizer
-from generalist.tokenizers.visual import VisualConfig, VisualTokenizer, parameter_shapes
+from generalist.tokenizers.visual import VisualTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 
 V = Vocabulary()
@@ -279,13 +280,6 @@ def test_no_documents_and_negative_limits_are_refused():
         encode((Words("x"),), limit=-1)
     with pytest.raises(ValueError, match="a speaker is one of system, user, assistant, got 'bot'"):
         encode((Speaker("bot"),))
-
-
-def visual_tokenizer() -> VisualTokenizer:
-    config = VisualConfig(shape=(8, 8, 3), strides=(4,), width=4, levels=(5, 5))
-    rng = np.random.default_rng(0)
-    shapes = parameter_shapes(config)
-    return VisualTokenizer(config, {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()})
 
 
 def drawing_layout() -> DocumentLayout:
