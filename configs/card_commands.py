@@ -19,7 +19,7 @@ def commands_of(run: Run, foundation: Mapping[str, Any] | None = None) -> tuple[
     """
     if foundation is not None:
         return ()
-    own = _compared(run.config, run.own_text)
+    own = _compared(run.config, run.own_files)
     found: dict[str, dict[str, Any]] = {}
     for name in PRESETS:
         try:

@@ -92,12 +92,13 @@ def fit(
     taken = weights if weights is None or isinstance(weights, Weights) else Weights(run=Path(weights))
     start = Start(resume=resume, overwrite=overwrite, weights=taken)
     trust_modules(trust)
-    experiment, directory = _changed(_experiment(config), changes), _directory(config, out)
+    experiment, directory = _experiment(config), _directory(config, out)
     several = (tasks,) if isinstance(tasks, str | Task) else tuple(tasks)
     ids = tuple(task if isinstance(task, str) else task.id for task in several)
     for id in ids:
         trust_task(id)
     training = with_sources(experiment.train, ids, (corpora,) if isinstance(corpora, str) else tuple(corpora))
+    training = _changed(training, changes)
     for source in training.sources:
         check_known(source.task, data)
     keep_compilations()
@@ -142,12 +143,12 @@ def _experiment(config: str | Experiment | TrainConfig) -> Experiment:
     raise TypeError(f"config must be a preset's name, an Experiment or a TrainConfig, got {type(config).__name__}")
 
 
-def _changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+def _changed(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:
     names = [each.name for each in fields(TrainConfig)]
     for name in changes:
         if name not in names:
             raise TypeError(f"training has no setting {name!r}: {nearest(name, names)}")
-    return replace(experiment, train=replace(experiment.train, **changes))
+    return replace(config, **changes)
 
 
 def _directory(config: str | Experiment | TrainConfig, out: str | os.PathLike[str] | None) -> Path:

@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 from generalist.tokenizers.document import Document
 
-Measure = Literal["text", "caption", "answer", "label", "dialogue"]
+Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing"]
 """What the target of a document is: running text, a caption of a picture, an answer to a question, one of a few labels,
-what an assistant says."""
+what an assistant says, a picture."""
 
 Split = Literal["train", "test", "heldout"]
 

@@ -14,6 +14,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "webdataset": ("generalist.corpora.webdataset", "WebDataset shards: a .tar, a pattern with * or {000..123}"),
     "chat": ("generalist.corpora.chat", "JSON lines of messages with role and content; the assistant's words count"),
     "chat-all": ("generalist.corpora.chat", "the same; everybody's words count"),
+    "drawings": ("generalist.corpora.drawings", "the pictures of a corpus of captions or labels, to be written"),
     "tfds": ("generalist.corpora.tfds", "a data set that TFDS has prepared, such as tfds:coco_captions"),
 }
 """Kinds that take a path or name: the module whose `open_corpus(path)` gives all documents, and what the path is."""
@@ -30,7 +31,7 @@ BUILT_IN: dict[str, tuple[str, str]] = {
 
 def splits(name: str) -> tuple[Split, ...]:
     """The splits of a corpus that training never sees."""
-    return ("test", "heldout") if name.startswith("scenes/") else ("test",)
+    return ("test", "heldout") if name.removeprefix("drawings:").startswith("scenes/") else ("test",)
 
 
 def open_corpus(name: str, split: Split = "train") -> Corpus:
@@ -49,6 +50,8 @@ def open_corpus(name: str, split: Split = "train") -> Corpus:
         near = get_close_matches(name, known, n=3, cutoff=0.4) or get_close_matches(f"{kind}:PATH", known, n=3)
         raise ValueError(f"no corpus {name!r}; did you mean {', '.join(near or known)}?")
     module = import_module(KINDS[kind][0])
+    if kind == "drawings":
+        return module.Drawings(open_corpus(path, split), module.UNSAID if split == "train" else 0)
     if kind == "tfds":
         return module.open_split(path, split)
     options = {"targets": "all"} if kind == "chat-all" else {}

@@ -116,6 +116,10 @@ class Scenes:
         rng, scene = self._draw(index)
         return Picture(picture(scene)), *MAKERS[self.name][1](rng, scene, self.split)
 
+    def reader(self, pixels: np.ndarray) -> str:
+        """The caption of what stands in a picture, read tile by tile."""
+        return caption(parsed(pixels))
+
     def scene(self, index: int) -> Scene:
         """What stands in the room of a document."""
         return self._draw(index)[1]
@@ -153,12 +157,34 @@ def picture(scene: Scene) -> np.ndarray:
     return _tiles()[codes].transpose(0, 2, 1, 3, 4).reshape(side, side, 3)
 
 
+def tiles_of(pixels: np.ndarray) -> np.ndarray:
+    """int[rows, columns]: which tile stands at each place of a picture of a room, the nearest of all by its pixels.
+
+    In the order of `PAIRS`, then the free cell and the wall.
+    """
+    side = SIDE + 2
+    if pixels.shape != (side * TILE, side * TILE, 3):
+        raise ValueError(f"a room is drawn as {side * TILE} x {side * TILE} pixels, got {pixels.shape}")
+    tiles = pixels.reshape(side, TILE, side, TILE, 3).swapaxes(1, 2).astype(np.int64)
+    error = (tiles[:, :, None] - _tiles()[None, None].astype(np.int64)) ** 2
+    return error.sum(axis=(3, 4, 5)).argmin(axis=2)
+
+
+def parsed(pixels: np.ndarray) -> Scene:
+    """The things in a picture of a room; what stands in a wall's place does not count."""
+    inside = tiles_of(pixels)[1:-1, 1:-1]
+    there = zip(*np.nonzero(inside < len(PAIRS)), strict=True)
+    return tuple(Thing(int(row), int(column), *PAIRS[inside[row, column]]) for row, column in there)
+
+
 def caption(scene: Scene) -> str:
     """ "a red ball", "a red ball left of a blue key" or "a red ball, a blue key and a grey box".
 
     Things are named by rows, then columns. Of two, the larger distance says how the first is placed to the second;
-    where both are equal, the first is above.
+    where both are equal, the first is above. Of none: "nothing".
     """
+    if not scene:
+        return "nothing"
     names = [f"a {thing}" for thing in scene]
     if len(scene) == 2:
         one, other = scene

@@ -1,16 +1,18 @@
 """A trained agent that draws: texts in, pictures out. The compiled steps are `generalist.agent.painting`."""
 
+import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from generalist.agent.cache import empty_cache
 from generalist.agent.generating import Drawing
 from generalist.agent.painting import make_look, make_paint
 from generalist.agent.sampling import SamplingConfig
-from generalist.play.writer import Writer
+from generalist.play.writer import Writer, shown
 from generalist.tokenizers.document import Document, Words
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.train.checkpoint import Which
@@ -120,8 +122,20 @@ class Painter:
 
 
 def _prompt(text: str | Document) -> Document:
-    return (Words(text, target=False),) if isinstance(text, str) else tuple(map(_read, text))
+    return (Words(text, target=False),) if isinstance(text, str) else tuple(map(shown, text))
 
 
-def _read(part):
-    return replace(part, target=False) if isinstance(part, Words) else part
+def grid_png(pictures: np.ndarray, columns: int, scale: int = 1) -> bytes:
+    """Pictures [n, h, w, c] as one PNG, row by row of so many, each pixel `scale` wide and high, a line between."""
+    n, h, w, c = pictures.shape
+    rows = -(-n // columns)
+    gap = 1
+    whole = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, c), 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = number // columns * (h + gap), number % columns * (w + gap)
+        whole[top : top + h, left : left + w] = picture
+    image = Image.fromarray(whole if c == 3 else whole[..., 0])
+    image = image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    stream = io.BytesIO()
+    image.save(stream, "PNG", optimize=True)
+    return stream.getvalue()

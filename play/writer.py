@@ -113,7 +113,7 @@ class Writer:
         """A loaded agent as its document source `number`."""
         config = agent.run.config
         pictures = config.documents[number].pictures
-        layout = DocumentLayout(config.vocabulary, agent.run.text, pictures)
+        layout = DocumentLayout(config.vocabulary, agent.run.text, pictures, agent.run.visual)
         return cls(config.agent, agent.sizes, agent.graphdef, agent.state, layout, len(config.sources) + number)
 
     def length(self, prompt: str | Document) -> int:
@@ -220,8 +220,12 @@ class Writer:
             ValueError: as `write`, of a prompt with its answer.
         """
         pairs = [(_document(prompt), answer) for prompt, answer in zip(prompts, answers, strict=True)]
-        encoded = [self.encoded((*map(_shown, prompt), Words(answer))) for prompt, answer in pairs]
-        out = np.zeros(len(pairs))
+        return self.log_likelihoods([(*map(shown, prompt), Words(answer)) for prompt, answer in pairs])
+
+    def log_likelihoods(self, documents: Sequence[Document]) -> np.ndarray:
+        """float64[n]: of the targets of each document, in nats, among all ids. Raises ValueError as `write`."""
+        encoded = [self.encoded(document) for document in documents]
+        out = np.zeros(len(documents))
         score = make_score(self.graphdef)
         most = max((self.rounded(int(sequence.loss_mask.sum())) for sequence in encoded), default=1)
         rows = min(ROWS, max(1, MOST_LOGITS // (most * self.sizes.vocabulary)))
@@ -240,7 +244,7 @@ class Writer:
             raise ValueError(
                 f"the prompt has {len(sequence)} tokens, the agent sees {window}; shorten it or leave out its beginning"
             )
-        if any(isinstance(part, Picture) for part in document):
+        if any(isinstance(part, Picture) and not part.written for part in document):
             shown, sizes = self.layout.pictures, self.sizes
             wanted = (shown.patch_size, shown.shape[2]) if self.layout.patches else shown.shape
             readable = (sizes.patch_size, sizes.patch_channels) if self.layout.patches else sizes.image_shape
@@ -369,7 +373,8 @@ def measure_of(documents: DocumentsConfig) -> Measure | None:
         return None
 
 
-def _shown(part: Any) -> Any:
+def shown(part: Any) -> Any:
+    """A part of a document without a loss: it is read, and nothing is asked of it."""
     return replace(part, target=False) if isinstance(part, Words) else part
 
 

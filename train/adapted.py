@@ -27,7 +27,7 @@ def adapted(foundation: Run, tasks: Sequence[str], config: AdaptConfig, data: Pa
     """The training job: the foundation's network, its tasks as far as they are kept, and the new ones."""
     if not tasks:
         raise ValueError("no task to adapt to; name one (--task)")
-    before = foundation.own_text
+    before = foundation.own_files
     layouts = {task: _layout(foundation, task, data, config.layout) for task in tasks}
     new = tuple(_source(foundation, task, layouts[task], config) for task in tasks)
     weight, keep = sum(source.weight for source in new), _kept(foundation, tasks, config, data)

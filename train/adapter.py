@@ -159,7 +159,7 @@ def _config_and_layouts(foundation: Run, path: Path, said: Mapping[str, Any]) ->
             raise ValueError(f"its agent.{name} {own} is more than {GROWTH} times that of the foundation, {size}")
     values = max((layout.vector_values for layout in foundation.layouts.values()), default=0)
     check_timesteps(config, said["layouts"], max(values, path.stat().st_size // 4))
-    own = replace(config, text=foundation.own_text.text)
+    own = replace(config, text=foundation.own_files.text, visual=foundation.own_files.visual)
     layouts = {
         source.task: layout_from_json(said["layouts"][source.task], own, source.layout) for source in config.sources
     }

@@ -58,7 +58,7 @@ class DocumentsConfig:
         loss_weight: weight of this source's targets in the loss.
         pictures: how pictures become tokens; those of all corpora and tasks share sizes.
         pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs). 0 for
-            a corpus without any, as docstrings and text:PATH always are.
+            a corpus without any, as docstrings and text:PATH always are, and drawings, whose pictures are written.
     """
 
     corpus: str
@@ -77,8 +77,8 @@ class DocumentsConfig:
 
     @property
     def room(self) -> int:
-        """Pictures that a row has room for."""
-        return 0 if self.corpus.startswith(("docstrings", "text:")) else self.pictures_per_row
+        """Pictures that a row has room for, of those that are read."""
+        return 0 if self.corpus.startswith(("docstrings", "text:", "drawings:")) else self.pictures_per_row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +211,8 @@ class TrainConfig:
     Args:
         sources: the tasks of the mixture.
         documents: the corpora of the mixture.
+        visual: file of the visual tokenizer (`generalist tokenizer train-images`) by which pictures are written; its
+            number of ids is `vocabulary.visual_size`.
         trainable: what of the network is trained; by default everything.
         sequence_length: positions T of a row (1024 in the paper).
         batch_size: rows of one update, over all devices (512 in the paper).
@@ -243,6 +245,7 @@ class TrainConfig:
     agent: AgentConfig = field(default_factory=AgentConfig)
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     text: TextConfig = field(default_factory=TextConfig)
+    visual: str | None = None
     prompt: PromptConfig = field(default_factory=PromptConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainable: TrainableConfig = field(default_factory=TrainableConfig)

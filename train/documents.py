@@ -95,7 +95,7 @@ class DocumentSource:
         raise BadExampleError(f"{self.name}: {TRIES} documents in a row are damaged; the last: {problem}")
 
     def _checked(self, document: Document) -> Document:
-        pictures = sum(isinstance(part, Picture) for part in document)
+        pictures = sum(isinstance(part, Picture) and not part.written for part in document)
         if pictures > self.pictures:
             said = next((part.text for part in document if isinstance(part, Words)), "")
             raise BadExampleError(

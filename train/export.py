@@ -22,7 +22,17 @@ from generalist.train.adapter import digests_of, named_parameters
 from generalist.train.checkpoint import CheckpointError, Which
 from generalist.train.config import MeshConfig, TrainConfig
 from generalist.train.exported import DATA, NAME, PART, Exported
-from generalist.train.exported_files import CARD, CONFIG, EVALUATION, FILES, SCORES, TEXT_MODEL, WEIGHTS, is_exported
+from generalist.train.exported_files import (
+    CARD,
+    CONFIG,
+    EVALUATION,
+    FILES,
+    SCORES,
+    TEXT_MODEL,
+    VISUAL,
+    WEIGHTS,
+    is_exported,
+)
 from generalist.train.run import REPAIR, SCHEMA, Run, read_run
 from generalist.train.sources import layout_to_json
 from generalist.train.trained_network import trained_network
@@ -76,7 +86,8 @@ def public_config(config: TrainConfig) -> TrainConfig:
         for at, each in enumerate(documents)
     )
     text = replace(config.text, model=TEXT_MODEL if config.text.model else None)
-    return replace(config, documents=documents, text=text, mesh=MeshConfig(cpu_devices=config.mesh.cpu_devices))
+    visual, mesh = VISUAL if config.visual else None, MeshConfig(cpu_devices=config.mesh.cpu_devices)
+    return replace(config, documents=documents, text=text, visual=visual, mesh=mesh)
 
 
 def public_corpus(name: str) -> str:
@@ -152,14 +163,14 @@ def _write_files(found: Export, folder: Path, card: str, scores: Mapping[str, An
     save_file(dict(found.parameters), folder / WEIGHTS, metadata={"format": "generalist"})
     with (folder / WEIGHTS).open("rb") as file:
         os.fsync(file.fileno())
-    for name in (TEXT_MODEL, EVALUATION):
+    for name in (TEXT_MODEL, VISUAL, EVALUATION):
         if (run.directory / name).exists():
             write_atomically(folder / name, (run.directory / name).read_bytes())
     if scores is not None:
         write_json(folder / SCORES, dict(scores), indent=None)
     write_atomically(folder / CARD, card.encode())
     os.chmod(folder / WEIGHTS, (folder / CARD).stat().st_mode)  # the library leaves it to its owner alone
-    copied = [TEXT_MODEL] if (folder / TEXT_MODEL).exists() else []
+    copied = [name for name in (TEXT_MODEL, VISUAL) if (folder / name).exists()]
     stored = {
         "schema": SCHEMA,
         "config": cattrs.unstructure(run.config),

@@ -22,7 +22,7 @@ from generalist.tokenizers.layout import Layout
 from generalist.train.adapter_file import digest_of, fingerprint
 from generalist.train.checkpoint import CheckpointError, Which
 from generalist.train.config import TrainConfig
-from generalist.train.exported_files import TEXT_MODEL, WEIGHTS
+from generalist.train.exported_files import TEXT_MODEL, VISUAL, WEIGHTS
 from generalist.train.tensor_file import check_spaces, read_arrays
 from generalist.train.timestep_sizes import check_timesteps
 from generalist.train.trainable import name_of
@@ -85,7 +85,7 @@ def exported_from(directory: Path, stored: Mapping[str, Any]) -> Exported | None
             raise ValueError(f"{WEIGHTS} is missing")
         if not digests:
             raise ValueError("it has no digests of its parameters")
-        if set(stored.get("files", ())) - {TEXT_MODEL}:
+        if set(stored.get("files", ())) - {TEXT_MODEL, VISUAL}:
             raise ValueError("it lists files that an export does not have")
         check_spaces(stored["layouts"], stored["config"])
         return Exported(name=name, step=int(said["step"]), best=bool(said["best"]), digests=digests)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 CONFIG, WEIGHTS, CARD, SCORES = "config.json", "model.safetensors", "README.md", "scores.json"
-TEXT_MODEL, EVALUATION = "tokenizer.model", "evaluation.json"
+TEXT_MODEL, VISUAL, EVALUATION = "tokenizer.model", "visual.safetensors", "evaluation.json"
 """As in a run directory."""
 LARGEST = 64 * 2**20
 """Bytes of a file that is not the parameters."""
 LARGEST_WEIGHTS = 64 * 2**30
 """Bytes of the parameters that are fetched."""
-FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, EVALUATION)
+FILES = (CONFIG, WEIGHTS, CARD, SCORES, TEXT_MODEL, VISUAL, EVALUATION)
 """All that such a folder may hold, and all of it that is read or fetched."""
 
 

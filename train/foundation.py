@@ -11,11 +11,12 @@ from generalist.agent.config import InputSizes
 from generalist.agent.lora import merged
 from generalist.agent.sharding import use_mesh
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.visual import VisualTokenizer
 from generalist.train.checkpoint import CheckpointError, Which, steps_in
 from generalist.train.config import TrainConfig
 from generalist.train.places import directory_of
 from generalist.train.run import Run, read_run
-from generalist.train.sources import input_sizes, make_text_tokenizer
+from generalist.train.sources import input_sizes, make_text_tokenizer, make_visual_tokenizer
 from generalist.train.step import State, abstract_state
 from generalist.train.trainable import make_network
 from generalist.train.transfer import NewTasks, Plan, Side, check_allowed, plan, travel
@@ -119,6 +120,10 @@ class _Planned:
     plan: Plan
 
 
+def _version(visual: VisualTokenizer | None) -> str | None:
+    return None if visual is None else visual.version
+
+
 def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights) -> _Planned:
     other = read_run(weights.run)
     there = input_sizes(other.config, list(other.layouts.values()))
@@ -127,7 +132,7 @@ def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights
     graphdef, old = nnx.split(nnx.as_abstract(made))
     with other.open_weights() as checkpoints:
         step = checkpoints.chosen(weights.step)
-    here = Side(config, sizes, make_text_tokenizer(config.text).version)
-    side = Side(other.config, there, other.text.version)
+    here = Side(config, sizes, make_text_tokenizer(config.text).version, _version(make_visual_tokenizer(config)))
+    side = Side(other.config, there, other.text.version, _version(other.visual))
     how = plan(born, here, old, side, allow=weights.allow, new_tasks=weights.new_tasks, name=str(weights.run))
     return _Planned(other, step, graphdef, old, how)

@@ -21,6 +21,7 @@ from generalist.envs.files import read_json, write_atomically, write_json
 from generalist.envs.trust import is_trusted
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import SentencePieceTokenizer, TextTokenizer
+from generalist.tokenizers.visual import VisualTokenizer
 from generalist.tokenizers.vocabulary import VERSION
 from generalist.train.checkpoint import CheckpointError, Checkpoints
 from generalist.train.config import MeshConfig, TrainConfig
@@ -33,10 +34,17 @@ from generalist.train.exported import (
     exported_from,
     told_of,
 )
-from generalist.train.exported_files import EVALUATION, TEXT_MODEL, check_small, is_exported
+from generalist.train.exported_files import EVALUATION, TEXT_MODEL, VISUAL, check_small, is_exported
 from generalist.train.made_here import is_made_here, remember
 from generalist.train.places import directory_of
-from generalist.train.sources import Mixture, layout_from_json, layout_to_json, make_text_tokenizer
+from generalist.train.sources import (
+    Mixture,
+    layout_from_json,
+    layout_to_json,
+    make_text_tokenizer,
+    make_visual_tokenizer,
+)
+from generalist.train.visual_file import read_visual, write_visual
 
 SCHEMA = 1
 REPAIR = "restore it from a copy; the checkpoints beside it are untouched"
@@ -91,12 +99,17 @@ class Run:
     @property
     def text(self) -> TextTokenizer:
         """The text tokenizer, from the run's own copy of its model."""
-        return make_text_tokenizer(self.own_text.text)
+        return make_text_tokenizer(self.own_files.text)
 
     @property
-    def own_text(self) -> TrainConfig:
-        """The configuration, with the run's own copy of the text model."""
-        return _own_text(self.directory, self.config)
+    def visual(self) -> VisualTokenizer | None:
+        """The visual tokenizer, from the run's own copy; None where no picture is written."""
+        return make_visual_tokenizer(self.own_files)
+
+    @property
+    def own_files(self) -> TrainConfig:
+        """The configuration, with the run's own copies of the text model and the visual tokenizer."""
+        return _own_files(self.directory, self.config)
 
     @property
     def checkpoints(self) -> Path:
@@ -117,10 +130,12 @@ class Run:
         )
 
 
-def _own_text(directory: Path, config: TrainConfig) -> TrainConfig:
-    """The configuration with the run's copy of the text model, where it has one."""
-    copied = directory / TEXT_MODEL
-    return replace(config, text=replace(config.text, model=str(copied))) if copied.exists() else config
+def _own_files(directory: Path, config: TrainConfig) -> TrainConfig:
+    """The configuration with the run's copies of the text model and the visual tokenizer, where it has them."""
+    text, visual = directory / TEXT_MODEL, directory / VISUAL
+    if text.exists():
+        config = replace(config, text=replace(config.text, model=str(text)))
+    return replace(config, visual=str(visual)) if visual.exists() else config
 
 
 def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
@@ -143,12 +158,14 @@ def write_run(
 
 
 def _write(run: Run, notices: Sequence[str]) -> None:
-    """Make a run's directory, with its `config.json` and its copy of the text model."""
+    """Make a run's directory, with its `config.json` and its copies of the text model and the visual tokenizer."""
     directory, config = run.directory, run.config
     directory.mkdir(parents=True, exist_ok=True)
     if config.text.model:
         write_atomically(directory / TEXT_MODEL, SentencePieceTokenizer.load(config.text.model).model)
-    copied = [TEXT_MODEL] if config.text.model else []
+    if config.visual:
+        write_visual(directory / VISUAL, read_visual(Path(config.visual)))
+    copied = [TEXT_MODEL] * bool(config.text.model) + [VISUAL] * bool(config.visual)
     stored = {
         "schema": SCHEMA,
         "config": cattrs.unstructure(config),
@@ -234,9 +251,11 @@ def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None
         check_sizes(directory, config, stored["layouts"])
         if config.text.model and not (directory / TEXT_MODEL).is_file():
             raise ValueError(f"{TEXT_MODEL} is missing")
+        if config.visual and not (directory / VISUAL).is_file():
+            raise ValueError(f"{VISUAL} is missing")
         # The mesh is that of whoever loads it.
         config = replace(config, mesh=MeshConfig(cpu_devices=min(config.mesh.cpu_devices, os.cpu_count() or 1)))
-    own = _own_text(directory, config)
+    own = _own_files(directory, config)
     layouts = {
         source.task: layout_from_json(stored["layouts"][source.task], own, source.layout) for source in config.sources
     }

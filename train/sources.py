@@ -19,6 +19,7 @@ from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
 from generalist.tokenizers.text import MISSIONS, ByteTokenizer, SentencePieceTokenizer, TextTokenizer
+from generalist.tokenizers.visual import VisualTokenizer
 from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
@@ -30,6 +31,7 @@ from generalist.train.returns import with_returns
 from generalist.train.shown import shown_steps
 from generalist.train.statistics import inherited, shared
 from generalist.train.step_tokens import column_tokens
+from generalist.train.visual_file import read_visual
 from generalist.train.windows import EpisodeTable
 
 
@@ -40,6 +42,11 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
     if not config.model:
         raise ValueError(f"text.tokenizer sentencepiece needs text.model, the path of a model file, or {MISSIONS}")
     return SentencePieceTokenizer.load(config.model)
+
+
+def make_visual_tokenizer(config: TrainConfig) -> VisualTokenizer | None:
+    """The visual tokenizer that a configuration names, None for none. Raises as `read_visual`."""
+    return read_visual(Path(config.visual)) if config.visual else None
 
 
 def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None:
@@ -228,7 +235,7 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[Doc
 
     Raises as `generalist.corpora.open.open_corpus`.
     """
-    found = []
+    found, visual = [], make_visual_tokenizer(config)
     for number, each in enumerate(config.documents):
         if not each.weight:
             continue
@@ -236,7 +243,7 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[Doc
         source = DocumentSource(
             index=len(config.sources) + number,
             name=each.corpus,
-            layout=DocumentLayout(config.vocabulary, text, each.pictures),
+            layout=DocumentLayout(config.vocabulary, text, each.pictures, visual),
             corpus=corpus,
             sequence_length=config.sequence_length,
             pictures=each.room,

@@ -22,7 +22,7 @@ from generalist.train.foundation import Weights, with_weights
 from generalist.train.optimizer import schedule
 from generalist.train.places import directory_of
 from generalist.train.processes import leads, true_anywhere, wait_for_all
-from generalist.train.run import EVALUATION, TEXT_MODEL, Run, read_run, rewrite_steps, write_run
+from generalist.train.run import EVALUATION, TEXT_MODEL, VISUAL, Run, read_run, rewrite_steps, write_run
 from generalist.train.sources import Mixture, layout_to_json
 from generalist.train.step import State, abstract_state, create_state
 
@@ -34,6 +34,7 @@ FILES = (
     "report.html",
     "damaged.json",
     TEXT_MODEL,
+    VISUAL,
 )
 FOLDERS = ("checkpoints", "tensorboard", "tracking", "evaluation", "profile")
 """What a run directory may hold."""
@@ -217,7 +218,8 @@ def _check_free(directory: Path, start: Start) -> None:
     """Raises FileExistsError where a folder without `config.json` holds what a new run would replace or mix with."""
     there = sorted({path.name for path in directory.glob("*")} - {LOCK})
     ours = [name for name in there if name in (*FILES, *FOLDERS)]
-    if start.resume and [name for name in ours if name != TEXT_MODEL]:  # that one is written before config.json
+    before = (TEXT_MODEL, VISUAL)  # written before config.json
+    if start.resume and [name for name in ours if name not in before]:
         raise FileExistsError(
             f"{directory} holds {', '.join(ours)} and no config.json: to go on with that run bring it back, to begin "
             "anew choose another directory or replace what is there (--overwrite)"

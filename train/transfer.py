@@ -38,11 +38,13 @@ class Side:
         config: of the run.
         sizes: what its network reads.
         text: version of its text tokenizer.
+        visual: version of its visual tokenizer; None where no picture is written.
     """
 
     config: TrainConfig
     sizes: InputSizes
     text: str
+    visual: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def _whole(new: jax.Array, old: jax.Array) -> jax.Array:
 
 def _row_rules(here: Side, there: Side, new_tasks: NewTasks, notes: "_Notes") -> dict[str, Callable]:
     """The rules of arrays whose rows mean something, by dotted path."""
-    same = here.text == there.text and here.config.vocabulary == there.config.vocabulary
+    same = (here.text, here.visual) == (there.text, there.visual) and here.config.vocabulary == there.config.vocabulary
     rules: dict[str, Callable] = {"tokens.rows": _whole if same else _token_rows(here, there, notes)}
     if here.config.agent.source_embedding and there.config.agent.source_embedding:
         rules["source.rows"] = _task_rows(here, there, new_tasks, notes)
@@ -252,6 +254,8 @@ def _token_rows(here: Side, there: Side, notes: "_Notes") -> _Rows:
         notes.new("tokens", f"{ours.bins} bins, each the nearest of {theirs.bins}")
     fill("values", ours.discrete, theirs.discrete, _first(ours.discrete_size, theirs.discrete_size), "discrete")
     take[slice(*ours.specials)] = np.arange(*theirs.specials)
+    alike = theirs.visual_size if here.visual == there.visual else 0
+    fill("ids", ours.visual, theirs.visual, _first(ours.visual_size, alike), "picture")
     return _Rows(take)
 
 

@@ -22,7 +22,7 @@ from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.export_command import Export, Push
 from generalist.configs.commands.import_command import Import
-from generalist.configs.commands.language_commands import Caption, Chat, Generate
+from generalist.configs.commands.language_commands import Caption, Chat, Draw, Generate
 from generalist.configs.commands.layout_option import Choices, with_choices
 from generalist.configs.commands.serve_command import Serve
 from generalist.configs.commands.study_commands import STUDIES
@@ -225,6 +225,7 @@ COMMANDS: dict[str, Any] = {
     **STUDIES,
     "generate": Generate,
     "caption": Caption,
+    "draw": Draw,
     "chat": Chat,
     "serve": Serve,
     "doctor": Doctor,
@@ -284,7 +285,7 @@ def load_described(name: str) -> Any:
     from generalist.configs.experiment import Experiment
     from generalist.train.run import read_run
 
-    return Experiment(train=read_run(directory_of(name)).own_text)
+    return Experiment(train=read_run(directory_of(name)).own_files)
 
 
 STARTING_POINTS = {

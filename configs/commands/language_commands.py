@@ -1,4 +1,5 @@
-"""The commands that write: `generalist generate`, `caption` and `chat`. `generalist.play.writer` does the work.
+"""The commands that write: `generalist generate`, `caption`, `draw` and `chat`. `generalist.play.writer` and
+`generalist.play.painter` do the work.
 
 What is written goes to stdout, all else to stderr. Heavy packages are imported inside the commands.
 """
@@ -134,6 +135,42 @@ class Caption(Writing):
                 print(f"{printable(row['image'])}\t{' '.join(printable(row['caption']).split())}")
         if bad := len(set(self.images)) - len(pictures):
             raise ValueError(f"{bad} of {len(set(self.images))} images could not be read")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw(Writing):
+    """Draw pictures of texts with a run that was trained on drawings, and write them as one grid: a row for each text.
+
+    Drawn from the whole distribution by default; --max-tokens and --stop do not matter here.
+    """
+
+    texts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")]
+    """What the pictures are of."""
+    count: int = 4
+    """Pictures of each text."""
+    out: Path = Path("drawn.png")
+    """The file to write."""
+    guidance: float = 1.0
+    """Above 1, further from what would be drawn without a text."""
+    temperature: float = 1.0
+    """Divides the logits before a draw; 0 takes the likeliest, and all pictures of a text are then one."""
+    scale: int = 4
+    """Pixels of the file along a pixel of a picture."""
+
+    def __call__(self) -> None:
+        sampling = self.sampling
+        if not self.texts:
+            raise ValueError("`generalist draw` needs a text after RUN")
+        if self.count < 1 or self.scale < 1:
+            raise ValueError(f"--count and --scale must be 1 or more, got {self.count} and {self.scale}")
+        from generalist.envs.files import write_atomically
+        from generalist.play.painter import Painter, grid_png
+
+        writer, _, _ = self.open(("drawing",))
+        texts = [text for text in self.texts for _ in range(self.count)]
+        pictures = Painter.of(writer).draw(texts, sampling, guidance=self.guidance)
+        write_atomically(self.out, grid_png(pictures, self.count, self.scale))
+        console().print(f"{self.out}: {self.count} of each of {len(self.texts)} texts", markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,4 +316,4 @@ def printable(text: str) -> str:
     return shown_text(text) if sys.stdout.isatty() else text
 
 
-COMMANDS: dict[str, Any] = {"generate": Generate, "caption": Caption, "chat": Chat}
+COMMANDS: dict[str, Any] = {"generate": Generate, "caption": Caption, "draw": Draw, "chat": Chat}

@@ -5,14 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from generalist.agent.sampling import SamplingConfig
+from generalist.corpora.drawings import Drawings
 from generalist.corpora.open import open_corpus, splits
 from generalist.envs.files import read_json, write_json
 from generalist.eval.config import EvaluationConfig
-from generalist.eval.language.corpus_record import corpus_to_json
+from generalist.eval.language.corpus_record import CorpusRecord, corpus_to_json
+from generalist.eval.language.drawing import measure_drawings
 from generalist.eval.language.measure import measure_corpus
 from generalist.eval.parts import MEASURE
 from generalist.eval.progress import EvaluationDisplay
 from generalist.play.agent import Agent
+from generalist.play.painter import Painter
 from generalist.play.writer import Writer
 
 ANSWER_TOKENS = 96
@@ -43,24 +46,28 @@ def _entry(
     fingerprint = {"corpus": corpus, "split": split, "step": agent.step, "documents": config.documents}
     known = _kept(path, fingerprint)
     if known is None:
-        writer = Writer.of(agent, number)
-        window = agent.run.config.agent.window
-        record = measure_corpus(
-            writer,
-            open_corpus(corpus),
-            open_corpus(corpus, split),
-            name=corpus,
-            split=split,
-            limit=config.documents,
-            sampling=SamplingConfig(max_tokens=ANSWER_TOKENS),
-            tokens=lambda text: len(writer.layout.text.encode(text)),
-            fits=lambda document: writer.length(document) < window,  # likelihoods add an `end` to a piece of a text
-        )
-        known = corpus_to_json(record)
+        known = corpus_to_json(_measured(Writer.of(agent, number), corpus, split, config.documents))
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, {"fingerprint": fingerprint, "entry": known})
     display.corpus_done(f"{corpus}, {split}")
     return known
+
+
+def _measured(writer: Writer, corpus: str, split: Any, limit: int) -> CorpusRecord:
+    train, test, window = open_corpus(corpus), open_corpus(corpus, split), writer.config.window
+    if isinstance(train, Drawings) and isinstance(test, Drawings):
+        return measure_drawings(Painter.of(writer), train, test, name=corpus, split=split, limit=limit)
+    return measure_corpus(
+        writer,
+        train,
+        test,
+        name=corpus,
+        split=split,
+        limit=limit,
+        sampling=SamplingConfig(max_tokens=ANSWER_TOKENS),
+        tokens=lambda text: len(writer.layout.text.encode(text)),
+        fits=lambda document: writer.length(document) < window,  # likelihoods add an `end` to a piece of a text
+    )
 
 
 def _kept(path: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:

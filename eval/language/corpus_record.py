@@ -11,6 +11,7 @@ measured), `scores[i]` (name, better: "higher" or "lower", agent and baselines[n
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import ModuleType
@@ -30,6 +31,7 @@ BASELINES: dict[Measure, tuple[str, ...]] = {
     "answer": ("commonest_answer",),
     "caption": ("commonest_caption", "nearest_picture"),
     "dialogue": ("unigram", "five_gram", "commonest_answer"),
+    "drawing": ("unigram_ids", "retrieval", "rebuilt"),
 }
 """Of each measure, the simplest first."""
 
@@ -186,12 +188,47 @@ def dialogue_scores(record: CorpusRecord) -> list[Score]:
     return [bits, _exact(record, "exact match of the last answer")]
 
 
+def drawing_scores(record: CorpusRecord) -> list[Score]:
+    """Bits per token of the real pictures, and of the drawn ones what is read back: all of it, and parts of it.
+
+    Parts are compared where words name things as "a red ball": which there are, their colours alone, their kinds alone.
+    """
+    assert record.tokens is not None
+    found = [_ratios(record, "bits per token", record.tokens, lambda nats: nats / math.log(2))]
+    if record.outcomes[AGENT].texts is None:
+        return found
+    found.append(_exact(record, "exact match"))
+    if all(_things(text) for truths in record.truths for text in truths):
+        for name, part in PARTS.items():
+
+            def right(texts: Sequence[str], part: Callable = part) -> Interval:
+                both = zip(texts, record.truths, strict=True)
+                return wilson(sum(part(_things(said)) == part(_things(truths[0])) for said, truths in both), len(texts))
+
+            found.append(Score(name=f"{name} right", better="higher", values=_of_texts(record, right)))
+    return found
+
+
+THING = re.compile(r"\ba (\w+) (ball|box|key)\b")
+
+
+def _things(text: str) -> list[tuple[str, str]]:
+    return THING.findall(text)
+
+
+PARTS: dict[str, Callable[[list[tuple[str, str]]], list]] = {
+    "things": sorted,
+    "colours": lambda things: sorted(colour for colour, _ in things),
+    "kinds": lambda things: sorted(kind for _, kind in things),
+}
+
 SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
     "text": text_scores,
     "label": label_scores,
     "answer": answer_scores,
     "caption": caption_scores,
     "dialogue": dialogue_scores,
+    "drawing": drawing_scores,
 }
 
 

@@ -109,8 +109,12 @@ def measure_corpus(
     _check(train, test, name, limit)
     begun = time.perf_counter()
     running = test.measure in ("text", "dialogue")
-    found = _read(test, limit, seed)
-    learnt = _read(train, TRAIN_TEXTS, seed, TRAIN_BYTES) if running else _read(train, TRAIN_DOCUMENTS, seed)
+    found = read_documents(test, limit, seed)
+    learnt = (
+        read_documents(train, TRAIN_TEXTS, seed, TRAIN_BYTES)
+        if running
+        else read_documents(train, TRAIN_DOCUMENTS, seed)
+    )
     kept = {number: document for number, whole in found.documents.items() if (document := _fitting(whole, test, fits))}
     shown = list(kept.values())
     truths = _truths(test, kept, references, name)
@@ -259,7 +263,7 @@ class Readings:
     damaged: tuple[str, ...]
 
 
-def _read(corpus: Corpus, most: int, seed: int, most_bytes: float = float("inf")) -> Readings:
+def read_documents(corpus: Corpus, most: int, seed: int, most_bytes: float = float("inf")) -> Readings:
     """Documents drawn without repeats, until there are `most` or their targets have `most_bytes`."""
     drawn = np.random.default_rng(seed).choice(len(corpus), min(most, len(corpus)), replace=False)
     documents, damaged, size = {}, [], 0
@@ -311,9 +315,9 @@ def _utf8(text: str) -> bytes:
 def _examples(asked: Asked, outcomes: dict[str, Outcome]) -> list[Example]:
     return [
         Example(
-            prompt=_shortened(_told(prompt)),
-            truth=_shortened(asked.truths[index][0]),
-            said={who: _shortened(each.texts[index]) for who, each in outcomes.items() if each.texts},
+            prompt=shortened(_told(prompt)),
+            truth=shortened(asked.truths[index][0]),
+            said={who: shortened(each.texts[index]) for who, each in outcomes.items() if each.texts},
             png=_png(prompt),
         )
         for index, prompt in enumerate(asked.prompts[:EXAMPLES])
@@ -329,9 +333,9 @@ def _continued(asked: Asked) -> list[Example]:
     said = asked.writer.write(prompts, asked.sampling) if prompts else []
     return [
         Example(
-            prompt=_shortened(text[:cut]),
-            truth=_shortened(text[cut : cut + half]),
-            said={AGENT: _shortened(more[:half])},
+            prompt=shortened(text[:cut]),
+            truth=shortened(text[cut : cut + half]),
+            said={AGENT: shortened(more[:half])},
         )
         for text, cut, more in zip(texts, cuts, said, strict=True)
     ]
@@ -344,7 +348,7 @@ def _told(prompt: Document) -> str:
     return "\n".join(lines)
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """What a page can show: lone surrogates have no UTF-8."""
     text = text.encode("utf-8", "replace").decode()
     return text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"
@@ -352,8 +356,11 @@ def _shortened(text: str) -> str:
 
 def _png(prompt: Document) -> str | None:
     pixels = last_picture(prompt)
-    if pixels is None:
-        return None
+    return None if pixels is None else png_of(pixels)
+
+
+def png_of(pixels: np.ndarray) -> str:
+    """A picture for the report, in base64."""
     stream = io.BytesIO()
     shrunk(as_image(pixels), PICTURE_SIDE).save(stream, "PNG", optimize=True)
     return base64.b64encode(stream.getvalue()).decode()

@@ -119,6 +119,22 @@ def test_rows_of_the_token_table_go_by_what_their_ids_mean():
     assert found.left == {"tokens": "4 text ids, 3 discrete values"}
 
 
+def test_ids_of_pictures_pass_where_the_visual_tokenizer_is_the_same():
+    drawing = Vocabulary(text_size=16, bins=8, discrete_size=6, visual_size=4)
+    there = replace(side(vocabulary=drawing), visual="one")
+    old, _, now, found = passed(there, there)
+    np.testing.assert_array_equal(rows(old, "tokens", "rows"), rows(now, "tokens", "rows"))
+    assert not found.lines
+    old, born, now, found = passed(replace(there, visual="another"), there)
+    at = slice(*drawing.visual)
+    np.testing.assert_array_equal(rows(now, "tokens", "rows")[at], rows(born, "tokens", "rows")[at])
+    np.testing.assert_array_equal(rows(now, "tokens", "rows")[:16], rows(old, "tokens", "rows")[:16])
+    assert (found.new["tokens"], found.left["tokens"]) == ("4 picture ids", "4 picture ids")
+    _, born, now, found = passed(there, side())
+    np.testing.assert_array_equal(rows(now, "tokens", "rows")[at], rows(born, "tokens", "rows")[at])
+    assert found.new["tokens"] == "4 picture ids"
+
+
 def test_text_ids_of_another_tokenizer_mean_nothing():
     old, born, now, found = passed(side(text="sentencepiece-1"), side())
     np.testing.assert_array_equal(rows(now, "tokens", "rows")[:16], rows(born, "tokens", "rows")[:16])
