@@ -15,6 +15,7 @@ from generalist.play.server import playground
 from generalist.play.server.completions import Completions, Model
 from generalist.play.server.engine import Engine
 from generalist.play.server.guard import Guard
+from generalist.play.server.images import Images
 from generalist.play.server.metrics import Metrics
 from generalist.play.server.policy_socket import PolicyRoom
 from generalist.play.server.stage_socket import StageRoom
@@ -75,7 +76,8 @@ def make_app(
             Route("/healthz", health),
             Route("/metrics", counted),
             *texts.routes,
-            *(playground.routes(watched, str(about.get("agent", "")), list(models or {})) if watched else ()),
+            *Images(texts).routes,
+            *(playground.routes(watched, str(about.get("agent", "")), texts) if watched else ()),
         ],
         middleware=[Middleware(Guard, token=token, hosts=hosts)],
     )

@@ -98,7 +98,7 @@ class Completions:
 
     async def _one(self, request: Request) -> Response:
         try:
-            self._model(request.path_params["name"])
+            self.model_of(request.path_params["name"])
         except ApiError as error:
             return JSONResponse(error.body(), status_code=error.status)
         return JSONResponse(self._described(request.path_params["name"]))
@@ -106,7 +106,8 @@ class Completions:
     def _described(self, name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": self._made, "owned_by": "generalist"}
 
-    def _model(self, name: str) -> Model:
+    def model_of(self, name: str) -> Model:
+        """The model of a name. Raises ApiError."""
         if not self.models:
             raise ApiError(404, "this agent was trained without documents: it has no text to go on from")
         if name not in self.models:
@@ -116,15 +117,14 @@ class Completions:
 
     async def _complete(self, request: Request) -> Response:
         try:
-            asked = parsed(await self._body(request))
-            model = self._model(asked.model)
+            asked = parsed(await self.body_of(request))
+            model = self.model_of(asked.model)
+            if model.measure == "drawing":
+                raise ApiError(400, "this model draws: ask it at /v1/images/generations", param="model")
             sampling = asked.sampling(model.writer.config.window)
             document = model.prompt([said_of(message) for message in asked.messages], sampling.max_tokens)
             length = await asyncio.to_thread(_length, model.writer, document)
-            if self.leaving.is_set():
-                raise ApiError(503, "the server ends")
-            if self.waiting >= WAITING:
-                raise ApiError(429, f"{WAITING} requests wait already; try again later", code="rate_limit_exceeded")
+            self.check_room()
             writing = _Writing(self, model, document, sampling, asked, length)
             if asked.stream:
                 return StreamingResponse(writing.events(), media_type="text/event-stream")
@@ -133,7 +133,27 @@ class Completions:
             self.metrics.requests.labels("refused").inc()
             return JSONResponse(error.body(), status_code=error.status)
 
-    async def _body(self, request: Request) -> bytes:
+    def check_room(self) -> None:
+        """Raises ApiError where no request is taken now."""
+        if self.leaving.is_set():
+            raise ApiError(503, "the server ends")
+        if self.waiting >= WAITING:
+            raise ApiError(429, f"{WAITING} requests wait already; try again later", code="rate_limit_exceeded")
+
+    async def in_thread(self, job: Callable[[], Any]) -> Any:
+        """What a job gives on the one thread that writes."""
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+        finally:
+            self.waiting -= 1
+
+    @property
+    def painters(self) -> list[str]:
+        """Names of the models that write pictures."""
+        return [name for name, model in self.models.items() if model.measure == "drawing"]
+
+    async def body_of(self, request: Request) -> bytes:
         """The body, of bounded size and in bounded time. Raises ApiError."""
         data = bytearray()
         try:
@@ -171,7 +191,7 @@ class _Writing:
     async def whole(self) -> dict[str, Any]:
         """The answer with all its choices."""
         n = self.asked.n
-        texts = await self._in_thread(
+        texts = await self.completions.in_thread(
             lambda: self.model.writer.written(
                 [self.document] * n, self.sampling, stop=self.asked.stops, seeds=list(range(n))
             )
@@ -216,20 +236,13 @@ class _Writing:
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        written = asyncio.ensure_future(self._in_thread(write))
+        written = asyncio.ensure_future(self.completions.in_thread(write))
         try:
             while (piece := await queue.get()) is not None:
                 yield piece
             await written
         finally:
             gone = True
-
-    async def _in_thread(self, job: Callable[[], Any]) -> Any:
-        self.completions.waiting += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self.completions._thread, job)
-        finally:
-            self.completions.waiting -= 1
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.asked.model}

@@ -3,19 +3,19 @@
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
+from generalist.play.server.completions import Completions
 from generalist.play.server.stage_socket import MODES, StageRoom
 
 PAGE = Path(__file__).with_name("playground.html")
 
 
-def routes(room: StageRoom, agent: str, models: Sequence[str]) -> list[Route | WebSocketRoute]:
+def routes(room: StageRoom, agent: str, texts: Completions) -> list[Route | WebSocketRoute]:
     """The page at /, what can be watched at /playground, and the stage's WebSocket at /stage."""
     page = PAGE.read_text()
     headers = {
@@ -29,7 +29,8 @@ def routes(room: StageRoom, agent: str, models: Sequence[str]) -> list[Route | W
         "tasks": list(room.tasks),
         "updates": list(room.updates),
         "modes": list(MODES),
-        "models": list(models),
+        "models": [name for name in texts.models if name not in texts.painters],
+        "painters": texts.painters,
     }
 
     async def shown(_: Request) -> Response:

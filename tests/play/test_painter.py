@@ -4,32 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from flax import nnx
-from token_examples import CONFIG, VOCABULARY, hidden, network
-from visual import SMALL, visual_tokenizer
+from small_painter import AGENT, DRAWN, VISUAL, painter
+from token_examples import hidden, network
 
-from generalist.agent.config import AgentConfig
-from generalist.agent.network import unstacked
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.painter import Painter
-from generalist.play.writer import Writer
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Words
-from generalist.tokenizers.text import ByteTokenizer
+from generalist.tokenizers.document import Document, Picture, Words
 
-AGENT = AgentConfig(**{**vars(CONFIG), "attention_block": 64})
-VISUAL = replace(SMALL, strides=(2,))
-DRAWN = replace(VOCABULARY, visual_size=VISUAL.codes)
 TEXTS = ["a red ball", "two", "a green key above a grey box"]
 GREEDY, HOT = SamplingConfig(), SamplingConfig(temperature=2.0, seed=4)
-
-
-def painter(visual: bool = True) -> Painter:
-    model = network("conv", AGENT, 3, DRAWN)
-    graphdef, state = nnx.split(unstacked(model))
-    found = visual_tokenizer(VISUAL) if visual else None
-    layout = DocumentLayout(DRAWN if visual else VOCABULARY, ByteTokenizer(), PictureOptions(images="conv"), found)
-    sizes = model.sizes if visual else replace(model.sizes, vocabulary=VOCABULARY.size)
-    return Painter.of(Writer(AGENT, sizes, graphdef, state, layout, 1))
 
 
 def uncached(mine: Painter, prompt: Document, count: int, guidance: float = 1.0) -> list[int]:

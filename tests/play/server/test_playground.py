@@ -10,6 +10,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("playwright")
 from playwright import sync_api
 from serving import serving
+from small_painter import painter
 from small_writer import writer
 from tiny import trained
 
@@ -28,7 +29,7 @@ PATIENCE = 120_000
 @pytest.fixture(scope="module")
 def server():
     agent = Agent.load(trained())
-    models = {"photos": Model(writer(0), "caption")}
+    models = {"photos": Model(writer(0), "caption"), "rooms": Model(painter().writer, "drawing")}
     with serving(
         agent, TASKS, models=models, stage=lambda leaving: stage_of(agent, TASKS, 600.0, leaving), token="secret"
     ) as made:
@@ -145,3 +146,18 @@ def test_the_page_asks_nobody_else():
     assert "https://" not in page
     assert "'unsafe" not in policy_of(page)
     assert "default-src 'none'" in policy_of(page)
+
+
+@needs_browser
+def test_pictures_are_drawn(page):
+    page.wait_for_selector("#painter option", state="attached")
+    assert page.locator("#model option").all_inner_texts() == ["photos"]
+    page.fill("#prompt", "a red ball")
+    page.fill("#many", "3")
+    page.click("#sketch button")
+    page.wait_for_selector("#drawn img", timeout=60_000)
+    assert page.locator("#drawn img").count() == 3
+    assert page.locator("#drawn img").first.get_attribute("alt") == "drawn: a red ball"
+    page.fill("#prompt", "x" * 60)
+    page.click("#sketch button")
+    page.wait_for_selector("text=a text and its picture have", timeout=PATIENCE)
