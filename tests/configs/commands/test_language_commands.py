@@ -41,7 +41,7 @@ def trained(monkeypatch) -> SimpleNamespace:
     )
     model = network("patches", AGENT, 3)
     graphdef, state = nnx.split(unstacked(model))
-    there = SimpleNamespace(config=config, text=ByteTokenizer())
+    there = SimpleNamespace(config=config, text=ByteTokenizer(), visual=None)
     agent = SimpleNamespace(run=there, sizes=model.sizes, graphdef=graphdef, state=state)
     monkeypatch.setattr("generalist.train.run.read_run", lambda path: agent.run)
     monkeypatch.setattr("generalist.play.agent.Agent.load", lambda path, *, step=None: agent)
@@ -277,4 +277,4 @@ def test_help_does_not_wait_for_jax():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("--temperature") == 3
+    assert done.stdout.count("--temperature") == 4
