@@ -50,7 +50,10 @@ def test_pages_have_examples():
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(home, monkeypatch, page):
+    """All but the number of updates of an adaptation, which is small here."""
     monkeypatch.chdir(home)
+    for steps in ("STEPS", "ALONE_STEPS"):
+        monkeypatch.setattr(f"generalist.train.adapted.{steps}", 4)
     notebook = {"__name__": page}
     for block in PAGES[page]:
         exec(compile(block, f"{page}.md", "exec"), notebook)
