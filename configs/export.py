@@ -120,7 +120,13 @@ def export_policy(
     if task is None and len(agent.tasks) != 1:
         raise ValueError(f"{run} was trained on {len(agent.tasks)} tasks: choose one of them with --task")
     chosen = find_task(task or agent.tasks[0])
-    decode = decode_of(evaluation_of(agent.run.directory), chosen)
+    evaluation = evaluation_of(agent.run.directory)
+    if evaluation.prompts and agent.layout(chosen)[0].options.context is None:
+        raise ValueError(
+            f"{chosen.id}: this agent is evaluated with prompts, which an exported policy does not show; "
+            "Agent.export_policy writes it as it acts without"
+        )
+    decode = decode_of(evaluation, chosen)
     return agent.with_decode(decode).export_policy(chosen.id, to)
 
 

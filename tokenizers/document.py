@@ -155,12 +155,16 @@ class DocumentLayout:
     @property
     def written_tokens(self) -> int:
         """Positions that a picture takes that is written. Raises ValueError where there is no visual tokenizer."""
+        return self._tokenizer.config.tokens
+
+    @property
+    def _tokenizer(self) -> VisualTokenizer:
         if self.visual is None:
             raise ValueError(
                 "a picture that is written needs a visual tokenizer: generalist tokenizer train-images CORPUS "
                 "--out FILE, then --train.visual FILE"
             )
-        return self.visual.config.tokens
+        return self.visual
 
     def length(self, document: Document) -> int:
         """Positions of a whole document."""
@@ -241,10 +245,9 @@ class DocumentLayout:
 
     def _ids_of(self, picture: Picture) -> list[int]:
         """Of a picture that is written."""
-        assert self.written_tokens
-        assert self.visual is not None
-        pixels = sized(picture.pixels, PictureOptions(images="conv", shape=self.visual.config.shape))[0]
-        return (self.visual.encode_once(pixels) + self.vocabulary.visual[0]).tolist()
+        visual = self._tokenizer
+        pixels = sized(picture.pixels, PictureOptions(images="conv", shape=visual.config.shape))[0]
+        return (visual.encode_once(pixels) + self.vocabulary.visual[0]).tolist()
 
     def _features(self, rows: list[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
         """The feature arrays of a `TokenSequence`; rows are (position of the first token, pixels)."""

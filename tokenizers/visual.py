@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 MOST_CODES = 2**16
+LARGEST_SIDE = 2048
+"""Pixels along a side: a file alone must not say how much memory is asked for."""
 TOGETHER = 64
 """Pictures that are encoded or decoded at once."""
 REMEMBERED = 200_000
@@ -55,6 +57,8 @@ class VisualConfig:
             raise ValueError(
                 f"levels must be 2 or more each, and their product at most {MOST_CODES}, got {self.levels}"
             )
+        if max(self.shape) > LARGEST_SIDE:
+            raise ValueError(f"pictures have at most {LARGEST_SIDE} pixels along a side, got {self.shape}")
         if self.width < 1:
             raise ValueError(f"width must be positive, got {self.width}")
 

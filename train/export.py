@@ -93,6 +93,8 @@ def public_config(config: TrainConfig) -> TrainConfig:
 def public_corpus(name: str) -> str:
     """ "text:/home/me/books" -> "text:books"; what is no path stays."""
     kind, colon, path = name.partition(":")
+    if kind == "drawings":
+        return f"{kind}:{public_corpus(path)}"
     return name if not colon or kind == "tfds" else f"{kind}:{Path(path).name}"
 
 

@@ -20,7 +20,7 @@ from generalist.train.visual_file import write_visual
 from generalist.train.visual_training import VisualTraining, train_visual
 
 HELD, MEASURED = 20_000, 500
-"""Most pictures that are held in memory to learn from (of more, others in turn), and that are measured on."""
+"""Most pictures of each corpus that are held in memory to learn from, spread over it, and that are measured on."""
 COLOURS = 512
 SHOWN = 8
 
@@ -108,7 +108,7 @@ def _some(corpus: Corpus, name: str, config: VisualConfig, count: int) -> np.nda
 def _batches(
     corpora: Sequence[Corpus], names: Sequence[str], config: VisualConfig, training: VisualTraining
 ) -> Iterator[np.ndarray]:
-    """Batches without an end, of each corpus in turn as many; pictures are read once where they fit memory."""
+    """Batches without an end, of each corpus about as many; pictures are read once, before the first."""
     rng = np.random.default_rng(training.seed)
     held = [_some(corpus, name, config, HELD) for corpus, name in zip(corpora, names, strict=True)]
     while True:

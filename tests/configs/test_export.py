@@ -249,6 +249,12 @@ def test_a_policy_in_one_file_acts_as_evaluation_does_and_is_not_written_over(ru
     found = rollout(played, StandalonePolicy(file, slots=2), [5, 6], slots=2)
     assert [each.episode_return for each in found] == [each.episode_return for each in expected]
     assert main([*command, "--overwrite"]) == 0
+    keep_evaluation(run, replace(evaluation_of(run), prompts=1))
+    try:
+        assert main([*command, "--overwrite"]) == 2
+        assert "is evaluated with prompts" in capsys.readouterr().err
+    finally:
+        keep_evaluation(run, replace(evaluation_of(run), prompts=0))
 
 
 def test_pushing_needs_an_export_that_is_whole_and_a_place_on_the_hub(run, shared, tmp_path, capsys):

@@ -74,6 +74,7 @@ def test_a_token_sees_its_place_and_those_around_it():
         ({"levels": (256, 257)}, "levels must be 2 or more"),
         ({"strides": ()}, "multiple of the product"),
         ({"width": 0}, "width must be positive"),
+        ({"shape": (4096, 12, 3)}, "at most 2048 pixels along a side"),
     ],
 )
 def test_a_form_that_cannot_be_is_refused(change, said):

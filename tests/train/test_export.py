@@ -80,6 +80,8 @@ def test_no_word_in_it_is_a_path_of_this_machine(export):
         assert str(path) not in text
     assert public_corpus("text:/home/me/books") == "text:books"
     assert public_corpus("scenes/captions") == "scenes/captions"
+    assert public_corpus("drawings:scenes/captions") == "drawings:scenes/captions"
+    assert public_corpus("drawings:images:/home/me/rooms") == "drawings:images:rooms"
 
 
 @pytest.mark.rare
