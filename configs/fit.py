@@ -16,8 +16,9 @@ from generalist.envs.task import Task
 from generalist.envs.trust import trust as trust_modules
 from generalist.envs.trust import trust_task
 from generalist.eval.config import keep_evaluation
-from generalist.tokenizers.document import PictureOptions
 from generalist.tokenizers.options import LayoutOptions
+from generalist.tokenizers.pictures import PictureOptions
+from generalist.train.bands import all_bands
 from generalist.train.config import DocumentsConfig, SourceConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
@@ -119,7 +120,10 @@ def fit(
 
 
 def with_sources(config: TrainConfig, tasks: tuple[str, ...], corpora: tuple[str, ...] = ()) -> TrainConfig:
-    """The same job on other tasks or corpora: what the job knows keeps its source, a new one is shown as the first."""
+    """The same job on other tasks or corpora: what the job knows keeps its source, a new one is shown as the first.
+
+    A corpus of bands is shown by all of its bands, in the size of its first picture.
+    """
     if tasks:
         known = {source.task: source for source in config.sources}
         layout = config.sources[0].layout if config.sources else LayoutOptions()
@@ -128,7 +132,9 @@ def with_sources(config: TrainConfig, tasks: tuple[str, ...], corpora: tuple[str
     if corpora:
         there = {each.corpus: each for each in config.documents}
         pictures = config.documents[0].pictures if config.documents else PictureOptions()
-        documents = tuple(there.get(name, DocumentsConfig(corpus=name, pictures=pictures)) for name in corpora)
+        documents = tuple(
+            there.get(name) or DocumentsConfig(corpus=name, pictures=all_bands(name) or pictures) for name in corpora
+        )
         config = replace(config, documents=documents)
     return config
 

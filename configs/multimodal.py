@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from generalist.configs.experiment import Experiment
 from generalist.configs.quickstart import config as quickstart
-from generalist.tokenizers.document import PictureOptions
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.train.config import DocumentsConfig
 
 DIGITS = PictureOptions(images="conv", shape=(56, 56, 3))

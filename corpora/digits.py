@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from generalist.corpora.corpus import Measure, Split
-from generalist.tokenizers.document import Document, Picture, PictureOptions, Words, sized
+from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.pictures import PictureOptions, sized
 
 LABELS = tuple(
     f"a handwritten {name}" for name in ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -2,6 +2,8 @@
 
 A line has `file_name`, a path inside the folder, and says what to answer: `question` and `answer`, or `text` or
 `caption`, or `label` (a string or an integer). The first of these that the first readable line has holds for all.
+Pictures of bands are .npy and TIFF files (`band_files`). Where lines have `latitude` and `longitude`, or the first file
+is a TIFF with coordinates, the pictures of one region are in one split (`places`).
 """
 
 from dataclasses import dataclass
@@ -9,13 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from generalist.corpora.band_files import NPY, TIFF, is_of_bands, place_of, read_npy, read_tiff
 from generalist.corpora.corpus import BadExampleError, Measure
 from generalist.corpora.json_lines import JsonLines, path_inside, string_field
 from generalist.corpora.pictures import decode_image
+from generalist.corpora.places import Place, regions
 from generalist.envs.files import TOO_MANY, failed_by
+from generalist.tokenizers.bands import Bands
 from generalist.tokenizers.document import Document, Picture, Words
 
 METADATA = "metadata.jsonl"
+COORDINATES = ("latitude", "longitude")
 
 
 def open_corpus(path: str | Path) -> "ImageFolder":
@@ -84,12 +90,18 @@ def words_of(fields: dict[str, Any], measure: Measure, where: str) -> tuple[Word
     return (Words(string_field(fields, "caption" if "text" not in fields else "text", where)),)
 
 
-def read_picture(path: Path, where: str) -> Picture:
+def read_picture(path: Path, where: str) -> Picture | Bands:
     """The picture in a file.
 
     Raises:
         BadExampleError: there is none, or it is damaged.
+        MissingExtra: a TIFF that is no picture of colours, without the extra `pictures`.
     """
+    suffix = path.suffix.lower()
+    if suffix in NPY:
+        return read_npy(path, where)
+    if suffix in TIFF and is_of_bands(path):
+        return read_tiff(path, where)
     try:
         with path.open("rb") as file:
             return decode_image(file, f"{where}: {path}")
@@ -110,9 +122,37 @@ class ImageFolder:
 
     @cached_property
     def groups(self) -> tuple[int, ...]:
-        """Number of the picture of each line, in the order in which they first appear; a damaged line has its own."""
+        """Number of the region of each line, or of its picture, in the order in which they first appear.
+
+        A damaged line has its own.
+        """
+        if self.by_place:
+            return regions([self._place(index) for index in range(len(self))])
         numbers: dict[str | int, int] = {}
         return tuple(numbers.setdefault(self._file_name(index), len(numbers)) for index in range(len(self)))
+
+    @cached_property
+    def by_place(self) -> bool:
+        """Whether it is known where pictures lie: the first line says it, or its file."""
+        return len(self) > 0 and self._place(0) is not None
+
+    @property
+    def note(self) -> str:
+        if self.by_place or not len(self) or not str(self._file_name(0)).lower().endswith(TIFF):
+            return ""
+        return f"{self.folder} has no coordinates: neighbours may be in training and in test"
+
+    def _place(self, index: int) -> Place | None:
+        try:
+            fields = self.lines[index]
+            latitude, longitude = (fields.get(name) for name in COORDINATES)
+            if isinstance(latitude, int | float) and isinstance(longitude, int | float):
+                return Place("", float(longitude), float(latitude))
+            name = string_field(fields, "file_name", self.lines.where(index))
+            path = path_inside(self.folder, name, self.lines.where(index))
+            return place_of(path) if path.suffix.lower() in TIFF else None
+        except BadExampleError:
+            return None
 
     def _file_name(self, index: int) -> str | int:
         try:

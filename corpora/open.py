@@ -22,6 +22,8 @@ KINDS: dict[str, tuple[str, str]] = {
 BUILT_IN: dict[str, tuple[str, str]] = {
     "digits": ("generalist.corpora.digits", "handwritten digits of scikit-learn, captioned and labelled"),
     "docstrings": ("generalist.corpora.docstrings", "English text: the documentation in Python's standard library"),
+    "easy-vqa": ("generalist.corpora.easy_vqa", "pictures of one coloured shape with questions and answers"),
+    "landsat": ("generalist.corpora.landsat", "Statlog's Landsat pictures of four bands, what covers the ground"),
     "scenes/captions": ("generalist.corpora.scenes", "rooms of MiniGrid and what stands in them"),
     "scenes/questions": ("generalist.corpora.scenes", "rooms of MiniGrid with questions and answers"),
     "scenes/dialogue": ("generalist.corpora.scenes", "short dialogues about a room of MiniGrid"),

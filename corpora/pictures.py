@@ -8,6 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 from generalist.corpora.corpus import BadExampleError
+from generalist.tokenizers.bands import as_pixels
 from generalist.tokenizers.document import Picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -20,50 +21,10 @@ EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr",
 MOST_DEEP_PIXELS = 1 << 24
 """The same of images of 16 or 32 bits, which are computed in float64. Decoding takes 800 MB at most."""
 
-PERCENTILES = (2, 98)
-
 
 def to_picture(values: np.ndarray) -> Picture:
-    """An array [height, width] or [height, width, channels] as a picture.
-
-    Channels: 1 and 3 are grey and colour, 4 colour and alpha. Of 2 the first is kept (grey and alpha). More than 4 are
-    the bands of a multispectral image in order of increasing wavelength: false colour, in which three contiguous groups
-    of bands, as even as they can be (the first ones larger), are averaged, and the longest become red.
-
-    Values: uint8 stays as it is. Booleans, and floats that all lie in [0, 1], are multiplied by 255. All others are
-    stretched so that the 2nd percentile of the image becomes 0 and the 98th 255; equal values become 0. Where values
-    are not uint8, the fourth of four channels is dropped.
-
-    Raises:
-        ValueError: another number of axes, no pixels, not numbers, NaN or infinite.
-    """
-    values = np.asarray(values)
-    if values.ndim not in (2, 3) or not values.size:
-        raise ValueError(f"an image has shape [height, width] or [height, width, channels], got {values.shape}")
-    if values.dtype.kind not in "buif":
-        raise ValueError(f"an image holds integers, floats or booleans, got {values.dtype}")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ValueError("an image must not have NaN or infinite values; replace them")
-    pixels = values[:, :, None] if values.ndim == 2 else values
-    channels = pixels.shape[2]
-    if channels == 2:
-        pixels = pixels[:, :, :1]
-    elif channels == 4 and values.dtype != np.uint8:
-        pixels = pixels[:, :, :3]
-    elif channels > 4:
-        groups = np.array_split(pixels, 3, axis=2)
-        pixels = np.stack([group.mean(axis=2, dtype=np.float64) for group in groups[::-1]], axis=2)
-    return Picture(np.ascontiguousarray(_scaled(pixels, values.dtype)))
-
-
-def _scaled(pixels: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if dtype == np.uint8:
-        return pixels if pixels.dtype == np.uint8 else np.rint(pixels).astype(np.uint8)
-    low, high = 0.0, 1.0
-    if dtype.kind not in "bf" or pixels.min() < 0 or pixels.max() > 1:
-        low, high = np.percentile(pixels.astype(np.float64), PERCENTILES)
-    unit = (pixels.astype(np.float64) - low) / (high - low or 1)
-    return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
+    """An array [height, width] or [height, width, channels] as a picture. Raises as `as_pixels`."""
+    return Picture(as_pixels(values))
 
 
 def decode_image(file: bytes | BinaryIO, name: str) -> Picture:

@@ -16,6 +16,7 @@ from generalist.corpora.corpus import BadExampleError, Corpus, Measure, Split, e
 from generalist.corpora.pictures import decode_image, to_picture
 from generalist.envs.files import TOO_MANY, check_opens, failed_by
 from generalist.envs.tfds_files import check_description
+from generalist.tokenizers.bands import Bands
 from generalist.tokenizers.document import Document, Picture, Words
 
 
@@ -27,23 +28,41 @@ class Fields:
         image: the picture: an Image, or a Tensor [height, width, bands].
         text: running text where there is no image, else its caption, or several of them.
         label: a ClassLabel.
+        bands: names of the bands of a Tensor.
     """
 
     image: str = ""
     text: str = ""
     label: str = ""
+    bands: tuple[str, ...] = ()
 
     @property
     def measure(self) -> Measure:
         return "label" if self.label else "caption" if self.image else "text"
 
 
+SENTINEL2 = (
+    "B01 443 nm",
+    "B02 490 nm blue",
+    "B03 560 nm green",
+    "B04 665 nm red",
+    "B05 705 nm",
+    "B06 740 nm",
+    "B07 783 nm",
+    "B08 842 nm",
+    "B09 945 nm",
+    "B10 1375 nm",
+    "B11 1610 nm",
+    "B12 2190 nm",
+    "B8A 865 nm",
+)
+"""Bands of Sentinel-2 in the order of EuroSAT's files (Helber et al. 2019)."""
 LABELLED = Fields(image="image", label="label")
 
 SETS: dict[str, Fields] = {
     "coco_captions": Fields(image="image", text="captions/text"),
     "eurosat/rgb": LABELLED,
-    "eurosat/all": Fields(image="sentinel2", label="label"),  # 13 bands: false colour
+    "eurosat/all": Fields(image="sentinel2", label="label", bands=SENTINEL2),
     "resisc45": LABELLED,
     "cifar10": LABELLED,
     "mnist": LABELLED,
@@ -221,12 +240,15 @@ class Prepared:
                 return self.source[index]
             raise
 
-    def _picture(self, example: dict[str, Any], where: str) -> Picture:
+    def _picture(self, example: dict[str, Any], where: str) -> Picture | Bands:
         value = example[self.fields.image]
         if isinstance(value, bytes):
             return decode_image(value, f"{where}.{self.fields.image}")
         try:
-            return to_picture(np.asarray(value))
+            values = np.asarray(value)
+            if values.ndim == 3 and values.shape[2] not in (1, 3):
+                return Bands(values, self.fields.bands)
+            return to_picture(values)
         except ValueError as error:
             raise BadExampleError(f"{where}.{self.fields.image}: {error}") from None
 

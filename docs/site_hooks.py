@@ -27,7 +27,7 @@ CONFIGS = (
     ("generalist.train.config", None),
     ("generalist.agent.config", None),
     ("generalist.tokenizers.options", ("LayoutOptions",)),
-    ("generalist.tokenizers.document", ("PictureOptions",)),
+    ("generalist.tokenizers.pictures", ("PictureOptions",)),
     ("generalist.train.adaptation", ("AdaptConfig",)),
     ("generalist.eval.config", ("EvaluationConfig",)),
     ("generalist.agent.sampling", ("SamplingConfig",)),

@@ -34,9 +34,10 @@ from generalist.tokenizers.viewer import SequenceView
 from generalist.train.adapt import adapt
 from generalist.train.adaptation import AdaptConfig
 from generalist.train.adapter import apply_adapter
+from generalist.train.agent_fits import check_local_positions
 from generalist.train.checkpoint import Which
 from generalist.train.run import Run, read_run
-from generalist.train.sources import check_local_positions, input_sizes
+from generalist.train.sources import input_sizes
 from generalist.train.statistics import inherited, of_bounds, plain_layout
 from generalist.train.trained_network import trained_network
 from generalist.train.transfer import kin

@@ -19,6 +19,8 @@ from generalist.agent.sampling import SamplingConfig
 from generalist.corpora.corpus import Measure
 from generalist.corpora.open import open_corpus
 from generalist.play.agent import Agent
+from generalist.play.stopping import settled, until
+from generalist.tokenizers.bands import Bands
 from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.checkpoint import Which
@@ -32,10 +34,9 @@ CHUNK, STREAMED = 32, 8
 """Tokens of one compiled call: of texts that are wanted whole, and of one that is shown as it is written."""
 MOST_LOGITS = 2**25
 """Numbers that the logits of one batch of likelihoods may take."""
-PICTURES = [name for at in ("patch_at", "image_at") for name in (at, *FEATURES[at])]
+SHOWN_AT = ("patch_at", "vector_at", "image_at")
+PICTURES = [name for at in SHOWN_AT for name in (at, *FEATURES[at])]
 """Arrays of what a prompt shows besides text."""
-REPLACEMENT = "\ufffd"
-"""What bytes decode to that are not UTF-8, or not yet."""
 
 
 @dataclass(frozen=True)
@@ -244,11 +245,14 @@ class Writer:
             raise ValueError(
                 f"the prompt has {len(sequence)} tokens, the agent sees {window}; shorten it or leave out its beginning"
             )
-        if any(isinstance(part, Picture) and not part.written for part in document):
+        if any(isinstance(part, Bands) or (isinstance(part, Picture) and not part.written) for part in document):
             shown, sizes = self.layout.pictures, self.sizes
-            wanted = (shown.patch_size, shown.shape[2]) if self.layout.patches else shown.shape
-            readable = (sizes.patch_size, sizes.patch_channels) if self.layout.patches else sizes.image_shape
-            if wanted != readable:
+            wanted, readable = {
+                "patches": ((shown.patch_size, shown.shape[2]), (sizes.patch_size, sizes.patch_channels)),
+                "conv": (shown.shape, sizes.image_shape),
+                "bands": (shown.vector_values, sizes.vector_values),
+            }[shown.images]
+            if wanted > readable if shown.images == "bands" else wanted != readable:
                 raise ValueError(
                     f"pictures are shown as {shown.images} of {wanted}, this agent reads {readable}; "
                     "train one with pictures among its sources"
@@ -261,15 +265,15 @@ class Writer:
 
     def batch(self, sequences: Sequence[TokenSequence]) -> TokenBatch:
         """One row for each, and rows of padding up to a power of two."""
-        most = {at: max(len(sequence.arrays()[at]) for sequence in sequences) for at in ("patch_at", "image_at")}
-        pictures = power_of_two(max(most.values()) // self.layout.picture_tokens, 1) if any(most.values()) else 0
-        capacity = Capacity(
+        most = max(len(sequence.arrays()[at]) for sequence in sequences for at in SHOWN_AT)
+        pictures = power_of_two(most // self.layout.picture_tokens, 1) if most else 0
+        shown, longest = self.layout.shows(pictures), self.sizes.vector_values
+        capacity = replace(
+            shown,
             tokens=self.rounded(max(map(len, sequences))),
-            targets=1,
-            patches=pictures * self.layout.patches,
             patch_values=self.layout.patch_values,
-            images=0 if self.layout.patches else pictures,
-            image_shape=(0, 0, 0) if self.layout.patches else self.layout.pictures.shape,
+            vector_values=longest if shown.vectors else 0,
+            image_shape=shown.image_shape if pictures else self.layout.shows(1).image_shape,
         )
         idle = [empty(capacity)] * (power_of_two(len(sequences)) - len(sequences))
         return stack([*(_padded(sequence, capacity) for sequence in sequences), *idle])
@@ -313,25 +317,6 @@ class Writer:
 
 def _document(prompt: str | Document) -> Document:
     return (Words(prompt, target=False, whole=False),) if isinstance(prompt, str) else prompt
-
-
-def until(text: str, stop: Sequence[str]) -> str:
-    """The text before the stop string that is complete first, so that it does not matter how much comes at a time."""
-    found = [(at + len(each), at) for each in stop if each and (at := text.find(each)) >= 0]
-    return text[: min(found)[1]] if found else text
-
-
-def settled(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The part of a text that what follows it cannot change, and whether a stop string ended it.
-
-    Held back are bytes that may yet become a character and characters that may yet become a stop string.
-    """
-    cut = until(text, stop)
-    if cut != text:
-        return cut, True
-    text = text.rstrip(REPLACEMENT)
-    begun = [size for each in stop for size in range(1, len(each)) if text.endswith(each[:size])]
-    return text[: len(text) - max(begun, default=0)], False
 
 
 def power_of_two(count: int, least: int = 1) -> int:
@@ -382,7 +367,10 @@ def _padded(sequence: TokenSequence, capacity: Capacity) -> TokenSequence:
     """The sequence with padding and unused feature rows after it."""
     filled, given = empty(capacity).arrays(), sequence.arrays()
     for name in (*TOKEN_FIELDS, *PICTURES):
-        if len(given[name]):
+        if name == "vectors":  # those of a layout may be shorter than the longest of the agent
+            count, values = given[name].shape
+            filled[name][:count, :values] = given[name]
+        elif len(given[name]):
             filled[name][: len(given[name])] = given[name]
     return TokenSequence(**filled)
 

@@ -12,11 +12,11 @@ from itertools import chain
 from typing import Literal
 
 import numpy as np
-from gymnasium import spaces
 
-from generalist.tokenizers.image import ImageFormat, PatchField, WholeImageField
-from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenSequence
-from generalist.tokenizers.space import Leaf
+from generalist.tokenizers.bands import Bands, band_patches, false_colour
+from generalist.tokenizers.image import ImageFormat, PatchField
+from generalist.tokenizers.pictures import PICTURE, PictureOptions, sized
+from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Capacity, Kind, TokenSequence
 from generalist.tokenizers.text import TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
@@ -42,7 +42,7 @@ class Picture:
 
     Args:
         written: the picture is a target: its ids (`generalist.tokenizers.visual`) stand in the document and carry a
-            loss. Otherwise it is read, as patches or whole.
+            loss. Otherwise it is read, as `PictureOptions` says.
     """
 
     pixels: np.ndarray
@@ -63,10 +63,7 @@ class Speaker:
     name: Literal["system", "user", "assistant"]
 
 
-PICTURE = Leaf((), "picture", spaces.Box(0, 255, (1, 1, 3), np.uint8))
-"""Of every picture, whatever its size, which a layout's options say."""
-
-Part = Words | Picture | Speaker
+Part = Words | Picture | Bands | Speaker
 Document = tuple[Part, ...]
 
 
@@ -81,30 +78,6 @@ def prompt_and_answer(document: Document) -> tuple[Document, str]:
         if isinstance(part, Words) and part.target:
             return document[:index], part.text
     raise ValueError("a document without a target has no answer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PictureOptions:
-    """How pictures become tokens. All are brought to one size: static shapes want so.
-
-    Args:
-        images: as patches (the paper), or whole, one token, for a convolutional encoder.
-        shape: (height, width, channels) to which pictures are brought; channels 1 (grey) or 3 (colour).
-        patch_size: side of a square patch in pixels.
-    """
-
-    images: Literal["patches", "conv"] = "patches"
-    shape: tuple[int, int, int] = (64, 64, 3)
-    patch_size: int = 16
-
-    def __post_init__(self):
-        object.__setattr__(self, "shape", tuple(self.shape))
-        if self.images not in ("patches", "conv"):
-            raise ValueError(f"images must be patches or conv, got {self.images!r}")
-        if len(self.shape) != 3 or min(self.shape) < 1 or self.shape[2] not in (1, 3):
-            raise ValueError(f"the shape of pictures must be (height, width, 1 or 3), got {self.shape}")
-        if self.patch_size < 1:
-            raise ValueError(f"patch_size must be positive, got {self.patch_size}")
 
 
 @dataclass(frozen=True)
@@ -148,9 +121,34 @@ class DocumentLayout:
         return self.pictures.patch_size**2 * self.pictures.shape[2] if self.patches else 0
 
     @property
+    def vectors(self) -> int:
+        """Vectors of a picture, one for each patch of all its bands; 0 where it is shown in colours."""
+        (height, width, _), size = self.pictures.shape, self.pictures.patch_size
+        return -(-height // size) * -(-width // size) if self.pictures.images == "bands" else 0
+
+    @property
     def picture_tokens(self) -> int:
         """Positions that a picture takes that is read."""
-        return self.patches or 1
+        return self.patches or self.vectors or 1
+
+    @property
+    def local_positions(self) -> int:
+        """Rows of the table of local positions that it needs."""
+        return max(self.vectors, self.visual.config.tokens if self.visual else 0)
+
+    def shows(self, count: int) -> Capacity:
+        """The capacity of a sequence of one token for what `count` pictures show."""
+        whole = count * (self.pictures.images == "conv")
+        return Capacity(
+            tokens=1,
+            targets=1,
+            patches=count * self.patches,
+            patch_values=self.patch_values if count else 0,
+            vectors=count * self.vectors,
+            vector_values=self.pictures.vector_values if count else 0,
+            images=whole,
+            image_shape=self.pictures.shape if whole else (0, 0, 0),
+        )
 
     @property
     def written_tokens(self) -> int:
@@ -175,7 +173,7 @@ class DocumentLayout:
             elif isinstance(part, Speaker):
                 total += 1
             else:
-                total += self.written_tokens if part.written else self.picture_tokens
+                total += self.written_tokens if _is_written(part) else self.picture_tokens
         return total
 
     def encode(self, documents: Sequence[Document], *, source: int, limit: int | None = None) -> TokenSequence:
@@ -192,7 +190,7 @@ class DocumentLayout:
             raise ValueError(f"need at least one document and a limit of 0 or more, got {len(documents)} and {limit}")
         pieces = [self._tokens(document, index + 1) for index, document in enumerate(documents)]
         columns = {name: np.concatenate([piece[0][name] for piece in pieces]) for name in pieces[0][0]}
-        rows = [(offset + at, pixels) for offset, piece in _offsets(pieces) for at, pixels in piece[1]]
+        rows = [(offset + at, picture) for offset, piece in _offsets(pieces) for at, picture in piece[1]]
         total = len(columns["ids"]) if limit is None else min(limit, len(columns["ids"]))
         while rows and rows[-1][0] + self.picture_tokens > total:
             total = min(total, rows.pop()[0])
@@ -208,8 +206,8 @@ class DocumentLayout:
             **self._features(rows),
         )
 
-    def _tokens(self, document: Document, segment: int) -> tuple[dict[str, np.ndarray], list[tuple[int, np.ndarray]]]:
-        """Arrays per position, and (position, pixels) of every picture."""
+    def _tokens(self, document: Document, segment: int) -> tuple[dict[str, np.ndarray], list["Shown"]]:
+        """Arrays per position, and (position, picture) of every picture that is read."""
         vocabulary, pictures = self.vocabulary, []
         ids, kinds, wanted = [[vocabulary.separator]], [[Kind.SEPARATOR]], [[False]]
         local = [[NO_LOCAL]]
@@ -220,17 +218,17 @@ class DocumentLayout:
                 kind, target = Kind.TEXT, part.target
             elif isinstance(part, Speaker):
                 found, kind, target = [vocabulary.speaker(part.name)], Kind.SEPARATOR, False
-            elif part.written:
+            elif isinstance(part, Picture) and part.written:
                 found, kind, target = self._ids_of(part), Kind.VISUAL, True
             else:
-                pictures.append((length, part.pixels))
+                pictures.append((length, part))
                 found = [vocabulary.feature] * self.picture_tokens
-                kind, target = (Kind.PATCH if self.patches else Kind.IMAGE), False
+                kind, target = READ_AS[self.pictures.images], False
             length += len(found)
             ids.append(found)
             kinds.append([kind] * len(found))
             wanted.append([target] * len(found))
-            local.append([*range(len(found))] if kind is Kind.VISUAL else [NO_LOCAL] * len(found))
+            local.append([*range(len(found))] if kind in PLACED else [NO_LOCAL] * len(found))
         flat = np.asarray([*chain.from_iterable(ids)], np.int32)
         follows = np.asarray([*[*chain.from_iterable(wanted)][1:], False], np.bool_)
         return {
@@ -249,8 +247,8 @@ class DocumentLayout:
         pixels = sized(picture.pixels, PictureOptions(images="conv", shape=visual.config.shape))[0]
         return (visual.encode_once(pixels) + self.vocabulary.visual[0]).tolist()
 
-    def _features(self, rows: list[tuple[int, np.ndarray]]) -> dict[str, np.ndarray]:
-        """The feature arrays of a `TokenSequence`; rows are (position of the first token, pixels)."""
+    def _features(self, rows: list["Shown"]) -> dict[str, np.ndarray]:
+        """The feature arrays of a `TokenSequence`; rows are (position of the first token, picture)."""
         at = np.asarray([at for at, _ in rows], np.int32)
         empty = np.zeros(0, np.int32)
         found = {
@@ -260,29 +258,49 @@ class DocumentLayout:
             "patch_cols": np.zeros((0, 2), np.int32),
             "vectors": np.zeros((0, 0), np.float32),
             "vector_at": empty,
-            "images": np.zeros((0, *(self.pictures.shape if not self.patches else (0, 0, 0))), np.uint8),
+            "images": np.zeros((0, *self.shows(1).image_shape), np.uint8),
             "image_at": empty,
             **dict.fromkeys(("answers", "answer_at", "answer_part"), empty),
         }
         if not rows:
             return found
-        pixels = np.concatenate([sized(each, self.pictures) for _, each in rows])
+        places = (at[:, None] + np.arange(self.picture_tokens, dtype=np.int32)).reshape(-1)
+        if self.vectors:
+            vectors = [self._vectors_of(picture) for _, picture in rows]
+            return found | {"vectors": np.concatenate(vectors), "vector_at": places}
+        pixels = np.concatenate([sized(_pixels_of(picture), self.pictures) for _, picture in rows])
         if not self.patches:
             return found | {"images": pixels, "image_at": at}
         row, column = self._field.intervals
         return found | {
             "patches": self._field.encode(pixels).reshape(-1, self.patch_values),
-            "patch_at": (at[:, None] + np.arange(self.patches, dtype=np.int32)).reshape(-1),
+            "patch_at": places,
             "patch_rows": np.tile(row, (len(rows), 1)),
             "patch_cols": np.tile(column, (len(rows), 1)),
         }
 
+    def _vectors_of(self, picture: Picture | Bands) -> np.ndarray:
+        """float32[vectors, vector_values]."""
+        options = self.pictures
+        if not options.means:
+            raise ValueError("bands are shown by their means and spreads, which this layout has none of")
+        values = picture.values if isinstance(picture, Bands) else picture.pixels.astype(np.float32)
+        return band_patches(options.chosen(values), options.shape, options.patch_size, options.means, options.spreads)
 
-def sized(pixels: np.ndarray, options: PictureOptions) -> np.ndarray:
-    """uint8[1, *shape]: shrinks by area, enlarges bilinearly, as images of environments."""
-    height, width, channels = pixels.shape
-    form = ImageFormat(1, height, width, channels, False, "rgb")
-    return WholeImageField(PICTURE, form, options.shape).encode(pixels[None])[:, 0]
+
+Shown = tuple[int, Picture | Bands]
+"""The position of its first token, and a picture that is read."""
+READ_AS = {"patches": Kind.PATCH, "conv": Kind.IMAGE, "bands": Kind.VECTOR}
+PLACED = (Kind.VISUAL, Kind.VECTOR)
+"""Whose place in a picture the local position says."""
+
+
+def _is_written(part: Part) -> bool:
+    return isinstance(part, Picture) and part.written
+
+
+def _pixels_of(picture: Picture | Bands) -> np.ndarray:
+    return picture.pixels if isinstance(picture, Picture) else false_colour(picture)
 
 
 def _offsets(pieces: list) -> list[tuple[int, tuple]]:

@@ -6,8 +6,8 @@ from typing import Literal
 
 from generalist.agent.config import TRUNK, AgentConfig
 from generalist.envs.names import nearest
-from generalist.tokenizers.document import PictureOptions
 from generalist.tokenizers.options import LayoutOptions
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 
 

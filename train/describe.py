@@ -20,6 +20,7 @@ from generalist.envs.table import task_in_file
 from generalist.envs.task import MissingExtra, UnknownTask
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
+from generalist.train.agent_fits import check_window
 from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory, computed_in
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.data import TaskSource, check_timesteps, row_capacity
@@ -29,7 +30,7 @@ from generalist.train.input_rate import InputRate, made_per_second
 from generalist.train.notices import range_notices, text_notices
 from generalist.train.padding import imagined_source, most_text, padding_share
 from generalist.train.placement import Placement, placements
-from generalist.train.sources import check_window, document_sources, input_sizes, make_text_tokenizer, open_mixture
+from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture
 from generalist.train.step import State, abstract_state
 from generalist.train.step_tokens import token_counts
 from generalist.train.trained_share import TrainedShare, trained_share

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,9 @@ import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus, sizes_of
 from generalist.envs.files import write_atomically
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
+from generalist.tokenizers.bands import Bands
+from generalist.tokenizers.document import Document, DocumentLayout, Part, Picture, Words
+from generalist.tokenizers.pictures import turned
 from generalist.tokenizers.sequence import Capacity, TokenSequence
 
 TRIES = 1000
@@ -31,6 +33,7 @@ class DocumentSource:
         index: the source's number, stored with every token.
         name: of the corpus.
         pictures: that a row has room for.
+        turns: whether pictures are turned that the layout wants turned: in training, not where it is measured.
         bad: damaged documents that were met, by name.
     """
 
@@ -41,6 +44,7 @@ class DocumentSource:
     sequence_length: int
     pictures: int
     seed: int
+    turns: bool = True
     bad: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -95,17 +99,29 @@ class DocumentSource:
         raise BadExampleError(f"{self.name}: {TRIES} documents in a row are damaged; the last: {problem}")
 
     def _checked(self, document: Document) -> Document:
-        pictures = sum(isinstance(part, Picture) and not part.written for part in document)
-        if pictures > self.pictures:
+        read = [
+            part for part in document if isinstance(part, Bands) or (isinstance(part, Picture) and not part.written)
+        ]
+        if (pictures := len(read)) > self.pictures:
             said = next((part.text for part in document if isinstance(part, Words)), "")
             raise BadExampleError(
                 f"{self.name}, {said[:40]!r}: {pictures} pictures, a row has room for {self.pictures}; raise "
                 "pictures_per_row"
             )
+        options = self.layout.pictures
+        for part in read if options.images == "bands" else []:
+            have = part.count if isinstance(part, Bands) else part.pixels.shape[2]
+            if have < max(options.choose, default=0) + 1 or (not options.choose and have != options.shape[2]):
+                wanted = f"band {max(options.choose)} (from 0)" if options.choose else f"{options.shape[2]} bands"
+                raise BadExampleError(f"{self.name}: a picture of {have} bands, {wanted} are read")
         return document
 
     def __getitem__(self, i: int) -> TokenSequence:
-        return self.layout.encode([self.document(int(i))], source=self.index, limit=self.sequence_length)
+        document = self.document(int(i))
+        if self.turns and self.layout.pictures.turned:
+            rng = np.random.default_rng((self.seed, self.index, int(i), 1))
+            document = tuple(_turned(part, rng) for part in document)
+        return self.layout.encode([document], source=self.index, limit=self.sequence_length)
 
     @property
     def capacity(self) -> Capacity:
@@ -116,14 +132,13 @@ class DocumentSource:
                 f"a picture of {self.name} has {layout.picture_tokens} tokens and does not fit sequence_length "
                 f"{self.sequence_length}; raise it, shrink pictures.shape, or show pictures whole (images conv)"
             )
-        return Capacity(
-            tokens=self.sequence_length,
-            targets=self.sequence_length,
-            patches=count * layout.patches,
-            patch_values=layout.patch_values if count else 0,
-            images=0 if layout.patches else count,
-            image_shape=layout.pictures.shape if count and not layout.patches else (0, 0, 0),
-        )
+        return replace(layout.shows(count), tokens=self.sequence_length, targets=self.sequence_length)
+
+
+def _turned(part: Part, rng: np.random.Generator) -> Part:
+    if isinstance(part, Bands):
+        return replace(part, values=turned(part.values, rng))
+    return replace(part, pixels=turned(part.pixels, rng)) if isinstance(part, Picture) and not part.written else part
 
 
 def piece_of(words: Words, number: int, size: int) -> Words:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from generalist.agent.sharding import make_mesh, split_cpu
+from generalist.train.bands import with_band_statistics
 from generalist.train.config import TrainConfig
 from generalist.train.display import TrainingDisplay
 from generalist.train.documents import keep_damaged
@@ -75,6 +76,7 @@ def train(
 def _train(config, data, directory, start, quiet, profile, workers, track, on_start, on_checkpoint) -> Run:
     if not leads():
         wait_for_all("what is made of the data once is there")  # by the first process, where all see the same folder
+    config = with_band_statistics(config)
     mixture = open_mixture(config, data, known_layouts(directory, start.weights, resume=start.resume))
     if leads():
         wait_for_all("what is made of the data once is there")

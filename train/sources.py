@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.config import InputSizes
 from generalist.corpora.open import open_corpus
 from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
@@ -20,6 +20,8 @@ from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
 from generalist.tokenizers.text import MISSIONS, ByteTokenizer, SentencePieceTokenizer, TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
+from generalist.train.agent_fits import check_document_positions, check_local_positions, check_window
+from generalist.train.bands import with_band_statistics
 from generalist.train.config import TextConfig, TrainConfig
 from generalist.train.data import Source, TaskSource, check_timesteps, row_capacity
 from generalist.train.documents import DocumentSource
@@ -47,28 +49,6 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
 def make_visual_tokenizer(config: TrainConfig) -> VisualTokenizer | None:
     """The visual tokenizer that a configuration names, None for none. Raises as `read_visual`."""
     return read_visual(Path(config.visual)) if config.visual else None
-
-
-def check_local_positions(task: str, layout: Layout, agent: AgentConfig) -> None:
-    """Raises ValueError where an observation has more tokens than the agent's table of local positions has rows."""
-    needed = layout.max_observation_tokens
-    if needed > agent.local_positions:
-        raise ValueError(
-            f"an observation of {task} has up to {needed} tokens, agent.local_positions is {agent.local_positions}; "
-            f"raise it (--train.agent.local-positions {needed}), or show vectors or images as one token"
-        )
-
-
-def check_window(task: str, index: int, layout: Layout, agent: AgentConfig) -> None:
-    """Raises ValueError where acting may need a longer window than the agent has, whatever the demonstrations show."""
-    needed = layout.least_window
-    if needed > agent.window:
-        words = sum(layout.text_limits)
-        shorter = f", or cut texts shorter (--train.sources.{index}.layout.max-text-tokens, now {words} ids)"
-        raise ValueError(
-            f"a timestep of {task} may need {needed} positions when it is played, by its spaces, and agent.window is "
-            f"{agent.window}: raise it (--train.agent.window {needed}){shorter if words else ''}"
-        )
 
 
 @dataclass(frozen=True)
@@ -145,6 +125,7 @@ def open_mixture(config: TrainConfig, data: Path, known: Mapping[str, Layout] | 
         held_out.append(unseen)
         notices += task_notices(task, found, part.columns, part.selection.training)
     for found, unseen in document_sources(config, text):
+        check_document_positions(found, config.agent)
         sources.append(found)
         held_out.append(unseen)
         notices += corpus_notices(found)
@@ -152,7 +133,7 @@ def open_mixture(config: TrainConfig, data: Path, known: Mapping[str, Layout] | 
     weights = tuple(config.weights[source.index] for source in sources)
     order = tuple(source.task for source in config.sources)
     idle, capacity = _inherited(config, known), row_capacity(sources)
-    longest = max(capacity.vector_values, *(layout.vector_values for layout in idle.values()), 0)
+    longest = input_sizes(config, [*layouts.values(), *idle.values()]).vector_values
     capacity = replace(capacity, vector_values=longest)
     _check_pictures(config, {**layouts, **idle})
     mixture = Mixture(tuple(sources), weights, names, capacity, notices=tuple(notices), inherited=idle, order=order)
@@ -236,7 +217,7 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[Doc
     Raises as `generalist.corpora.open.open_corpus`.
     """
     found, visual = [], make_visual_tokenizer(config)
-    for number, each in enumerate(config.documents):
+    for number, each in enumerate(with_band_statistics(config).documents):
         if not each.weight:
             continue
         corpus, held_out = split_corpus(open_corpus(each.corpus), config.held_out)
@@ -249,7 +230,7 @@ def document_sources(config: TrainConfig, text: TextTokenizer) -> list[tuple[Doc
             pictures=each.room,
             seed=config.seed,
         )
-        found.append((source, None if held_out is None else replace(source, corpus=held_out)))
+        found.append((source, None if held_out is None else replace(source, corpus=held_out, turns=False)))
     return found
 
 
@@ -281,12 +262,13 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
     """
     patches, images = _pictures(config, {f"{number}": layout for number, layout in enumerate(layouts)})
     patch_size, patch_channels = next(iter(patches), (0, 3))
+    bands = [each.pictures.vector_values for each in config.documents if each.room]
     return InputSizes(
         vocabulary=config.vocabulary.size,
         sources=len(config.names),
         patch_size=patch_size,
         patch_channels=patch_channels,
-        vector_values=max((layout.vector_values for layout in layouts), default=0),
+        vector_values=max([0, *(layout.vector_values for layout in layouts), *bands]),
         image_shape=next(iter(images), (0, 0, 0)),
         answers=max((layout.answer_count for layout in layouts), default=0),
     )
@@ -308,7 +290,7 @@ def _pictures(config: TrainConfig, layouts: Mapping[str, Layout]) -> tuple[Sizes
     for each in config.documents:
         if each.room and each.pictures.images == "patches":
             patches.setdefault((each.pictures.patch_size, each.pictures.shape[2]), []).append(each.corpus)
-        elif each.room:
+        elif each.room and each.pictures.images == "conv":
             images.setdefault(each.pictures.shape, []).append(each.corpus)
     return patches, images
 

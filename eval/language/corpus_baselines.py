@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from generalist.eval.language.corpus_record import Outcome, normal_form
 from generalist.eval.language.ngram import ORDERS, NGram
+from generalist.tokenizers.bands import Bands, false_colour
 from generalist.tokenizers.document import Document, Picture, Words, prompt_and_answer
 
 SIDES = (8, 16)
@@ -33,9 +34,15 @@ def prompt_text(prompt: Document) -> str:
 
 
 def last_picture(prompt: Document) -> np.ndarray | None:
-    """Pixels uint8[height, width, 1 or 3] of the last picture, the one that is asked about; None if there is none."""
-    found = [part.pixels for part in prompt if isinstance(part, Picture)]
-    return found[-1][..., :3] if found else None
+    """Pixels uint8[height, width, 1 or 3] of the last picture, the one that is asked about; None if there is none.
+
+    Of bands they are in false colour.
+    """
+    found = [part for part in prompt if isinstance(part, Picture | Bands)]
+    if not found:
+        return None
+    pixels = found[-1].pixels if isinstance(found[-1], Picture) else false_colour(found[-1])
+    return pixels[..., :3]
 
 
 def commonest(train: Sequence[Document], count: int) -> Outcome:

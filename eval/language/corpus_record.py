@@ -27,7 +27,7 @@ from generalist.eval.report.statistics import RESAMPLES, Interval, bootstrap_mea
 AGENT = "agent"
 BASELINES: dict[Measure, tuple[str, ...]] = {
     "text": ("unigram", "five_gram"),
-    "label": ("majority_class", "pixels"),
+    "label": ("majority_class", "pixels", "bands_regression", "bands_neighbours", "bands_forest"),
     "answer": ("commonest_answer",),
     "caption": ("commonest_caption", "nearest_picture"),
     "dialogue": ("unigram", "five_gram", "commonest_answer"),

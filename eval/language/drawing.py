@@ -16,7 +16,8 @@ from generalist.corpora.drawings import Drawings, Reader
 from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome
 from generalist.eval.language.measure import EXAMPLES, TRAIN_DOCUMENTS, png_of, read_documents, shortened
 from generalist.play.painter import Painter
-from generalist.tokenizers.document import Document, Picture, PictureOptions, Words, sized
+from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.pictures import PictureOptions, sized
 
 
 def measure_drawings(

@@ -13,11 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus
+from generalist.eval.language.band_baselines import BAND_BASELINES
 from generalist.eval.language.corpus_baselines import (
     as_image,
     commonest,
@@ -31,7 +33,7 @@ from generalist.eval.language.corpus_baselines import (
 from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome, sacrebleu
 from generalist.tokenizers.document import Document, Speaker, Words, prompt_and_answer
 
-TRAIN_DOCUMENTS = 2000
+TRAIN_DOCUMENTS = 5000
 """Of a corpus, for the baselines that look at answers and pictures."""
 
 TRAIN_BYTES, TRAIN_TEXTS = 4_000_000, 20_000
@@ -170,6 +172,7 @@ def measure_label(asked: Asked) -> dict[str, Outcome]:
         asked,
         majority_class=lambda: commonest(asked.train, len(asked.test)),
         pixels=lambda: regression_labels(asked.train, asked.prompts),
+        **{name: partial(fit, asked.train, asked.prompts) for name, fit in BAND_BASELINES.items()},
     )
 
 

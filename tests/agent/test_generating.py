@@ -15,7 +15,8 @@ from generalist.agent.config import AgentConfig
 from generalist.agent.generating import Drawing, Rows, draw, likeliest, make_begin, make_read, make_write, whole
 from generalist.agent.network import unstacked
 from generalist.agent.sampling import SamplingConfig
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Speaker, Words
+from generalist.tokenizers.document import Document, DocumentLayout, Picture, Speaker, Words
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch, TokenSequence, stack
 from generalist.tokenizers.text import ByteTokenizer
 

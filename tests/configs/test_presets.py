@@ -7,7 +7,7 @@ from generalist.envs.table import find_task
 from generalist.envs.task_spaces import stored_spaces
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import ByteTokenizer
-from generalist.train.sources import check_local_positions
+from generalist.train.agent_fits import check_local_positions
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -10,7 +10,8 @@ from generalist.agent.config import AgentConfig
 from generalist.agent.network import unstacked
 from generalist.play.painter import Painter
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import DocumentLayout, PictureOptions
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.text import ByteTokenizer
 
 AGENT = AgentConfig(**{**vars(CONFIG), "attention_block": 64})

@@ -6,7 +6,8 @@ from token_examples import CONFIG, VOCABULARY, network
 from generalist.agent.config import AgentConfig
 from generalist.agent.network import unstacked
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import DocumentLayout, PictureOptions
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.text import ByteTokenizer
 
 PICTURES = PictureOptions(shape=(8, 16, 3), patch_size=8)

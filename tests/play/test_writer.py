@@ -13,8 +13,10 @@ from token_examples import CONFIG, VOCABULARY, hidden, network
 from generalist.agent.config import AgentConfig
 from generalist.agent.network import unstacked
 from generalist.agent.sampling import SamplingConfig
-from generalist.play.writer import Writer, choose_source, power_of_two, settled, until
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, PictureOptions, Speaker, Words
+from generalist.play.stopping import settled, until
+from generalist.play.writer import Writer, choose_source, power_of_two
+from generalist.tokenizers.document import Document, DocumentLayout, Picture, Speaker, Words
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import stack
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary

@@ -256,10 +256,10 @@ def test_what_is_no_picture_is_refused(pixels, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": "whole"}, "images must be patches or conv, got 'whole'"),
-        ({"shape": (64, 64)}, r"must be \(height, width, 1 or 3\), got \(64, 64\)"),
+        ({"images": "whole"}, "images must be patches, conv or bands, got 'whole'"),
+        ({"shape": (64, 64)}, r"must be \(height, width, channels\), got \(64, 64\)"),
         ({"shape": (64, 64, 4)}, "1 or 3"),
-        ({"shape": (0, 64, 3)}, "1 or 3"),
+        ({"shape": (0, 64, 3)}, "height, width, channels"),
         ({"patch_size": 0}, "patch_size must be positive, got 0"),
     ],
 )

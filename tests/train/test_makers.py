@@ -25,7 +25,8 @@ from worker_sources import Broken, Failing
 
 from generalist.corpora.open import BUILT_IN, open_corpus
 from generalist.demonstrations.storage import STEPS, dataset_folder
-from generalist.tokenizers.document import DocumentLayout, PictureOptions
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import Capacity
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
