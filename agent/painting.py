@@ -1,10 +1,12 @@
-"""Generation of pictures: a prompt is read, then the ids of its picture are drawn one by one, each row for itself.
+"""Generation of pictures and series: a prompt is read, then ids are drawn one by one, each row for itself.
 
-Only ids of pictures can be drawn, as many as one has. With guidance (Ho & Salimans 2022) each row has a twin that was
-told nothing, and what is drawn lies further from the twin's distribution than the row's own does.
+Only ids of one range can be drawn, those of pictures or of numbers, and as many as are asked for. With guidance (Ho &
+Salimans 2022) each row has a twin that was told nothing, and what is drawn lies further from the twin's distribution
+than the row's own does.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 
 import jax
@@ -17,17 +19,37 @@ from generalist.agent.cache import Cache, extend
 from generalist.agent.compilation import on_cpu
 from generalist.agent.generating import Drawing, draw, one_token
 from generalist.agent.network import Network
-from generalist.tokenizers.sequence import Kind, TokenBatch
+from generalist.tokenizers.sequence import NO_LOCAL, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
 
-def visual_logits(network: Network, hidden: Float[Array, "R D"], vocabulary: Vocabulary) -> Float[Array, "R K"]:
-    """Scores of the K ids of pictures."""
-    return network.logits(hidden, vocabulary.visual[0], vocabulary.visual_size)
+@dataclass(frozen=True)
+class Span:
+    """The range of ids that is drawn from.
+
+    Args:
+        start, size: its first id, and how many there are.
+        kind: of the tokens. The place of one in its picture is its local position; a number has none.
+    """
+
+    start: int
+    size: int
+    kind: Kind
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary, kind: Kind) -> "Span":
+        """Raises KeyError where tokens of this kind are not drawn."""
+        start, stop = {Kind.VISUAL: vocabulary.visual, Kind.CONTINUOUS: vocabulary.continuous}[kind]
+        return cls(start, stop - start, kind)
+
+
+def span_logits(network: Network, hidden: Float[Array, "R D"], span: Span) -> Float[Array, "R K"]:
+    """Scores of the K ids of the range."""
+    return network.logits(hidden, span.start, span.size)
 
 
 @cache
-def make_look(graphdef: nnx.GraphDef, vocabulary: Vocabulary) -> Callable:
+def make_look(graphdef: nnx.GraphDef, span: Span) -> Callable:
     """A compiled `look(state, cache, batch, last) -> (logits [R, K], cache)` that reads prompts like `make_read`."""
 
     def look(
@@ -36,20 +58,20 @@ def make_look(graphdef: nnx.GraphDef, vocabulary: Vocabulary) -> Callable:
         network = nnx.merge(graphdef, state)
         hidden, cache = extend(network, cache, batch)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-        return visual_logits(network, hidden, vocabulary), cache
+        return span_logits(network, hidden, span), cache
 
     return jax.jit(look, donate_argnums=1, compiler_options=on_cpu(IN_PLACE))
 
 
 @cache
-def make_paint(graphdef: nnx.GraphDef, vocabulary: Vocabulary, tokens: int, guided: bool) -> Callable:
+def make_paint(graphdef: nnx.GraphDef, span: Span, tokens: int, guided: bool) -> Callable:
     """A compiled `paint(state, cache, logits, position, source, drawing, guidance) -> ids`; see `paint`."""
-    return jax.jit(partial(paint, graphdef, vocabulary, tokens, guided), compiler_options=on_cpu(IN_PLACE))
+    return jax.jit(partial(paint, graphdef, span, tokens, guided), compiler_options=on_cpu(IN_PLACE))
 
 
 def paint(
     graphdef: nnx.GraphDef,
-    vocabulary: Vocabulary,
+    span: Span,
     tokens: int,
     guided: bool,
     state: nnx.State,
@@ -60,16 +82,16 @@ def paint(
     drawing: Drawing,
     guidance: Float[Array, ""],
 ) -> Int[Array, "B tokens"]:
-    """Draw the picture of every prompt.
+    """Draw what follows every prompt.
 
     Args:
         guided: the second half of the R rows are the twins of the first, so that B = R / 2; otherwise B = R.
         cache, logits: of the prompts, as `make_look` gives them.
-        position: at which each picture begins: the length of its prompt.
+        position: at which what is drawn begins: the length of the prompt.
         guidance: 1 draws from the row's own distribution; used where `guided`.
 
     Returns:
-        Ids [B, tokens] from 0, without the vocabulary's offset.
+        Ids [B, tokens] from 0, without the start of their range.
     """
     network = nnx.merge(graphdef, state)
     open = jnp.ones(position.shape, bool)
@@ -82,10 +104,11 @@ def paint(
             told, untold = jnp.split(jax.nn.log_softmax(logits, axis=-1), 2)
             logits = untold + guidance * (told - untold)
         column = draw(logits, jnp.full(logits.shape[0], index), drawing).astype(jnp.int32)
-        ids = vocabulary.visual[0] + (jnp.concatenate([column, column]) if guided else column)
-        batch = one_token(ids, position + index, open, source, Kind.VISUAL, index)
+        ids = span.start + (jnp.concatenate([column, column]) if guided else column)
+        local = index if span.kind == Kind.VISUAL else NO_LOCAL
+        batch = one_token(ids, position + index, open, source, span.kind, local)
         hidden, cache = extend(network, cache, batch)
-        return (visual_logits(network, hidden[:, 0], vocabulary), cache), column
+        return (span_logits(network, hidden[:, 0], span), cache), column
 
     _, columns = jax.lax.scan(advance, (logits, cache), jnp.arange(tokens))
     return columns.T

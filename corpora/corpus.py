@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 from generalist.tokenizers.document import Document
 
-Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing"]
+Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing", "series"]
 """What the target of a document is: running text, a caption of a picture, an answer to a question, one of a few labels,
-what an assistant says, a picture."""
+what an assistant says, a picture, the numbers that come next."""
 
 Split = Literal["train", "test", "heldout"]
 

@@ -5,16 +5,14 @@ from pathlib import Path
 
 from generalist.envs.task import MissingExtra
 
-EXTRA = "pictures"
 
-
-def folder_of(package: str) -> Path:
-    """Where a package is installed, by the name that Python imports.
+def folder_of(package: str, extra: str = "pictures") -> Path:
+    """Where a package of an extra is installed, by the name that Python imports.
 
     Raises:
         MissingExtra: it is not.
     """
     found = find_spec(package)
     if found is None or not found.submodule_search_locations:
-        raise MissingExtra(EXTRA, ModuleNotFoundError(f"No module named '{package}'"))
+        raise MissingExtra(extra, ModuleNotFoundError(f"No module named '{package}'"))
     return Path(found.submodule_search_locations[0])

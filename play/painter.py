@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from generalist.agent.cache import empty_cache
 from generalist.agent.generating import Drawing
-from generalist.agent.painting import make_look, make_paint
+from generalist.agent.painting import Span
 from generalist.agent.sampling import SamplingConfig
+from generalist.play.spans import drawn
 from generalist.play.writer import Writer, shown
 from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.train.checkpoint import Which
 
@@ -109,16 +110,9 @@ class Painter:
         longest = max(map(len, encoded)) + tokens
         if longest > writer.config.window:
             raise ValueError(f"a text and its picture have {longest} tokens, the agent sees {writer.config.window}")
-        batch = writer.batch(encoded)
-        lengths = np.asarray([*map(len, encoded)], np.int32)
-        cache = empty_cache(writer.config, len(encoded), writer.rounded(batch.ids.shape[1] + tokens))
-        vocabulary = writer.layout.vocabulary
-        logits, cache = make_look(writer.graphdef, vocabulary)(writer.state, cache, batch, lengths - 1)
+        span = Span.of(writer.layout.vocabulary, Kind.VISUAL)
         drawing = Drawing.of(sampling, [*seeds, *[0] * (count - len(texts))])
-        paint = make_paint(writer.graphdef, vocabulary, tokens, guided)
-        source = np.full(len(encoded), writer.source, np.int32)
-        ids = paint(writer.state, cache, logits, lengths, source, drawing, np.float32(guidance))
-        return np.asarray(ids)[: len(texts)]
+        return drawn(writer, encoded, span, tokens, drawing, guidance)[: len(texts)]
 
 
 def _prompt(text: str | Document) -> Document:

@@ -31,7 +31,7 @@ def home(tmp_path_factory) -> Path:
         generalist.fit(
             "smoke",
             sources=(),
-            corpora=["docstrings", "drawings:scenes/captions"],
+            corpora=["docstrings", "drawings:scenes/captions", "series:elnino"],
             visual="visual.safetensors",
             vocabulary=Vocabulary(visual_size=25),
             agent=replace(load_preset("smoke").train.agent, window=128),
@@ -40,6 +40,7 @@ def home(tmp_path_factory) -> Path:
             out="runs/multimodal",
             quiet=True,
         )
+    (folder / "runs" / "series").symlink_to(folder / "runs" / "multimodal")
     return folder
 
 

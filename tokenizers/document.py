@@ -1,4 +1,4 @@
-"""Documents: texts, pictures and speakers in a row, as token sequences. A text, a caption, a question, a dialogue.
+"""Documents: texts, pictures, speakers and numbers in a row, as token sequences. A text, a caption, a dialogue.
 
 Gato's vision and language data are such rows (Reed et al. 2022, sec. 2.1 and 3). Here a document begins with the
 separator, so that its first word has something to be predicted from, and a text that is whole ends with `end`, so that
@@ -17,6 +17,7 @@ from generalist.tokenizers.bands import Bands, band_patches, false_colour
 from generalist.tokenizers.image import ImageFormat, PatchField
 from generalist.tokenizers.pictures import PICTURE, PictureOptions, sized
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Capacity, Kind, TokenSequence
+from generalist.tokenizers.series import Series
 from generalist.tokenizers.text import TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
@@ -63,7 +64,7 @@ class Speaker:
     name: Literal["system", "user", "assistant"]
 
 
-Part = Words | Picture | Bands | Speaker
+Part = Words | Picture | Bands | Speaker | Series
 Document = tuple[Part, ...]
 
 
@@ -172,6 +173,8 @@ class DocumentLayout:
                 total += len(self.text.encode(part.text)) + part.whole
             elif isinstance(part, Speaker):
                 total += 1
+            elif isinstance(part, Series):
+                total += len(part.values)
             else:
                 total += self.written_tokens if _is_written(part) else self.picture_tokens
         return total
@@ -218,6 +221,8 @@ class DocumentLayout:
                 kind, target = Kind.TEXT, part.target
             elif isinstance(part, Speaker):
                 found, kind, target = [vocabulary.speaker(part.name)], Kind.SEPARATOR, False
+            elif isinstance(part, Series):
+                found, kind, target = part.ids(vocabulary).tolist(), Kind.CONTINUOUS, part.target
             elif isinstance(part, Picture) and part.written:
                 found, kind, target = self._ids_of(part), Kind.VISUAL, True
             else:

@@ -58,7 +58,8 @@ class DocumentsConfig:
         loss_weight: weight of this source's targets in the loss.
         pictures: how pictures become tokens; those of all corpora and tasks share sizes.
         pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs). 0 for
-            a corpus without any, as docstrings and text:PATH always are, and drawings, whose pictures are written.
+            a corpus without any, as docstrings, text:PATH and series:PATH always are, and drawings, whose pictures are
+            written.
     """
 
     corpus: str
@@ -78,7 +79,7 @@ class DocumentsConfig:
     @property
     def room(self) -> int:
         """Pictures that a row has room for, of those that are read."""
-        return 0 if self.corpus.startswith(("docstrings", "text:", "drawings:")) else self.pictures_per_row
+        return 0 if self.corpus.startswith(("docstrings", "text:", "drawings:", "series:")) else self.pictures_per_row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,14 +7,17 @@ from typing import Any
 from generalist.agent.sampling import SamplingConfig
 from generalist.corpora.drawings import Drawings
 from generalist.corpora.open import open_corpus, splits
+from generalist.corpora.series import SeriesCorpus
 from generalist.envs.files import read_json, write_json
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.language.corpus_record import CorpusRecord, corpus_to_json
 from generalist.eval.language.drawing import measure_drawings
+from generalist.eval.language.forecasts import measure_series
 from generalist.eval.language.measure import measure_corpus
 from generalist.eval.parts import MEASURE
 from generalist.eval.progress import EvaluationDisplay
 from generalist.play.agent import Agent
+from generalist.play.forecaster import Forecaster
 from generalist.play.painter import Painter
 from generalist.play.writer import Writer
 
@@ -55,6 +58,8 @@ def _entry(
 
 def _measured(writer: Writer, corpus: str, split: Any, limit: int) -> CorpusRecord:
     train, test, window = open_corpus(corpus), open_corpus(corpus, split), writer.config.window
+    if isinstance(train, SeriesCorpus) and isinstance(test, SeriesCorpus):
+        return measure_series(Forecaster(writer), test, name=corpus, split=split, limit=limit)
     if isinstance(train, Drawings) and isinstance(test, Drawings):
         return measure_drawings(Painter.of(writer), train, test, name=corpus, split=split, limit=limit)
     return measure_corpus(

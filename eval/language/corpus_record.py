@@ -32,6 +32,7 @@ BASELINES: dict[Measure, tuple[str, ...]] = {
     "caption": ("commonest_caption", "nearest_picture"),
     "dialogue": ("unigram", "five_gram", "commonest_answer"),
     "drawing": ("unigram_ids", "retrieval", "rebuilt"),
+    "series": ("naive", "seasonal_naive", "smoothing", "autoregression"),
 }
 """Of each measure, the simplest first."""
 
@@ -48,11 +49,14 @@ BOOTSTRAPS = 1000
 class Outcome:
     """What the agent or a baseline did, one value per document.
 
-    nats: -log p of the target texts. texts: what it said. Either is None where it was not asked for.
+    nats: -log p of the target texts. texts: what it said. errors: scaled errors of what it forecast, and covered: the
+    share of true numbers inside its 80% interval. Each is None where it was not asked for.
     """
 
     nats: tuple[float, ...] | None = None
     texts: tuple[str, ...] | None = None
+    errors: tuple[float, ...] | None = None
+    covered: tuple[float, ...] | None = None
 
     def __post_init__(self):
         if self.nats is not None and not np.isfinite(self.nats).all():
@@ -105,6 +109,7 @@ class CorpusRecord:
         columns = {"truths": self.truths, "sizes": self.sizes, "tokens": self.tokens or ()}
         columns |= {f"texts of {name}": outcome.texts or () for name, outcome in self.outcomes.items()}
         columns |= {f"nats of {name}": outcome.nats or () for name, outcome in self.outcomes.items()}
+        columns |= {f"errors of {name}": outcome.errors or () for name, outcome in self.outcomes.items()}
         for name, values in columns.items():
             if len(values) not in (0, len(self.numbers)):
                 raise ValueError(
@@ -209,6 +214,20 @@ def drawing_scores(record: CorpusRecord) -> list[Score]:
     return found
 
 
+def series_scores(record: CorpusRecord) -> list[Score]:
+    """Mean absolute scaled error (Hyndman & Koehler 2006), and how often the truth is inside the 80% interval.
+
+    An error of 1 is that of the last number as the next one's forecast, in what is known. Intervals are bootstraps over
+    windows.
+    """
+    values = {name: bootstrap_mean_ci(each.errors) for name, each in record.outcomes.items() if each.errors is not None}
+    found = [Score(name="scaled error", better="lower", values=values)]
+    covered = record.outcomes[AGENT].covered
+    if covered is not None:
+        found.append(Score(name="inside 80%", better="higher", values={AGENT: bootstrap_mean_ci(covered)}))
+    return found
+
+
 THING = re.compile(r"\ba (\w+) (ball|box|key)\b")
 
 
@@ -229,6 +248,7 @@ SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
     "caption": caption_scores,
     "dialogue": dialogue_scores,
     "drawing": drawing_scores,
+    "series": series_scores,
 }
 
 

@@ -22,8 +22,13 @@ NAMES = {
     "nearest_picture": "caption of the nearest picture",
     "unigram_ids": "how often each id occurs",
     "retrieval": "training picture of the nearest words",
+    "naive": "the last number",
+    "seasonal_naive": "the last season",
+    "smoothing": "exponential smoothing",
+    "autoregression": "linear autoregression",
     "rebuilt": "the real picture through the tokenizer",
 }
+ALT = {"drawing": "The picture that the agent drew", "series": "What was known, what came, and the agent's draws"}
 CEILING = "rebuilt"
 """No rival: it is given the real picture."""
 SPLITS = {"test": "test", "heldout": "held out"}
@@ -87,7 +92,7 @@ def _shown(entry: Mapping[str, Any]) -> dict[str, Any]:
         "corpus": entry["corpus"],
         "split": SPLITS[entry["split"]],
         "pictures": any(example["png"] for example in entry["examples"]),
-        "alt": "The picture that the agent drew" if entry["measure"] == "drawing" else "The picture that it is shown",
+        "alt": ALT.get(entry["measure"], "The picture that it is shown"),
         "examples": [_example(example, entry["measure"]) for example in entry["examples"]],
     }
 
@@ -107,6 +112,6 @@ def _example(example: Mapping[str, Any], measure: str) -> dict[str, Any]:
 def _right(text: str, truth: str, measure: str) -> bool | None:
     """Whether a text is right; None for running text, and for a caption in other words, which need not be wrong."""
     same = normal_form(text) == normal_form(truth)
-    if measure == "text" or (measure == "caption" and not same):
+    if measure in ("text", "series") or (measure == "caption" and not same):
         return None
     return same

@@ -88,8 +88,8 @@ def test_the_nearest_words_fetch_their_picture(corpora):
 
 
 def test_the_page_shows_what_was_drawn_and_no_rival_is_given_the_real_picture(corpora):
-    rooms = rooms_of(corpora, 12)
-    entry = corpus_to_json(measured(corpora, Copier(rooms)))
+    rooms = rooms_of(corpora, 40)
+    entry = corpus_to_json(measured(corpora, Copier(rooms), 40))
     section = language_section({"corpora": [entry]})
     assert section["shown"][0]["alt"] == "The picture that the agent drew"
     assert len(section["shown"][0]["examples"]) == 10
