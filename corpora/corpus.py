@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 
 from generalist.tokenizers.document import Document
 
-Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing", "series"]
+Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing", "series", "world"]
 """What the target of a document is: running text, a caption of a picture, an answer to a question, one of a few labels,
-what an assistant says, a picture, the numbers that come next."""
+what an assistant says, a picture, the numbers that come next, the frame that comes next."""
 
 Split = Literal["train", "test", "heldout"]
 

@@ -16,6 +16,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "chat-all": ("generalist.corpora.chat", "the same; everybody's words count"),
     "drawings": ("generalist.corpora.drawings", "the pictures of a corpus of captions or labels, to be written"),
     "series": ("generalist.corpora.series", "elnino, sunspots, co2, sp500, wti, or a file FILE.csv or FILE.csv@PERIOD"),
+    "worlds": (
+        "generalist.train.worlds",
+        "frames of a task's demonstrations to be written, FOLDER or FOLDER@PAST",
+    ),
     "tfds": ("generalist.corpora.tfds", "a data set that TFDS has prepared, such as tfds:coco_captions"),
 }
 """Kinds that take a path or name: the module whose `open_corpus(path)` gives all documents, and what the path is."""
@@ -55,7 +59,7 @@ def open_corpus(name: str, split: Split = "train") -> Corpus:
     module = import_module(KINDS[kind][0])
     if kind == "drawings":
         return module.Drawings(open_corpus(path, split), module.UNSAID if split == "train" else 0)
-    if kind == "series":
+    if kind in ("series", "worlds"):
         return module.open_corpus(path, split)
     if kind == "tfds":
         return module.open_split(path, split)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 from generalist.corpora.corpus import Measure
 from generalist.corpora.open import open_corpus
+from generalist.tokenizers.bands import Bands
 from generalist.tokenizers.document import Document, Picture, Speaker, Words
 
 
-def prompt_of(text: str, measure: Measure | None, pictures: Sequence[Picture] = ()) -> Document:
+def prompt_of(text: str, measure: Measure | None, pictures: Sequence[Picture | Bands] = ()) -> Document:
     """A text as a source of this measure shows it: one to go on from, a question, or the first turn of a dialogue.
 
     Pictures stand before it; where a source has captions or labels, they are all that is shown.
@@ -19,7 +20,7 @@ def prompt_of(text: str, measure: Measure | None, pictures: Sequence[Picture] = 
     return (*pictures, Words(text, target=False, whole=measure == "answer"))
 
 
-def turn(text: str, pictures: Sequence[Picture] = (), *, picture_first: bool) -> Document:
+def turn(text: str, pictures: Sequence[Picture | Bands] = (), *, picture_first: bool) -> Document:
     """What the user says, and the mark after which the assistant answers."""
     user, words = Speaker("user"), Words(text, target=False)
     said = (*pictures, user, words) if picture_first else (user, *pictures, words)

@@ -41,7 +41,7 @@ class Painter:
         Raises:
             As `generalist.play.agent.Agent.load`; ValueError where no source writes pictures.
         """
-        return cls.of(Writer.load(run, step, source=source, measures=("drawing",)))
+        return cls.of(Writer.load(run, step, source=source, measures=("drawing", "world")))
 
     @classmethod
     def of(cls, writer: Writer) -> "Painter":

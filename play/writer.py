@@ -20,8 +20,7 @@ from generalist.corpora.corpus import Measure
 from generalist.corpora.open import open_corpus
 from generalist.play.agent import Agent
 from generalist.play.stopping import settled, until
-from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
+from generalist.tokenizers.document import Document, DocumentLayout, Words, is_read
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.checkpoint import Which
 from generalist.train.config import DocumentsConfig, TrainConfig
@@ -245,13 +244,14 @@ class Writer:
             raise ValueError(
                 f"the prompt has {len(sequence)} tokens, the agent sees {window}; shorten it or leave out its beginning"
             )
-        if any(isinstance(part, Bands) or (isinstance(part, Picture) and not part.written) for part in document):
+        if any(map(is_read, document)):
             shown, sizes = self.layout.pictures, self.sizes
+            nothing = ((), ())
             wanted, readable = {
                 "patches": ((shown.patch_size, shown.shape[2]), (sizes.patch_size, sizes.patch_channels)),
                 "conv": (shown.shape, sizes.image_shape),
                 "bands": (shown.vector_values, sizes.vector_values),
-            }[shown.images]
+            }.get(shown.images, nothing)
             if wanted > readable if shown.images == "bands" else wanted != readable:
                 raise ValueError(
                     f"pictures are shown as {shown.images} of {wanted}, this agent reads {readable}; "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 
@@ -129,8 +129,8 @@ class DocumentLayout:
 
     @property
     def picture_tokens(self) -> int:
-        """Positions that a picture takes that is read."""
-        return self.patches or self.vectors or 1
+        """Positions that a picture takes that is read. Raises as `written_tokens`, where they are ids."""
+        return self.written_tokens if self.pictures.images == "visual" else self.patches or self.vectors or 1
 
     @property
     def local_positions(self) -> int:
@@ -223,8 +223,8 @@ class DocumentLayout:
                 found, kind, target = [vocabulary.speaker(part.name)], Kind.SEPARATOR, False
             elif isinstance(part, Series):
                 found, kind, target = part.ids(vocabulary).tolist(), Kind.CONTINUOUS, part.target
-            elif isinstance(part, Picture) and part.written:
-                found, kind, target = self._ids_of(part), Kind.VISUAL, True
+            elif self._by_ids(part):
+                found, kind, target = self._ids_of(part), Kind.VISUAL, _is_written(part)
             else:
                 pictures.append((length, part))
                 found = [vocabulary.feature] * self.picture_tokens
@@ -246,10 +246,13 @@ class DocumentLayout:
             "segment": np.full(length, segment, np.int32),
         }, pictures
 
-    def _ids_of(self, picture: Picture) -> list[int]:
-        """Of a picture that is written."""
+    def _by_ids(self, picture: Picture | Bands) -> bool:
+        """Whether a picture is its ids: one that is written, or every one."""
+        return _is_written(picture) or self.pictures.images == "visual"
+
+    def _ids_of(self, picture: Picture | Bands) -> list[int]:
         visual = self._tokenizer
-        pixels = sized(picture.pixels, PictureOptions(images="conv", shape=visual.config.shape))[0]
+        pixels = sized(_pixels_of(picture), PictureOptions(images="conv", shape=visual.config.shape))[0]
         return (visual.encode_once(pixels) + self.vocabulary.visual[0]).tolist()
 
     def _features(self, rows: list["Shown"]) -> dict[str, np.ndarray]:
@@ -298,6 +301,11 @@ Shown = tuple[int, Picture | Bands]
 READ_AS = {"patches": Kind.PATCH, "conv": Kind.IMAGE, "bands": Kind.VECTOR}
 PLACED = (Kind.VISUAL, Kind.VECTOR)
 """Whose place in a picture the local position says."""
+
+
+def is_read(part: Part) -> TypeGuard[Picture | Bands]:
+    """Whether it is a picture that is read."""
+    return isinstance(part, Picture | Bands) and not _is_written(part)
 
 
 def _is_written(part: Part) -> bool:

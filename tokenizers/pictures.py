@@ -20,8 +20,8 @@ class PictureOptions:
 
     Args:
         images: as patches (the paper), or whole, one token, for a convolutional encoder; or "bands", as patches of
-            all bands, one vector token each (`generalist.tokenizers.bands`). What has more than four bands is shown in
-            false colour by the others.
+            all bands, one vector token each (`generalist.tokenizers.bands`); or "visual", by the ids by which pictures
+            are written. What has more than four bands is shown in false colour by all but "bands".
         shape: (height, width, channels) to which pictures are brought; channels are 1 (grey) or 3 (colour), or the
             number of bands that are read.
         patch_size: side of a square patch in pixels.
@@ -31,7 +31,7 @@ class PictureOptions:
             up, as seen from above. A square shape only.
     """
 
-    images: Literal["patches", "conv", "bands"] = "patches"
+    images: Literal["patches", "conv", "bands", "visual"] = "patches"
     shape: tuple[int, int, int] = (64, 64, 3)
     patch_size: int = 16
     choose: tuple[int, ...] = ()
@@ -42,8 +42,8 @@ class PictureOptions:
     def __post_init__(self):
         for name in ("shape", "choose", "means", "spreads"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.images not in ("patches", "conv", "bands"):
-            raise ValueError(f"images must be patches, conv or bands, got {self.images!r}")
+        if self.images not in ("patches", "conv", "bands", "visual"):
+            raise ValueError(f"images must be patches, conv, bands or visual, got {self.images!r}")
         if self.patch_size < 1:
             raise ValueError(f"patch_size must be positive, got {self.patch_size}")
         if len(self.shape) != 3 or min(self.shape) < 1:

@@ -13,7 +13,7 @@ import numpy as np
 from generalist.corpora.corpus import BadExampleError, Corpus, sizes_of
 from generalist.envs.files import write_atomically
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, DocumentLayout, Part, Picture, Words
+from generalist.tokenizers.document import Document, DocumentLayout, Part, Picture, Words, is_read
 from generalist.tokenizers.pictures import turned
 from generalist.tokenizers.sequence import Capacity, TokenSequence
 
@@ -99,9 +99,7 @@ class DocumentSource:
         raise BadExampleError(f"{self.name}: {TRIES} documents in a row are damaged; the last: {problem}")
 
     def _checked(self, document: Document) -> Document:
-        read = [
-            part for part in document if isinstance(part, Bands) or (isinstance(part, Picture) and not part.written)
-        ]
+        read = [part for part in document if is_read(part)]
         if (pictures := len(read)) > self.pictures:
             said = next((part.text for part in document if isinstance(part, Words)), "")
             raise BadExampleError(

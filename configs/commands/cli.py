@@ -21,6 +21,7 @@ from generalist.configs.commands.doctor_command import Doctor
 from generalist.configs.commands.errors import run
 from generalist.configs.commands.expert_command import TrainExpert
 from generalist.configs.commands.export_command import Export, Push
+from generalist.configs.commands.imagine_command import Imagine
 from generalist.configs.commands.import_command import Import
 from generalist.configs.commands.language_commands import Caption, Chat, Draw, Generate
 from generalist.configs.commands.layout_option import Choices, with_choices
@@ -226,6 +227,7 @@ COMMANDS: dict[str, Any] = {
     "generate": Generate,
     "caption": Caption,
     "draw": Draw,
+    "imagine": Imagine,
     "chat": Chat,
     "serve": Serve,
     "doctor": Doctor,

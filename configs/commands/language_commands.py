@@ -20,6 +20,7 @@ from generalist.tokenizers.printable import printable as shown_text
 if TYPE_CHECKING:
     from generalist.corpora.corpus import Measure
     from generalist.play.writer import Writer
+    from generalist.tokenizers.bands import Bands
     from generalist.tokenizers.document import Document, Picture
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -203,7 +204,7 @@ class Talk:
     stop: tuple[str, ...] = ()
     picture_first: bool = False
     turns: "list[Document]" = field(default_factory=list)
-    pictures: "list[Picture]" = field(default_factory=list)
+    pictures: "list[Picture | Bands]" = field(default_factory=list)
     answers: int = 0
 
     def hear(self, message: str) -> bool:
@@ -251,10 +252,14 @@ class Talk:
         self.answers += 1
 
 
-def read_picture(path: Path) -> "Picture":
+def read_picture(path: Path) -> "Picture | Bands":
     """The picture in a file. Raises ValueError, naming it, where there is none."""
+    from generalist.corpora.band_files import NPY, TIFF, is_of_bands, read_npy, read_tiff
     from generalist.corpora.pictures import decode_image
 
+    suffix = path.suffix.lower()
+    if suffix in NPY or (suffix in TIFF and is_of_bands(path)):
+        return (read_npy if suffix in NPY else read_tiff)(path, "the picture")
     try:
         file = path.read_bytes()
     except OSError as error:
@@ -262,7 +267,7 @@ def read_picture(path: Path) -> "Picture":
     return decode_image(file, str(path))
 
 
-def _picture_or_error(path: Path) -> "Picture | None":
+def _picture_or_error(path: Path) -> "Picture | Bands | None":
     try:
         return read_picture(path)
     except ValueError as error:

@@ -14,12 +14,14 @@ from generalist.eval.language.corpus_record import CorpusRecord, corpus_to_json
 from generalist.eval.language.drawing import measure_drawings
 from generalist.eval.language.forecasts import measure_series
 from generalist.eval.language.measure import measure_corpus
+from generalist.eval.language.worlds import measure_worlds
 from generalist.eval.parts import MEASURE
 from generalist.eval.progress import EvaluationDisplay
 from generalist.play.agent import Agent
 from generalist.play.forecaster import Forecaster
 from generalist.play.painter import Painter
 from generalist.play.writer import Writer
+from generalist.train.worlds import Worlds
 
 ANSWER_TOKENS = 96
 """An answer or caption that is longer is cut."""
@@ -60,6 +62,8 @@ def _measured(writer: Writer, corpus: str, split: Any, limit: int) -> CorpusReco
     train, test, window = open_corpus(corpus), open_corpus(corpus, split), writer.config.window
     if isinstance(train, SeriesCorpus) and isinstance(test, SeriesCorpus):
         return measure_series(Forecaster(writer), test, name=corpus, split=split, limit=limit)
+    if isinstance(train, Worlds) and isinstance(test, Worlds):
+        return measure_worlds(Painter.of(writer), train, test, name=corpus, split=split, limit=limit)
     if isinstance(train, Drawings) and isinstance(test, Drawings):
         return measure_drawings(Painter.of(writer), train, test, name=corpus, split=split, limit=limit)
     return measure_corpus(

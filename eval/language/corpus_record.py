@@ -33,6 +33,7 @@ BASELINES: dict[Measure, tuple[str, ...]] = {
     "dialogue": ("unigram", "five_gram", "commonest_answer"),
     "drawing": ("unigram_ids", "retrieval", "rebuilt"),
     "series": ("naive", "seasonal_naive", "smoothing", "autoregression"),
+    "world": ("unigram_ids", "unchanged", "nearest_frame", "rebuilt"),
 }
 """Of each measure, the simplest first."""
 
@@ -49,14 +50,15 @@ BOOTSTRAPS = 1000
 class Outcome:
     """What the agent or a baseline did, one value per document.
 
-    nats: -log p of the target texts. texts: what it said. errors: scaled errors of what it forecast, and covered: the
-    share of true numbers inside its 80% interval. Each is None where it was not asked for.
+    nats: -log p of the targets. texts: what it said. errors: scaled errors of numbers, or squared ones of a frame.
+    shares: of true numbers inside its 80% interval, or of the blocks of a frame that changed those it has right. Each
+    is None where it was not asked for.
     """
 
     nats: tuple[float, ...] | None = None
     texts: tuple[str, ...] | None = None
     errors: tuple[float, ...] | None = None
-    covered: tuple[float, ...] | None = None
+    shares: tuple[float, ...] | None = None
 
     def __post_init__(self):
         if self.nats is not None and not np.isfinite(self.nats).all():
@@ -222,10 +224,25 @@ def series_scores(record: CorpusRecord) -> list[Score]:
     """
     values = {name: bootstrap_mean_ci(each.errors) for name, each in record.outcomes.items() if each.errors is not None}
     found = [Score(name="scaled error", better="lower", values=values)]
-    covered = record.outcomes[AGENT].covered
-    if covered is not None:
-        found.append(Score(name="inside 80%", better="higher", values={AGENT: bootstrap_mean_ci(covered)}))
+    inside = record.outcomes[AGENT].shares
+    if inside is not None:
+        found.append(Score(name="inside 80%", better="higher", values={AGENT: bootstrap_mean_ci(inside)}))
     return found
+
+
+def world_scores(record: CorpusRecord) -> list[Score]:
+    """Bits per token of real frames; squared error of forecast ones, 1 is the frame as it was; changed blocks right."""
+    assert record.tokens is not None
+    found = [_ratios(record, "bits per token", record.tokens, lambda nats: nats / math.log(2))]
+    kept = record.outcomes["unchanged"].errors
+    assert kept is not None
+    errors = {name: ratio_interval(each.errors, kept) for name, each in record.outcomes.items() if each.errors}
+    shares = {name: bootstrap_mean_ci(each.shares) for name, each in record.outcomes.items() if each.shares}
+    return [
+        *found,
+        Score(name="squared error", better="lower", values=errors),
+        Score(name="changed blocks right", better="higher", values=shares),
+    ]
 
 
 THING = re.compile(r"\ba (\w+) (ball|box|key)\b")
@@ -249,6 +266,7 @@ SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
     "dialogue": dialogue_scores,
     "drawing": drawing_scores,
     "series": series_scores,
+    "world": world_scores,
 }
 
 

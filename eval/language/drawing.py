@@ -88,7 +88,7 @@ def outcomes_of(
 
     found = {AGENT: Outcome(nats=nats, texts=read(list(drawn)))}
     if train:
-        found["unigram_ids"] = Outcome(nats=_unigram(painter, train, test))
+        found["unigram_ids"] = Outcome(nats=unigram(painter, train, test))
     if reader is not None:
         found |= {"retrieval": Outcome(texts=read(fetched(told, test)))} if told else {}
         found["rebuilt"] = Outcome(texts=read(rebuilt))
@@ -119,7 +119,7 @@ def _ids(painter: Painter, document: Document) -> np.ndarray:
     return painter.visual.encode_once(sized(picture_of(document), options)[0])
 
 
-def _unigram(painter: Painter, train: Sequence[Document], test: Sequence[Document]) -> tuple[float, ...]:
+def unigram(painter: Painter, train: Sequence[Document], test: Sequence[Document]) -> tuple[float, ...]:
     """Nats by how often each id occurs in training pictures, one more of each."""
     counts = np.ones(painter.visual.size)
     for document in train:

@@ -98,7 +98,7 @@ def measure_series(
     outcomes = {
         AGENT: Outcome(
             errors=_errors(middle, windows),
-            covered=tuple(((low <= future) & (future <= high)).mean(axis=1).tolist()),
+            shares=tuple(((low <= future) & (future <= high)).mean(axis=1).tolist()),
         )
     }
     histories = [test.history(number)[-HISTORY:] for number in numbers]

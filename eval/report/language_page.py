@@ -26,9 +26,15 @@ NAMES = {
     "seasonal_naive": "the last season",
     "smoothing": "exponential smoothing",
     "autoregression": "linear autoregression",
+    "unchanged": "the frame as it was",
+    "nearest_frame": "what followed the nearest frame",
     "rebuilt": "the real picture through the tokenizer",
 }
-ALT = {"drawing": "The picture that the agent drew", "series": "What was known, what came, and the agent's draws"}
+ALT = {
+    "drawing": "The picture that the agent drew",
+    "series": "What was known, what came, and the agent's draws",
+    "world": "The frame as it was, the next one, and the agent's",
+}
 CEILING = "rebuilt"
 """No rival: it is given the real picture."""
 SPLITS = {"test": "test", "heldout": "held out"}
@@ -112,6 +118,6 @@ def _example(example: Mapping[str, Any], measure: str) -> dict[str, Any]:
 def _right(text: str, truth: str, measure: str) -> bool | None:
     """Whether a text is right; None for running text, and for a caption in other words, which need not be wrong."""
     same = normal_form(text) == normal_form(truth)
-    if measure in ("text", "series") or (measure == "caption" and not same):
+    if measure in ("text", "series", "world") or (measure == "caption" and not same):
         return None
     return same

@@ -256,7 +256,7 @@ def test_what_is_no_picture_is_refused(pixels, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": "whole"}, "images must be patches, conv or bands, got 'whole'"),
+        ({"images": "whole"}, "images must be patches, conv, bands or visual, got 'whole'"),
         ({"shape": (64, 64)}, r"must be \(height, width, channels\), got \(64, 64\)"),
         ({"shape": (64, 64, 4)}, "1 or 3"),
         ({"shape": (0, 64, 3)}, "height, width, channels"),
