@@ -5,6 +5,7 @@ them brings them to the size of a model. Source: E. Alpaydin and C. Kaynak, Opti
 UCI Machine Learning Repository, 1998 (its test set, 13 writers).
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -51,8 +52,12 @@ class Digits:
 
     def reader(self, pixels: np.ndarray) -> str:
         """The label of a picture of any size, by a support vector machine that was fitted on the training pictures."""
-        small = sized(pixels, PictureOptions(images="conv", shape=(8, 8, 1)))
-        return LABELS[int(_classifier().predict(_rows(small))[0])]
+        return LABELS[int(_classifier().predict(_rows(_small([pixels])))[0])]
+
+    def learner(self, pictures: Sequence[np.ndarray], labels: Sequence[str]) -> Callable[[np.ndarray], str]:
+        """Such a reader that was fitted on other pictures of any size, with what they are meant to be."""
+        model = _machine().fit(_rows(_small(pictures)), [LABELS.index(label) for label in labels])
+        return lambda pixels: LABELS[int(model.predict(_rows(_small([pixels])))[0])]
 
 
 def open_corpus(name: str, split: Split) -> Digits:
@@ -69,12 +74,22 @@ def open_corpus(name: str, split: Split) -> Digits:
 @cache
 def _classifier() -> Any:
     """A support vector machine on the training pictures (scikit-learn's own example of these digits)."""
-    from sklearn.svm import SVC
-
     pixels, digits = _pictures()
     known = list(_numbers("train"))
+    return _machine().fit(_rows(pixels[known]), digits[known])
+
+
+def _machine() -> Any:
+    from sklearn.svm import SVC
+
     settings: Any = {"gamma": 0.001, "C": 10}
-    return SVC(**settings).fit(_rows(pixels[known]), digits[known])
+    return SVC(**settings)
+
+
+def _small(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """uint8[n, 8, 8, 1]."""
+    options = PictureOptions(images="conv", shape=(8, 8, 1))
+    return np.concatenate([sized(pixels, options) for pixels in pictures])
 
 
 def _rows(pixels: np.ndarray) -> np.ndarray:

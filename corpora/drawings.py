@@ -1,6 +1,6 @@
 """Pictures to be written: the documents of a corpus of captions or labels turned around, words first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,6 +14,8 @@ Salimans 2022)."""
 
 Reader = Callable[[np.ndarray], str]
 """What a picture, uint8[height, width, channels], shows, in the words of its corpus."""
+Learner = Callable[[Sequence[np.ndarray], Sequence[str]], Reader]
+"""A reader that was fitted on pictures and the words that they are meant to show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,11 @@ class Drawings:
     def reader(self) -> Reader | None:
         """What reads a picture back without a learned judge of our own; None where the corpus has none."""
         return getattr(self.corpus, "reader", None)
+
+    @property
+    def learner(self) -> Learner | None:
+        """What fits such a reader on other pictures; None where the corpus has none."""
+        return getattr(self.corpus, "learner", None)
 
     def __len__(self) -> int:
         return len(self.corpus)

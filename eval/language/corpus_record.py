@@ -31,7 +31,7 @@ BASELINES: dict[Measure, tuple[str, ...]] = {
     "answer": ("commonest_answer",),
     "caption": ("commonest_caption", "nearest_picture"),
     "dialogue": ("unigram", "five_gram", "commonest_answer"),
-    "drawing": ("unigram_ids", "retrieval", "rebuilt"),
+    "drawing": ("unigram_ids", "clusters", "retrieval", "rebuilt"),
     "series": ("naive", "seasonal_naive", "smoothing", "autoregression"),
     "world": ("unigram_ids", "unchanged", "nearest_frame", "rebuilt"),
 }
@@ -51,8 +51,8 @@ class Outcome:
     """What the agent or a baseline did, one value per document.
 
     nats: -log p of the targets. texts: what it said. errors: scaled errors of numbers, or squared ones of a frame.
-    shares: of true numbers inside its 80% interval, or of the blocks of a frame that changed those it has right. Each
-    is None where it was not asked for.
+    shares: of true numbers inside its 80% interval, of the blocks of a frame that changed those it has right, or
+    whether a real picture is read right by who learnt from its drawings. Each is None where it was not asked for.
     """
 
     nats: tuple[float, ...] | None = None
@@ -205,6 +205,10 @@ def drawing_scores(record: CorpusRecord) -> list[Score]:
     if record.outcomes[AGENT].texts is None:
         return found
     found.append(_exact(record, "exact match"))
+    shares = {name: each.shares for name, each in record.outcomes.items() if each.shares}
+    taught = {name: wilson(round(sum(right)), len(right)) for name, right in shares.items()}
+    if AGENT in taught:
+        found.append(Score(name="real ones read by who learnt from them", better="higher", values=taught))
     if all(_things(text) for truths in record.truths for text in truths):
         for name, part in PARTS.items():
 

@@ -28,6 +28,7 @@ NAMES = {
     "autoregression": "linear autoregression",
     "unchanged": "the frame as it was",
     "nearest_frame": "what followed the nearest frame",
+    "clusters": "mean of pictures like that one (k-means)",
     "rebuilt": "the real picture through the tokenizer",
 }
 ALT = {
