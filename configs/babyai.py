@@ -17,7 +17,7 @@ from generalist.configs.quickstart import config as quickstart
 from generalist.envs.sets import has_good_expert, task_set
 from generalist.train.config import SourceConfig, TextConfig
 
-STEPS = 3_600
+STEPS = 5_500
 CONTEXT = 8
 MISSION_TOKENS = 24
 """Pieces of a mission: the longest that was met in 60 episodes of every level has 19."""
@@ -38,4 +38,4 @@ def config() -> Experiment:
         sequence_length=256,
         steps=STEPS,
     )
-    return Experiment(train=train, evaluation=base.evaluation)
+    return Experiment(train=train, evaluation=replace(base.evaluation, episodes=20))
