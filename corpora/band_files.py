@@ -80,11 +80,11 @@ def is_of_bands(path: Path) -> bool:
     """Whether a TIFF is no picture of colours: several grey samples or pages, more samples than colours, or nodata."""
     try:
         tags = _tags(path)
+        samples, shows = tags.get(SAMPLES, 1), tags.get(PHOTOMETRIC, 1)
+        several = samples > 2 or tags.next > 0 if shows in GREY else samples > (5 if shows == INKS else 4)
+        return several or NODATA in tags
     except Exception:  # reading the picture says what is wrong
         return False
-    samples, shows = tags.get(SAMPLES, 1), tags.get(PHOTOMETRIC, 1)
-    several = samples > 2 or tags.next > 0 if shows in GREY else samples > (5 if shows == INKS else 4)
-    return several or NODATA in tags
 
 
 SAMPLES, PHOTOMETRIC, WIDTH, HEIGHT = 277, 262, 256, 257
