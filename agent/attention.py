@@ -1,4 +1,4 @@
-"""Who may attend to whom, and rotary positions.
+"""Who may attend to whom.
 
 The same mask function serves training (all positions at once) and acting (new positions against the cache), so both
 see exactly the same thing.
@@ -36,7 +36,9 @@ def marks(batch: TokenBatch) -> Marks:
     return Marks(batch.segment, batch.position, batch.timestep, batch.visible)
 
 
-def attention_mask(queries: Marks, context: Int[Array, "B T"], keys: Marks, window: int) -> Bool[Array, "B T S"]:
+def attention_mask(
+    queries: Marks, context: Int[Array, "B T"], keys: Marks, window: int | Int[Array, ""]
+) -> Bool[Array, "B T S"]:
     """True where a query may attend to a key.
 
     Causal, inside one segment, at most `window - 1` tokens back and fewer than `context` timesteps back. A key that is
@@ -62,33 +64,33 @@ def attention_mask(queries: Marks, context: Int[Array, "B T"], keys: Marks, wind
     )
 
 
-def rotate(x: Float[Array, "B T N H"], position: Int[Array, "B T"]) -> Float[Array, "B T N H"]:
-    """Rotary position embedding (Su et al. 2021): each pair of features turns with the position.
-
-    Only differences of positions matter, so positions may grow without bound while acting.
-    """
-    half = x.shape[-1] // 2
-    frequency = 10_000.0 ** (-jnp.arange(half, dtype=jnp.float32) / half)
-    angle = position[:, :, None, None].astype(jnp.float32) * frequency[None, None, None, :]
-    sin, cos = jnp.sin(angle), jnp.cos(angle)
-    first, second = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
-    turned = jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
-    return turned.astype(x.dtype)
+def grouped(
+    query: Float[Array, "B N T H"], mask: Bool[Array, "B T S"], heads: int
+) -> tuple[Float[Array, "B K M H"], Bool[Array, "B M S"]]:
+    """Queries of N heads for K `heads` of keys: those that share one stand one after the other, M = N T / K."""
+    B, N, T, H = query.shape
+    if heads == N:
+        return query, mask
+    return query.reshape(B, heads, N // heads * T, H), jnp.tile(mask, (1, N // heads, 1))
 
 
 def attend(
     query: Float[Array, "B T N H"],
-    key: Float[Array, "B T N H"],
-    value: Float[Array, "B T N H"],
+    key: Float[Array, "B T K H"],
+    value: Float[Array, "B T K H"],
     mask: Bool[Array, "B T S"],
     past: CachedKeyValue,
 ) -> Float[Array, "B T N H"]:
     """Softmax attention of new positions over the cached ones, which come first in the mask's S, and each other.
 
+    N heads of queries share K heads of keys and values.
+
     The softmax is computed in float32, and a row that sees nothing stays finite. Cached positions are read where they
     lie and never copied.
     """
-    query = query.transpose(HEADS_FIRST) * query.shape[-1] ** -0.5
+    turned = query.transpose(HEADS_FIRST) * query.shape[-1] ** -0.5
+    shape = turned.shape
+    query, mask = grouped(turned, mask, key.shape[2])
     parts = [past, (key.transpose(HEADS_FIRST), value.transpose(HEADS_FIRST))]
     scores = [jnp.einsum("BNTH,BNSH->BNTS", query, k, preferred_element_type=jnp.float32) for k, _ in parts]
     scores = jnp.where(mask[:, None], jnp.concatenate(scores, axis=-1), MASKED)
@@ -99,7 +101,7 @@ def attend(
         jnp.einsum("BNTS,BNSH->BNTH", part, v, preferred_element_type=jnp.float32)
         for part, (_, v) in zip(split, parts, strict=True)
     )
-    return ((old + new) / total).astype(value.dtype).transpose(HEADS_FIRST)
+    return ((old + new) / total).astype(value.dtype).reshape(shape).transpose(HEADS_FIRST)
 
 
 @jax.custom_vjp
@@ -147,14 +149,16 @@ attend_once.defvjp(_forward, _backward)
 
 def attend_in_blocks(
     query: Float[Array, "B T N H"],
-    key: Float[Array, "B T N H"],
-    value: Float[Array, "B T N H"],
+    key: Float[Array, "B T K H"],
+    value: Float[Array, "B T K H"],
     where: Marks,
     context: Int[Array, "B T"],
-    window: int,
+    window: int | Int[Array, ""],
     block: int,
 ) -> Float[Array, "B T N H"]:
     """Attention of a whole row, `block` queries at a time, each over the keys up to its own end.
+
+    N heads of queries share K heads of keys and values.
 
     Half of the products of a long row are never computed, and neither the mask nor the weights of the row ever exist
     whole, forwards or backwards.
@@ -167,5 +171,7 @@ def attend_in_blocks(
         stop = min(start + block, T)
         queries, keys = (Marks(*(mark[:, cut] for mark in where)) for cut in (slice(start, stop), slice(stop)))
         mask = attention_mask(queries, context[:, start:stop], keys, window)
-        out.append(attend_once(query[:, :, start:stop], key[:, :, :stop], value[:, :, :stop], mask))
+        part = query[:, :, start:stop]
+        own, mask = grouped(part, mask, key.shape[1])
+        out.append(attend_once(own, key[:, :, :stop], value[:, :, :stop], mask).reshape(part.shape))
     return jnp.concatenate(out, axis=2).transpose(HEADS_FIRST)

@@ -7,6 +7,7 @@ count on without bound: rotary attention sees only differences.
 """
 
 from dataclasses import replace
+from functools import cache as cache_of
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ class Cache:
 def empty_cache(config: AgentConfig, rows: int, window: int | None = None) -> Cache:
     """A cache of `rows` environments with nothing in it; `window` tokens, `config.window` by default."""
     window = window or config.window
-    shape, dtype = (rows, config.heads, window, config.head_size), jnp.dtype(config.dtype)
+    shape, dtype = (rows, config.key_heads, window, config.head_size), jnp.dtype(config.dtype)
     # An array each: the cache is donated, and one buffer cannot be donated twice.
     segment, position, timestep = (jnp.zeros((rows, window), jnp.int32) for _ in range(3))
     empty = Marks(segment, position, timestep, visible=jnp.zeros((rows, window), bool))
@@ -67,7 +68,11 @@ def extend(network: Network, cache: Cache, batch: TokenBatch) -> tuple[Float[Arr
         raise ValueError(f"{batch.ids.shape[1]} new tokens do not fit a cache of {window}; make the window larger")
     new = marks(batch)
     both = jax.tree.map(lambda old, fresh: jnp.concatenate([old, fresh], axis=1), cache.marks, new)
-    mask = attention_mask(new, batch.context, both, window)
+
+    @cache_of
+    def mask(back: int) -> jax.Array:
+        return attention_mask(new, batch.context, both, min(window, back))
+
     past = list(zip(cache.keys, cache.values, strict=True))
     x = network.embed(batch, said=cache.said)
     hidden, made = network.transformer.extend(x, batch.position, mask, past)

@@ -3,8 +3,10 @@
 JAX is not imported here, so that commands can show these settings without waiting for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from generalist.agent.trunk_config import TrunkConfig
 
 TRUNK = {"attention": ("query", "key", "value", "out"), "feedforward": ("gate", "up", "down")}
 """Names of the matrices of a block of the trunk, by the module that has them."""
@@ -38,6 +40,7 @@ class AgentConfig:
         dtype: compute dtype; parameters, softmax and loss are float32.
         remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
+        trunk: what a block of the trunk is made of; Gato's by default.
     """
 
     width: int = 64
@@ -59,6 +62,18 @@ class AgentConfig:
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     unroll: int = 1
+    trunk: TrunkConfig = field(default_factory=TrunkConfig)
+
+    @property
+    def key_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.trunk.key_heads or self.heads
+
+    @property
+    def block_matrices(self) -> int:
+        """Parameters of the matrices of one block."""
+        heads, hidden = 2 * (self.heads + self.key_heads) * self.head_size, self.feedforward // 2
+        return self.width * (heads + (3 if self.trunk.gated else 2) * hidden)
 
     def __post_init__(self):
         for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "attention_block", "unroll"):
@@ -72,6 +87,14 @@ class AgentConfig:
             )
         if self.head_size % 2:
             raise ValueError(f"AgentConfig.head_size is rotated in pairs and must be even, got {self.head_size}")
+        if self.trunk.positions == "rotary" and int(self.head_size * self.trunk.rotary_share) % 2:
+            rotated = f"AgentConfig.head_size {self.head_size} times trunk.rotary_share {self.trunk.rotary_share}"
+            raise ValueError(f"{rotated} is rotated in pairs and must be even")
+        if self.heads % self.key_heads:
+            raise ValueError(
+                f"AgentConfig.heads must be a multiple of trunk.key_heads, which they share, got {self.heads} and "
+                f"{self.key_heads}"
+            )
         if self.patch_channels % min(32, self.patch_channels):
             raise ValueError(
                 f"AgentConfig.patch_channels must be below 32 or a multiple of it, got {self.patch_channels}"

@@ -16,10 +16,9 @@ from flax import nnx, struct
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from generalist.agent.acting import IN_PLACE
-from generalist.agent.attention import attend_in_blocks, marks
 from generalist.agent.cache import Cache, extend
 from generalist.agent.compilation import on_cpu
-from generalist.agent.network import Network
+from generalist.agent.network import Network, attending
 from generalist.agent.sampling import SamplingConfig
 from generalist.tokenizers.sequence import FEATURES, NO_LOCAL, UNLIMITED, Kind, TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
@@ -244,15 +243,7 @@ def score(graphdef: nnx.GraphDef, state: nnx.State, batch: TokenBatch, at: Int[A
 
 def whole(network: Network, batch: TokenBatch) -> Float[Array, "B T D"]:
     """What `Network.hidden` gives, of an `unstacked` network too, whose layers cannot be scanned."""
-    config = network.config
-    attend = partial(
-        attend_in_blocks,
-        where=marks(batch),
-        context=batch.context,
-        window=config.window,
-        block=config.attention_block,
-    )
-    x = network.embed(batch)
-    for block in network.transformer.layers():
-        x, _ = block(x, batch.position, attend)
-    return network.transformer.norm(x)
+    attend, x, trunk = attending(batch, network.config), network.embed(batch), network.transformer
+    for block, kind in zip(trunk.layers(), trunk.kinds(), strict=True):
+        x, _ = block(x, batch.position, attend, kind)
+    return trunk.norm(x)

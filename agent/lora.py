@@ -17,8 +17,8 @@ from generalist.agent.config import TRUNK
 class Projection(nnx.Einsum):
     """A matrix product, to which one of low rank may be added; its kernel has the same name with and without."""
 
-    def __init__(self, equation: str, shape: tuple[int, ...], **settings: Any):
-        super().__init__(equation, shape, **settings)
+    def __init__(self, equation: str, shape: tuple[int, ...], bias: tuple[int, ...] | None = None, **settings: Any):
+        super().__init__(equation, shape, bias, **settings)
         self.lora: LowRank | None = nnx.data(None)
 
     def __call__(self, x: Float[Array, "M I"]) -> Float[Array, "M O"]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -1,7 +1,5 @@
 """The network: a batch of token sequences in, logits of the next token out. `generalist.play.agent.Agent` plays it."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -14,7 +12,7 @@ from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
 from generalist.agent.said import said_before
 from generalist.agent.sharding import constrain
-from generalist.agent.transformer import Transformer
+from generalist.agent.transformer import Attend, Transformer
 from generalist.tokenizers.sequence import Kind
 
 TABLE_MULTIPLE = 128
@@ -33,7 +31,7 @@ def sharded_sizes(config: AgentConfig, sizes: InputSizes) -> dict[str, int]:
     """Size of every dimension that a mesh may split, by logical name; `generalist.agent.sharding` says over what."""
     return {
         "embed": config.width,
-        "heads": config.heads,
+        "heads": config.key_heads,
         "feedforward": config.feedforward // 2,
         "vocabulary": table_rows(sizes),
     }
@@ -55,6 +53,10 @@ class Network(nnx.Module):
         self.image = ImageEmbed(config, sizes, rngs=rngs) if sizes.image_shape[0] else None
         self.answer = Answer(config, sizes, rngs=rngs) if sizes.answers else None
         self.transformer = Transformer(config, rngs=rngs)
+        trunk = config.trunk
+        self.head = None if trunk.tied else Table(table_rows(sizes), config, rngs=rngs, axes=("vocabulary", None))
+        learned = trunk.learned_positions
+        self.positions = Table(learned, config, rngs=rngs) if learned else None
 
     @jax.named_scope("embed")
     def embed(
@@ -67,6 +69,8 @@ class Network(nnx.Module):
             said: what was said before this batch, which images are read by (`AgentConfig.image_text`); None is nothing.
         """
         x = tokens = self.tokens(batch.ids)
+        if self.config.trunk.embedding_scale != 1:
+            x = x * jnp.asarray(self.config.trunk.embedding_scale, x.dtype)
         if self.patch is not None and batch.patches.shape[1]:
             used = batch.patch_at < batch.ids.shape[1]
             rows = self.patch(batch.patches, batch.patch_rows, batch.patch_cols, used, key)
@@ -83,6 +87,8 @@ class Network(nnx.Module):
                 heard = said_before(batch, tokens, batch.image_at, earlier)
             x = place(x, self.image(batch.images, shown, heard), batch.image_at)
         x = x + self.local(batch.local)
+        if self.positions is not None:
+            x = x + self.positions(batch.position)
         if self.source is not None:
             observed = (batch.kind != Kind.ACTION) & (batch.kind != Kind.PAD)
             x = x + jnp.where(observed[..., None], self.source(batch.source), 0)
@@ -94,26 +100,26 @@ class Network(nnx.Module):
 
     def trunk(self, x: Float[Array, "B T D"], batch: TokenBatch) -> Float[Array, "B T D"]:
         """Final hidden state of every position from its embedding."""
-        attend = partial(
-            attend_in_blocks,
-            where=marks(batch),
-            context=batch.context,
-            window=self.config.window,
-            block=self.config.attention_block,
-        )
-        return self.transformer(x, batch.position, attend)
+        return self.transformer(x, batch.position, attending(batch, self.config))
 
     def logits(
         self, hidden: Float[Array, "*shape D"], first: int | Int[Array, ""] = 0, count: int = 0
     ) -> Float[Array, "*shape V"]:
-        """Scores of the next token in float32, from the tied embedding table.
+        """Scores of the next token in float32, from the embedding table, or one of their own.
 
         With a `count`, only those of the ids `first` to `first + count - 1`.
         """
-        return logits_of(self.tokens, hidden, first, count or self.sizes.vocabulary)
+        table = self.tokens if self.head is None else self.head
+        return logits_of(table, hidden, first, count or self.sizes.vocabulary)
 
     def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
         return self.logits(self.hidden(batch, key))
+
+
+def attending(batch: TokenBatch, config: AgentConfig) -> Attend:
+    """Attention of whole rows, for training."""
+    where, context, block = marks(batch), batch.context, config.attention_block
+    return lambda query, key, value, window: attend_in_blocks(query, key, value, where, context, window, block)
 
 
 def logits_of(

@@ -122,10 +122,8 @@ def check_sizes(directory: Path, config: TrainConfig, layouts: Mapping[str, Any]
         layouts: by task, as they are stored.
     """
     agent, there = config.agent, (directory / WEIGHTS).stat().st_size
-    heads, hidden = agent.heads * agent.head_size, agent.feedforward // 2
-    least = agent.layers * agent.width * (4 * heads + 3 * hidden) + agent.width * (
-        config.vocabulary.size + agent.local_positions
-    )
+    heads = agent.heads * agent.head_size
+    least = agent.layers * agent.block_matrices + agent.width * (config.vocabulary.size + agent.local_positions)
     if 4 * least > there:
         raise ValueError(
             f"its configuration needs at least {4 * least:,} bytes of parameters, {WEIGHTS} has {there:,} bytes"

@@ -11,8 +11,7 @@ from generalist.tokenizers.sequence import Capacity
 
 def trunk_parameters(config: AgentConfig) -> int:
     """Parameters of the matrices of all blocks."""
-    D, A, F = config.width, config.heads * config.head_size, config.feedforward // 2
-    return config.layers * (4 * D * A + 3 * D * F)
+    return config.layers * config.block_matrices
 
 
 def update_flops(config: AgentConfig, sizes: InputSizes, capacity: Capacity, rows: int) -> float:

@@ -161,8 +161,7 @@ def _gone_through(sizes: InputSizes, trained: Any) -> InputSizes:
 
 def block_parameters(config: AgentConfig, tensor: int = 1) -> int:
     """Number of parameters of the matrices of one block, of one part of the tensor axis."""
-    D, A, F = config.width, config.heads * config.head_size, config.feedforward // 2
-    return (4 * D * A + 3 * D * F) // tensor
+    return config.block_matrices // tensor
 
 
 def block_activations(config: AgentConfig, T: int, tensor: int = 1) -> int:

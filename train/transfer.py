@@ -130,7 +130,7 @@ def plan(
     ours, theirs = (_plain(state) for state in (born, old))
     agents, rules = (here.config.agent, there.config.agent), {}
     unfit = []
-    for size in ("heads", "head_size"):  # their product alone is in the shapes
+    for size in ("heads", "head_size", "trunk"):  # of the first two, their product alone is in the shapes
         ours_is, theirs_is = (getattr(each, size) for each in agents)
         if ours_is != theirs_is:
             unfit.append(f"agent.{size} is {theirs_is} there, {ours_is} here")

@@ -132,7 +132,7 @@ def centres(painter: Painter, train: Sequence[Document], chosen: Sequence[int]) 
     small = PictureOptions(images="conv", shape=(SMALL, SMALL, options.shape[2]))
     pictures = np.concatenate([sized(picture_of(document), options) for document in train])
     flat = np.stack([sized(each, small).reshape(-1) for each in pictures]).astype(np.float32)
-    labels = np.asarray(MiniBatchKMeans(min(CLUSTERS, len(flat)), random_state=0, n_init=1).fit(flat).labels_)
+    labels = np.asarray(MiniBatchKMeans(min(CLUSTERS, len(flat)), random_state=0, n_init="auto").fit(flat).labels_)
     means = {
         label: np.rint(pictures[labels == label].mean(axis=0)).astype(np.uint8) for label in {*labels[list(chosen)]}
     }

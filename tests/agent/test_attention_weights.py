@@ -1,29 +1,29 @@
 """What is shown of attention is what the network attends by."""
 
-from functools import partial
-
 import jax
 import numpy as np
 import pytest
 from token_examples import batch, episode, network, padded
 
-from generalist.agent.attention import attend_in_blocks, attention_mask, marks
+from generalist.agent.attention import attention_mask, marks
 from generalist.agent.attention_weights import attention_weights
+from generalist.agent.network import attending
 
 
 @pytest.mark.parametrize(("name", "options"), [("tokens", {}), ("discrete", {"context": 2, "past_actions": "hidden"})])
 def test_a_later_layer_attends_to_what_the_earlier_ones_made(name, options):
     model, example = network(name), batch(padded(episode(name, 4, **options), 24))
     where = marks(example)
-    own = partial(attend_in_blocks, where=where, context=example.context, window=model.config.window, block=24)
+    own = attending(example, model.config)
     first, second = model.transformer.layers()
+    kind, _ = model.transformer.kinds()
     seen = []
 
-    def watched(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+    def watched(query: jax.Array, key: jax.Array, value: jax.Array, window: int) -> jax.Array:
         seen.append((query, key))
-        return own(query, key, value)
+        return own(query, key, value, window)
 
-    second(first(model.embed(example), example.position, own)[0], example.position, watched)
+    second(first(model.embed(example), example.position, own, kind)[0], example.position, watched, kind)
     ((query, key),) = seen
     scores = np.einsum("btnh,bsnh->bnts", query, key) / np.sqrt(query.shape[-1])
     mask = np.asarray(attention_mask(where, example.context, where, model.config.window))[:, None]
