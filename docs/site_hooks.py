@@ -26,6 +26,7 @@ CONFIGS = (
     ("generalist.configs.experiment", ("Experiment",)),
     ("generalist.train.config", None),
     ("generalist.agent.config", None),
+    ("generalist.agent.trunk_config", None),
     ("generalist.tokenizers.options", ("LayoutOptions",)),
     ("generalist.tokenizers.pictures", ("PictureOptions",)),
     ("generalist.train.adaptation", ("AdaptConfig",)),

@@ -186,7 +186,7 @@ def test_a_wrong_choice_is_seen_on_a_long_prompt(both):
     with torch.no_grad():
         expected = theirs(torch.from_numpy(ids)[None]).logits[0].numpy()
     tried = {name: changes for name, changes in WRONG.items() if applies(changes, trunk)}
-    assert len(tried) >= 4
+    assert len(tried) >= 3
     for name, changes in tried.items():
         found = np.asarray(altered(network, replace(trunk, **changes))(batch_of(ids)))[0]
         assert np.abs(found - expected).max() > 1.5e-4 * np.abs(expected).max(), name
