@@ -187,22 +187,18 @@ class Transformer(nnx.Module):
     def __call__(self, x: Float[Array, "B T D"], position: Int[Array, "B T"], attend: Attend) -> Float[Array, "B T D"]:
         """All positions at once, for training."""
 
-        def layer(block: Any, x: jax.Array, kind: Kind) -> jax.Array:
+        kinds, unroll = self.kinds(), self.config.unroll
+
+        def layer(block: Any, x: jax.Array, kind: Any = kinds[0]) -> jax.Array:
             return block(x, position, attend, kind)[0]
 
-        step, kinds = jax.checkpoint(layer) if self.config.remat else layer, self.kinds()
+        step = jax.checkpoint(layer) if self.config.remat else layer
         if not self.config.trunk.global_every:
-            x, _ = jax.lax.scan(
-                lambda x, block: (step(block, x, kinds[0]), None), x, self.blocks, unroll=self.config.unroll
-            )
+            x, _ = jax.lax.scan(lambda x, block: (step(block, x), None), x, self.blocks, unroll=unroll)
         else:
             stacked = jax.tree.map(lambda *each: jnp.stack([jnp.asarray(one) for one in each]), *kinds)
-            x, _ = jax.lax.scan(
-                lambda x, given: (step(given[0], x, given[1]), None),
-                x,
-                (self.blocks, stacked),
-                unroll=self.config.unroll,
-            )
+            given = (self.blocks, stacked)
+            x, _ = jax.lax.scan(lambda x, own: (step(own[0], x, own[1]), None), x, given, unroll=unroll)
         return self.norm(x)
 
     def kinds(self) -> list[Kind]:

@@ -80,7 +80,7 @@ def test_the_other_commands_reach_the_launcher(launched):
     ("args", "message"),
     [
         ([], "a command is missing: choose from tasks, reference, collect"),
-        (["trian"], "unknown command 'trian': did you mean train?"),
+        (["trian"], "unknown command 'trian': did you mean train"),
         (["train"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
         (["train", "--out", "x"], "needs CONFIG as its first argument; CONFIG is one of smoke"),
         (["train", "smok"], "unknown config 'smok': did you mean smoke?"),
