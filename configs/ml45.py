@@ -3,10 +3,11 @@
     generalist collect --set metaworld/ml45-train --episodes 160
     generalist train ml45
 
-26 minutes on two CPU cores, 0.7M parameters: 0.95 of the expert over its tasks; `pretrained:ml45` is one. The five tasks
-of `metaworld/ml45-test` are not among them (Yu et al. 2019, "Meta-World"). Means and spreads of the observation are shared by all tasks, so that a position means the same in
-a task that is new. `docs/adapting.md` has how it is adapted; trained with AdamW, and without what the task changes in
-the network of its vector, because the figures there were, and what either does to adaptation has not been measured.
+26 minutes on two CPU cores, 0.7M parameters: 0.95 of the expert over its tasks; `pretrained:ml45` is one. The five
+tasks of `metaworld/ml45-test` are not among them (Yu et al. 2019, "Meta-World"). Means and spreads of the observation
+are shared by all tasks, so that a position means the same in a task that is new. `docs/adapting.md` has how it is
+adapted; trained with AdamW, and without what the task changes in the network of its vector, because the figures there
+were, and what either does to adaptation has not been measured.
 """
 
 from dataclasses import replace
