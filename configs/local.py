@@ -7,8 +7,8 @@
 What a family has of every batch is set by hand (`SHARES`), and its tasks have the same of it: "approximately uniformly"
 over domains (Reed et al. 2022, sec. 2.3) would give as much to four tabular tasks as to 93 levels of BabyAI.
 
-125 minutes on two CPU cores at the speed of quiet stretches, one seed: 0.87 of the expert in the mean over 277 tasks,
-half of it in 249. `pretrained:local` is that agent; `docs/local.md` has its scores.
+196 minutes on two CPU cores with other work beside, one seed: 0.87 of the expert in the mean over 277 tasks, half of it
+in 249. `pretrained:local` is that agent; `docs/local.md` has its scores.
 """
 
 from collections import Counter

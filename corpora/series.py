@@ -5,7 +5,6 @@ is known may reach back before. Nothing is shuffled across that line.
 """
 
 import csv
-import gzip
 import io
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from generalist.corpora.corpus import Measure, Split
+from generalist.corpora.files import open_source
 from generalist.corpora.packages import folder_of
 from generalist.tokenizers.document import Document
 from generalist.tokenizers.series import Series
@@ -26,11 +26,11 @@ class Known:
     """A series that a package holds.
 
     Args:
-        package, path: the file, whose last column is the series; `by_month` has one column for each of twelve months.
-        column: its name.
+        package, path: the file.
+        column: name of the series in it; "" where each row is a year, with a column for each month after its number.
         period: numbers of a season; 1 for none.
         context, horizon: numbers that are known and that are asked for.
-        said: what it is, with its source.
+        said: what it is, with its source, for who reads this.
     """
 
     package: str
@@ -102,7 +102,8 @@ class SeriesCorpus:
     Args:
         values: float64[n], the whole series.
         period: numbers of a season; 1 for none.
-        starts: of each window's context.
+        context, horizon: numbers of a window that are known and that are asked for.
+        missing: numbers that lie on a line between others.
     """
 
     values: np.ndarray
@@ -197,8 +198,8 @@ def read(path: Path, column: str | None) -> np.ndarray:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no series {path}; known are {', '.join(KNOWN)}, or give a file FILE.csv")
-    raw = path.read_bytes()
-    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8-sig", "replace")
+    with open_source(path).open() as file:
+        text = file.read().decode("utf-8-sig", "replace")
     names, *rows = csv.reader(io.StringIO(text)) if text.strip() else [[]]
     if column == "":
         return np.asarray([_number(cell, path, row + 2) for row, cells in enumerate(rows) for cell in cells[1:]])

@@ -8,7 +8,7 @@ import numpy as np
 from generalist.corpora.corpus import BadExampleError, Corpus
 from generalist.corpora.open import open_corpus
 from generalist.tokenizers.bands import Bands, band_statistics
-from generalist.tokenizers.document import Picture
+from generalist.tokenizers.document import is_read
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.train.config import DocumentsConfig, TrainConfig
 from generalist.train.held_out import split_corpus
@@ -75,7 +75,7 @@ def bands_of(corpus: Corpus, options: PictureOptions) -> list[Bands]:
         except BadExampleError:  # training passes over it and names it
             continue
         for part in document:
-            if isinstance(part, Bands | Picture):
+            if is_read(part):
                 values = part.values if isinstance(part, Bands) else part.pixels
                 found.append(Bands(options.chosen(values)))
     return found

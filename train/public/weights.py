@@ -1,8 +1,7 @@
 """Folders of public language models: config.json and safetensors, read into our parameters, and written in their form.
 
-Nothing in a folder is executed. Files are mapped into memory and read part by part, so that an array that is split over
-devices is never whole on the host. Every tensor of theirs and every parameter of ours is accounted for, or nothing is
-loaded.
+Nothing in a folder is executed. Every tensor of theirs and every parameter of ours is accounted for, or nothing is
+loaded. All of them are read to the host, whole.
 """
 
 import json
