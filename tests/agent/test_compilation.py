@@ -22,7 +22,8 @@ print(folder, len(hits), float(value))
 
 
 def start(home: Path, **given: str) -> subprocess.Popen:
-    environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "true", "XDG_CACHE_HOME": str(home)} | given
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMPIL", "JAX_PERSIST"))}
+    environment = plain | {"XDG_CACHE_HOME": str(home)} | given
     return subprocess.Popen(
         [sys.executable, "-c", CODE], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -66,7 +66,7 @@ def test_the_report_measures_what_is_drawn(folder):
     assert drawn["corpus"] == "drawings:digits"
     scores = {score["name"]: score for score in drawn["scores"]}
     assert scores["bits per token"]["agent"]["value"] > 0
-    assert set(scores["exact match"]["baselines"]) == {"retrieval", "rebuilt"}
+    assert set(scores["exact match"]["baselines"]) == {"clusters", "retrieval", "rebuilt"}
     assert scores["exact match"]["baselines"]["retrieval"]["value"] > 0.5  # words of training name the same digit
     assert (folder / "run" / "report.html").read_text().count("The picture that the agent drew") == 6
 
