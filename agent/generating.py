@@ -1,6 +1,6 @@
 """Generation of text: prompts are read all at once, then tokens are drawn one by one, each row for itself.
 
-Only ids of text and `Vocabulary.end` can be drawn. Everything here is compiled with fixed shapes; texts, stop strings
+Only ids of text and what ends it can be drawn. Everything here is compiled with fixed shapes; texts, stop strings
 and batches of prompts are `generalist.play.writer`. Actions are drawn by `generalist.agent.acting`.
 """
 
@@ -21,7 +21,6 @@ from generalist.agent.compilation import on_cpu
 from generalist.agent.network import Network, attending
 from generalist.agent.sampling import SamplingConfig
 from generalist.tokenizers.sequence import FEATURES, NO_LOCAL, UNLIMITED, Kind, TokenBatch
-from generalist.tokenizers.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Rows:
         ids: its last token, which the cache does not hold yet.
         position: of that token in its segment.
         index: of that token in what is written, from 0.
-        open: whether the text goes on; False from its `end` on, and nothing more is cached.
+        open: whether the text goes on; False from its end on, and nothing more is cached.
         source: index of its source, -1 if none.
     """
 
@@ -70,9 +69,32 @@ class Rows:
     source: Int[Array, " B"]
 
 
-def text_logits(network: Network, hidden: Float[Array, "B D"], words: int, end: int) -> Float[Array, "B K"]:
-    """Scores of the `words` text ids and, last, of `end`."""
-    return jnp.concatenate([network.logits(hidden, 0, words), network.logits(hidden, end, 1)], axis=-1)
+@dataclass(frozen=True)
+class TextIds:
+    """What can be drawn: the ids [0, words) of text, which may be fewer than the vocabulary holds, and `ends`.
+
+    Args:
+        ends: a text ends by each of these: ids of text, or one that is none, such as `Vocabulary.end`.
+    """
+
+    words: int
+    ends: tuple[int, ...]
+
+    @property
+    def apart(self) -> int | None:
+        """The end that is no id of text."""
+        return self.ends[0] if self.ends[0] >= self.words else None
+
+    def has_ended(self, ids: Int[Array, " B"]) -> Bool[Array, " B"]:
+        return jnp.isin(ids, jnp.asarray(self.ends))
+
+
+def text_logits(network: Network, hidden: Float[Array, "B D"], text: TextIds) -> Float[Array, "B K"]:
+    """Scores of the ids of text and, last, of the end that is none of them."""
+    logits = network.logits(hidden, 0, text.words)
+    if text.apart is None:
+        return logits
+    return jnp.concatenate([logits, network.logits(hidden, text.apart, 1)], axis=-1)
 
 
 def draw(logits: Float[Array, "B K"], index: Int[Array, " B"], drawing: Drawing) -> Int[Array, " B"]:
@@ -144,11 +166,11 @@ def one_token(
 
 
 @cache
-def make_read(graphdef: nnx.GraphDef, vocabulary: Vocabulary, words: int) -> Callable:
+def make_read(graphdef: nnx.GraphDef, text: TextIds) -> Callable:
     """A compiled `read(state, cache, batch, last) -> (logits, cache)`.
 
     It reads prompts of any lengths, C positions each with padding after them; `last` [B] is the column of each one's
-    last position. The logits [B, words + 1] are those of the next token; see `text_logits`.
+    last position. The logits are those of the next token; see `text_logits`.
     """
 
     def read(
@@ -157,13 +179,13 @@ def make_read(graphdef: nnx.GraphDef, vocabulary: Vocabulary, words: int) -> Cal
         network = nnx.merge(graphdef, state)
         hidden, cache = extend(network, cache, batch)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-        return text_logits(network, hidden, words, vocabulary.end), cache
+        return text_logits(network, hidden, text), cache
 
     return jax.jit(read, donate_argnums=1, compiler_options=on_cpu(IN_PLACE))
 
 
 @cache
-def make_begin(vocabulary: Vocabulary, words: int) -> Callable:
+def make_begin(text: TextIds) -> Callable:
     """A compiled `begin(logits, position, open, source, drawing) -> Rows` that draws the first token of each text.
 
     `position` [B] is the length of each prompt, `open` [B] is False for rows that only fill the batch.
@@ -172,33 +194,27 @@ def make_begin(vocabulary: Vocabulary, words: int) -> Callable:
     def begin(logits, position, open, source, drawing: Drawing) -> Rows:
         index = jnp.zeros_like(position)
         before = Rows(index, position - 1, index - 1, open, source)
-        return _next(before, draw(logits, index, drawing), words, vocabulary.end)
+        return _next(before, draw(logits, index, drawing), text)
 
     return jax.jit(begin)
 
 
 @cache
-def make_write(graphdef: nnx.GraphDef, vocabulary: Vocabulary, words: int, count: int) -> Callable:
+def make_write(graphdef: nnx.GraphDef, text: TextIds, count: int) -> Callable:
     """A compiled `write(state, cache, rows, drawing) -> (ids, rows, cache)` that draws `count` more tokens; `write`."""
-    return jax.jit(
-        partial(write, graphdef, vocabulary, words, count), donate_argnums=(1, 2), compiler_options=on_cpu(IN_PLACE)
-    )
+    return jax.jit(partial(write, graphdef, text, count), donate_argnums=(1, 2), compiler_options=on_cpu(IN_PLACE))
 
 
 def write(
     graphdef: nnx.GraphDef,
-    vocabulary: Vocabulary,
-    words: int,
+    text: TextIds,
     count: int,
     state: nnx.State,
     cache: Cache,
     rows: Rows,
     drawing: Drawing,
 ) -> tuple[Int[Array, "B count"], Rows, Cache]:
-    """Draw `count` more tokens of every text; a text that has ended has `end` from there on.
-
-    Args:
-        words: ids [0, words) of text can be drawn, which may be fewer than the vocabulary holds.
+    """Draw `count` more tokens of every text; a text that has ended has its end from there on.
 
     Returns:
         Ids [B, count], where the texts stand, and the cache, in which the last of the ids is not yet.
@@ -208,18 +224,18 @@ def write(
     def advance(carry: tuple[Rows, Cache], _: None) -> tuple[tuple[Rows, Cache], jax.Array]:
         rows, cache = carry
         hidden, cache = extend(network, cache, text_tokens(rows))
-        logits = text_logits(network, hidden[:, 0], words, vocabulary.end)
-        rows = _next(rows, draw(logits, rows.index + 1, drawing), words, vocabulary.end)
+        logits = text_logits(network, hidden[:, 0], text)
+        rows = _next(rows, draw(logits, rows.index + 1, drawing), text)
         return (rows, cache), rows.ids
 
     (rows, cache), ids = jax.lax.scan(advance, (rows, cache), None, length=count)
     return ids.T, rows, cache
 
 
-def _next(rows: Rows, column: Int[Array, " B"], words: int, end: int) -> Rows:
+def _next(rows: Rows, column: Int[Array, " B"], text: TextIds) -> Rows:
     """One token further, to the drawn column of `text_logits`."""
-    ids = jnp.where(rows.open & (column < words), column, end).astype(jnp.int32)
-    return Rows(ids, rows.position + 1, rows.index + 1, rows.open & (ids != end), rows.source)
+    ids = jnp.where(rows.open & (column < text.words), column, text.ends[0]).astype(jnp.int32)
+    return Rows(ids, rows.position + 1, rows.index + 1, rows.open & ~text.has_ended(ids), rows.source)
 
 
 @cache

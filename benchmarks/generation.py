@@ -15,13 +15,14 @@ from common import paired, parser, save, seconds
 from flax import nnx
 
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.generating import text_logits, whole
+from generalist.agent.generating import TextIds, text_logits, whole
 from generalist.agent.network import Network, parameter_count, unstacked
 from generalist.agent.sampling import SamplingConfig
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.configs.quickstart import config as quickstart
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import DocumentLayout, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Words
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
@@ -50,7 +51,7 @@ def writer(agent: AgentConfig, vocabulary: Vocabulary) -> Writer:
 
 def passes(mine: Writer, batch: TokenBatch, length: int, count: int):
     """Writes `count` tokens after the first `length` of a padded row, a full pass for each; compiled."""
-    words, end = mine.layout.text.size, mine.layout.vocabulary.end
+    text = TextIds(mine.layout.text.size, mine.layout.ends)
 
     @jax.jit
     def write(state: nnx.State, batch: TokenBatch) -> jax.Array:
@@ -59,7 +60,7 @@ def passes(mine: Writer, batch: TokenBatch, length: int, count: int):
         def advance(ids: jax.Array, at: jax.Array) -> tuple[jax.Array, jax.Array]:
             hidden = whole(network, replace(batch, ids=ids))
             last = jax.lax.dynamic_index_in_dim(hidden, at - 1, axis=1, keepdims=False)
-            chosen = jnp.argmax(text_logits(network, last, words, end), axis=-1).astype(jnp.int32)
+            chosen = jnp.argmax(text_logits(network, last, text), axis=-1).astype(jnp.int32)
             return jax.lax.dynamic_update_index_in_dim(ids, chosen, at, axis=1), chosen
 
         return jax.lax.scan(advance, batch.ids, jnp.arange(length, length + count))[1].T

@@ -15,7 +15,7 @@ from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.places import Place
 from generalist.envs.task import MissingExtra
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Picture
+from generalist.tokenizers.parts import Picture
 
 NPY, TIFF = (".npy",), (".tif", ".tiff")
 MOST_NUMBERS = 1 << 26

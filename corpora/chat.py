@@ -12,7 +12,7 @@ from generalist.corpora.corpus import BadExampleError, Measure
 from generalist.corpora.files import files_of
 from generalist.corpora.image_folder import read_picture
 from generalist.corpora.json_lines import JsonLines, path_inside, string_field
-from generalist.tokenizers.document import Document, Part, Speaker, Words
+from generalist.tokenizers.parts import Document, Part, Speaker, Words
 from generalist.tokenizers.vocabulary import SPEAKERS
 
 SUFFIXES = (".jsonl", ".jsonl.gz")

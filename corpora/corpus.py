@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from generalist.tokenizers.document import Document
+from generalist.tokenizers.parts import Document
 
 Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing", "series", "world"]
 """What the target of a document is: running text, a caption of a picture, an answer to a question, one of a few labels,

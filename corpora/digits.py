@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from generalist.corpora.corpus import Measure, Split
-from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.parts import Document, Picture, Words
 from generalist.tokenizers.pictures import PictureOptions, sized
 
 LABELS = tuple(

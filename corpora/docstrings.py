@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from generalist.corpora.corpus import Measure, Split
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 
 SHORTEST = 80
 """Characters; shorter docstrings are left out."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus, Measure, note_of
-from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.parts import Document, Picture, Words
 
 UNSAID = 10
 """Of the training documents every so-manieth says nothing, so that guidance has something to compare with (Ho &

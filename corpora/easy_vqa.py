@@ -12,7 +12,7 @@ from pathlib import Path
 from generalist.corpora.corpus import Measure, Split
 from generalist.corpora.image_folder import read_picture
 from generalist.corpora.packages import folder_of
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from generalist.corpora.pictures import decode_image
 from generalist.corpora.places import Place, regions
 from generalist.envs.files import TOO_MANY, failed_by
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.parts import Document, Picture, Words
 
 METADATA = "metadata.jsonl"
 COORDINATES = ("latitude", "longitude")

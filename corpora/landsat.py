@@ -15,7 +15,7 @@ import numpy as np
 from generalist.corpora.corpus import Measure, Split
 from generalist.corpora.packages import folder_of
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 
 COVERS = {
     1: "red soil",

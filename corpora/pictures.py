@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from generalist.corpora.corpus import BadExampleError
 from generalist.tokenizers.bands import as_pixels
-from generalist.tokenizers.document import Picture
+from generalist.tokenizers.parts import Picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """Formats that are decoded, by Pillow's names. Others, such as PostScript, would run programs."""

@@ -19,7 +19,7 @@ from zlib import crc32
 import numpy as np
 
 from generalist.corpora.corpus import Measure, Split
-from generalist.tokenizers.document import Document, Picture, Speaker, Words
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words
 
 T = TypeVar("T")
 Pair = tuple[str, str]

@@ -15,7 +15,7 @@ import numpy as np
 from generalist.corpora.corpus import Measure, Split
 from generalist.corpora.files import open_source
 from generalist.corpora.packages import folder_of
-from generalist.tokenizers.document import Document
+from generalist.tokenizers.parts import Document
 from generalist.tokenizers.series import Series
 
 TEST_SHARE = 0.2

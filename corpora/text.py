@@ -18,7 +18,7 @@ import numpy as np
 from generalist.corpora.corpus import BadExampleError, Measure
 from generalist.corpora.files import MOST_LINE, Source, files_of, has_suffix, open_source
 from generalist.corpora.json_lines import numbered_lines, parse_line, string_field
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 
 PIECE_BYTES = 1000
 SUFFIXES = (".txt", ".md", ".jsonl", ".jsonl.gz")

@@ -17,7 +17,7 @@ from generalist.corpora.pictures import decode_image, to_picture
 from generalist.envs.files import TOO_MANY, check_opens, failed_by
 from generalist.envs.tfds_files import check_description
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.parts import Document, Picture, Words
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from generalist.corpora.corpus import BadExampleError, Measure
 from generalist.corpora.image_folder import EXPECTED, label_of, measure_of, words_of
 from generalist.corpora.json_lines import parse_line
 from generalist.corpora.pictures import decode_image
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 TEXTS = (".txt", ".json", ".cls")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from generalist.corpora.corpus import Measure
 from generalist.corpora.open import open_corpus
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, Picture, Speaker, Words
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words
 
 
 def prompt_of(text: str, measure: Measure | None, pictures: Sequence[Picture | Bands] = ()) -> Document:

@@ -13,7 +13,7 @@ from generalist.agent.painting import Span
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.spans import drawn
 from generalist.play.writer import Writer, shown
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.train.checkpoint import Which

@@ -8,7 +8,7 @@ from PIL import Image
 
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.painter import Painter
-from generalist.tokenizers.document import Document, Part, Picture
+from generalist.tokenizers.parts import Document, Part, Picture
 from generalist.tokenizers.pictures import PictureOptions, sized
 from generalist.train.worlds import Worlds
 

@@ -14,13 +14,14 @@ from flax import nnx
 
 from generalist.agent.cache import empty_cache
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.generating import Drawing, make_begin, make_read, make_score, make_write
+from generalist.agent.generating import Drawing, TextIds, make_begin, make_read, make_score, make_write
 from generalist.agent.sampling import SamplingConfig
 from generalist.corpora.corpus import Measure
 from generalist.corpora.open import open_corpus
 from generalist.play.agent import Agent
 from generalist.play.stopping import settled, until
-from generalist.tokenizers.document import Document, DocumentLayout, Words, is_read
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Words, is_read
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.checkpoint import Which
 from generalist.train.config import DocumentsConfig, TrainConfig
@@ -170,7 +171,7 @@ class Writer:
                 ids = np.concatenate([ids, more], axis=1)
                 found = [self._text(prompts[i], row) for i, row in zip(chosen, ids, strict=True)] if stop else []
                 stopped = [until(text, stop) != text for text in found] or [False]
-                if (stopped | (ids == self.layout.vocabulary.end).any(axis=1)).all():
+                if (stopped | self._ended(ids).any(axis=1)).all():
                     break
             for i, row in zip(chosen, ids, strict=True):
                 texts[i] = self._written(prompts[i], row, stop)
@@ -178,7 +179,7 @@ class Writer:
 
     def _written(self, prompt: Document, ids: np.ndarray, stop: Sequence[str]) -> Written:
         whole = self._text(prompt, ids)
-        text, ends = until(whole, stop), np.flatnonzero(ids == self.layout.vocabulary.end)
+        text, ends = until(whole, stop), np.flatnonzero(self._ended(ids))
         tokens = int(ends[0]) + 1 if ends.size else len(ids)
         return Written(text, tokens, bool(ends.size) or text != whole)
 
@@ -240,6 +241,8 @@ class Writer:
     def encoded(self, document: Document) -> TokenSequence:
         """As the network reads it. Raises ValueError as `write`."""
         sequence, window = self.layout.encode([document], source=self.source), self.config.window
+        if not len(sequence):
+            raise ValueError("the prompt is empty, and the text tokenizer begins texts with nothing: write a word")
         if len(sequence) > window:
             raise ValueError(
                 f"the prompt has {len(sequence)} tokens, the agent sees {window}; shorten it or leave out its beginning"
@@ -282,31 +285,35 @@ class Writer:
         self, sequences: Sequence[TokenSequence], seeds: Sequence[int], sampling: SamplingConfig, chunk: int
     ) -> Iterator[np.ndarray]:
         """Ids int32[n, 1], then [n, chunk] over and over until all have ended or have `max_tokens`."""
-        n, vocabulary, words = len(sequences), self.layout.vocabulary, self.layout.text.size
+        n, text = len(sequences), TextIds(self.layout.text.size, self.layout.ends)
         batch = self.batch(sequences)
         B, columns = batch.ids.shape
         lengths = np.asarray([*map(len, sequences), *[1] * (B - n)], np.int32)
         drawing = Drawing.of(sampling, [*seeds, *[0] * (B - n)])
         cache = empty_cache(self.config, B, self.rounded(columns + sampling.max_tokens))
-        read = make_read(self.graphdef, vocabulary, words)
+        read = make_read(self.graphdef, text)
         logits, cache = read(self.state, cache, batch, lengths - 1)
         source = np.full(B, self.source, np.int32)
-        rows = make_begin(vocabulary, words)(logits, lengths, np.arange(B) < n, source, drawing)
+        rows = make_begin(text)(logits, lengths, np.arange(B) < n, source, drawing)
         ids, given = np.asarray(rows.ids)[:n, None], 0
-        write = make_write(self.graphdef, vocabulary, words, chunk)
+        write = make_write(self.graphdef, text, chunk)
         ended = np.zeros(n, bool)
         while True:
             yield ids[:, : sampling.max_tokens - given]
             given += ids.shape[1]
-            ended |= (ids == vocabulary.end).any(axis=1)
+            ended |= self._ended(ids).any(axis=1)
             if ended.all() or given >= sampling.max_tokens:
                 return
             ids, rows, cache = write(self.state, cache, rows, drawing)
             ids = np.asarray(ids)[:n]
 
+    def _ended(self, ids: np.ndarray) -> np.ndarray:
+        """Where a text ends."""
+        return np.isin(ids, self.layout.ends)
+
     def _text(self, prompt: Document, ids: np.ndarray) -> str:
-        """What the ids before the first `end` add to the prompt; some tokenizers decode a first word differently."""
-        ends = np.flatnonzero(ids == self.layout.vocabulary.end)
+        """What the ids before the first end add to the prompt; some tokenizers decode a first word differently."""
+        ends = np.flatnonzero(self._ended(ids))
         written = (ids[: ends[0]] if ends.size else ids).tolist()
         last = prompt[-1] if prompt else None
         if not isinstance(last, Words) or last.whole:

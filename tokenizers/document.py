@@ -1,84 +1,31 @@
-"""Documents: texts, pictures, speakers and numbers in a row, as token sequences. A text, a caption, a dialogue.
+"""Documents (`generalist.tokenizers.parts`) as token sequences: a text, a caption, a dialogue.
 
 Gato's vision and language data are such rows (Reed et al. 2022, sec. 2.1 and 3). Here a document begins with the
 separator, so that its first word has something to be predicted from, and a text that is whole ends with `end`, so that
-who generates knows when to stop. The paper mentions neither. Not here: where documents come from; see `corpora/`.
+who generates knows when to stop. The paper mentions neither. With the tokenizer of a public model documents begin and
+end as that model's do, and dialogues are what its chat template writes. Not here: where documents come from; see
+`corpora/`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import Literal, TypeGuard
+from typing import Any
 
 import numpy as np
 
 from generalist.tokenizers.bands import Bands, band_patches, false_colour
 from generalist.tokenizers.image import ImageFormat, PatchField
+from generalist.tokenizers.json_text import JsonTokenizer, Said
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words, is_written
 from generalist.tokenizers.pictures import PICTURE, PictureOptions, sized
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Capacity, Kind, TokenSequence
 from generalist.tokenizers.series import Series
+from generalist.tokenizers.spoken import spoken
 from generalist.tokenizers.text import TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
-
-
-@dataclass(frozen=True)
-class Words:
-    """A text.
-
-    Args:
-        target: whether its tokens, and the `end` after it, carry a loss.
-        whole: False where the text goes on in another document; then no `end` follows.
-    """
-
-    text: str
-    target: bool = True
-    whole: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """uint8 pixels [height, width, channels] of any size; channels are 1 (grey), 3 (colour) or 4 (alpha is dropped).
-
-    Args:
-        written: the picture is a target: its ids (`generalist.tokenizers.visual`) stand in the document and carry a
-            loss. Otherwise it is read, as `PictureOptions` says.
-    """
-
-    pixels: np.ndarray
-    written: bool = False
-
-    def __post_init__(self):
-        shape = np.shape(self.pixels)
-        if self.pixels.dtype != np.uint8 or len(shape) != 3 or shape[2] not in (1, 3, 4) or not min(shape):
-            raise ValueError(
-                f"a picture is uint8 [height, width, 1, 3 or 4 channels], got {self.pixels.dtype} of shape {shape}"
-            )
-
-
-@dataclass(frozen=True)
-class Speaker:
-    """Who says the words that follow."""
-
-    name: Literal["system", "user", "assistant"]
-
-
-Part = Words | Picture | Bands | Speaker | Series
-Document = tuple[Part, ...]
-
-
-def prompt_and_answer(document: Document) -> tuple[Document, str]:
-    """A document cut before its last target: what is shown to a model, and what it should say.
-
-    Raises:
-        ValueError: no text of the document is a target.
-    """
-    for index in range(len(document) - 1, -1, -1):
-        part = document[index]
-        if isinstance(part, Words) and part.target:
-            return document[:index], part.text
-    raise ValueError("a document without a target has no answer")
 
 
 @dataclass(frozen=True)
@@ -165,18 +112,38 @@ class DocumentLayout:
             )
         return self.visual
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Each of these ids ends a text; the first one is written."""
+        return self.text.ends or (self.vocabulary.end,)
+
+    @property
+    def _opening(self) -> list[int]:
+        """Ids before the first part of a document."""
+        begins = self.text.begins
+        return [self.vocabulary.separator] if begins is None else [*begins]
+
+    def _read(self, document: Document) -> tuple[list[int], tuple[Any, ...]]:
+        """What a document begins with, and its parts, a dialogue as the text tokenizer's own model has them."""
+        if isinstance(self.text, JsonTokenizer) and self.text.speaks and any(isinstance(p, Speaker) for p in document):
+            return [], spoken(document, self.text)
+        return self._opening, document
+
     def length(self, document: Document) -> int:
         """Positions of a whole document."""
-        total = 1
-        for part in document:
+        opening, parts = self._read(document)
+        total = len(opening)
+        for part in parts:
             if isinstance(part, Words):
                 total += len(self.text.encode(part.text)) + part.whole
+            elif isinstance(part, Said):
+                total += len(part.ids)
             elif isinstance(part, Speaker):
                 total += 1
             elif isinstance(part, Series):
                 total += len(part.values)
             else:
-                total += self.written_tokens if _is_written(part) else self.picture_tokens
+                total += self.written_tokens if is_written(part) else self.picture_tokens
         return total
 
     def encode(self, documents: Sequence[Document], *, source: int, limit: int | None = None) -> TokenSequence:
@@ -212,19 +179,22 @@ class DocumentLayout:
     def _tokens(self, document: Document, segment: int) -> tuple[dict[str, np.ndarray], list["Shown"]]:
         """Arrays per position, and (position, picture) of every picture that is read."""
         vocabulary, pictures = self.vocabulary, []
-        ids, kinds, wanted = [[vocabulary.separator]], [[Kind.SEPARATOR]], [[False]]
-        local = [[NO_LOCAL]]
-        length = 1
-        for part in document:
+        opening, parts = self._read(document)
+        length = len(opening)
+        kind = Kind.SEPARATOR if self.text.begins is None else Kind.TEXT
+        ids, kinds, wanted, local = [opening], [[kind] * length], [[False] * length], [[NO_LOCAL] * length]
+        for part in parts:
             if isinstance(part, Words):
-                found = [*self.text.encode(part.text).tolist(), *[vocabulary.end] * part.whole]
+                found = [*self.text.encode(part.text).tolist(), *self.ends[:1] * part.whole]
                 kind, target = Kind.TEXT, part.target
+            elif isinstance(part, Said):
+                found, kind, target = [*part.ids], Kind.TEXT, part.target
             elif isinstance(part, Speaker):
                 found, kind, target = [vocabulary.speaker(part.name)], Kind.SEPARATOR, False
             elif isinstance(part, Series):
                 found, kind, target = part.ids(vocabulary).tolist(), Kind.CONTINUOUS, part.target
             elif self._by_ids(part):
-                found, kind, target = self._ids_of(part), Kind.VISUAL, _is_written(part)
+                found, kind, target = self._ids_of(part), Kind.VISUAL, is_written(part)
             else:
                 pictures.append((length, part))
                 found = [vocabulary.feature] * self.picture_tokens
@@ -235,10 +205,11 @@ class DocumentLayout:
             wanted.append([target] * len(found))
             local.append([*range(len(found))] if kind in PLACED else [NO_LOCAL] * len(found))
         flat = np.asarray([*chain.from_iterable(ids)], np.int32)
-        follows = np.asarray([*[*chain.from_iterable(wanted)][1:], False], np.bool_)
+        follows = np.asarray([*chain.from_iterable(wanted), False], np.bool_)[1 : length + 1]
+        follows[-1:] = False
         return {
             "ids": flat,
-            "targets": np.where(follows, np.append(flat[1:], 0), 0).astype(np.int32),
+            "targets": np.where(follows, np.append(flat, 0)[1 : length + 1], 0).astype(np.int32),
             "loss_mask": follows,
             "kind": np.asarray([*chain.from_iterable(kinds)], np.int32),
             "local": np.asarray([*chain.from_iterable(local)], np.int32),
@@ -248,7 +219,7 @@ class DocumentLayout:
 
     def _by_ids(self, picture: Picture | Bands) -> bool:
         """Whether a picture is its ids: one that is written, or every one."""
-        return _is_written(picture) or self.pictures.images == "visual"
+        return is_written(picture) or self.pictures.images == "visual"
 
     def _ids_of(self, picture: Picture | Bands) -> list[int]:
         visual = self._tokenizer
@@ -301,15 +272,6 @@ Shown = tuple[int, Picture | Bands]
 READ_AS = {"patches": Kind.PATCH, "conv": Kind.IMAGE, "bands": Kind.VECTOR}
 PLACED = (Kind.VISUAL, Kind.VECTOR)
 """Whose place in a picture the local position says."""
-
-
-def is_read(part: Part) -> TypeGuard[Picture | Bands]:
-    """Whether it is a picture that is read."""
-    return isinstance(part, Picture | Bands) and not _is_written(part)
-
-
-def _is_written(part: Part) -> bool:
-    return isinstance(part, Picture) and part.written
 
 
 def _pixels_of(picture: Picture | Bands) -> np.ndarray:

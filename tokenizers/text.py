@@ -20,13 +20,23 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class TextTokenizer(Protocol):
-    """What a layout needs from a text tokenizer; ids are in [0, size)."""
+    """What a layout needs from a text tokenizer; ids are in [0, size).
+
+    `begins` are ids that stand before the first word of a document, None for the vocabulary's separator; `ends` are
+    those by which a text ends, none for the vocabulary's `end`.
+    """
 
     @property
     def size(self) -> int: ...
 
     @property
     def version(self) -> str: ...
+
+    @property
+    def begins(self) -> tuple[int, ...] | None: ...
+
+    @property
+    def ends(self) -> tuple[int, ...]: ...
 
     def encode(self, text: str) -> np.ndarray: ...
 
@@ -44,6 +54,8 @@ class ByteTokenizer:
 
     size: int = field(default=256, init=False)
     version: str = field(default="bytes-1", init=False)
+    begins: None = field(default=None, init=False, repr=False)
+    ends: tuple[int, ...] = field(default=(), init=False, repr=False)
 
     def encode(self, text: str) -> np.ndarray:
         """int32[n], one id per byte."""
@@ -80,6 +92,8 @@ class SentencePieceTokenizer:
     model: bytes = field(repr=False)
     version: str = field(init=False)
     size: int = field(init=False)
+    begins: None = field(default=None, init=False, repr=False)
+    ends: tuple[int, ...] = field(default=(), init=False, repr=False)
     _processor: Any = field(init=False, repr=False, compare=False)
 
     @classmethod

@@ -23,6 +23,7 @@ class Vocabulary:
         discrete_size: number of ids for discrete values (1024 in the paper).
         visual_size: number of ids of pictures that are written (`generalist.tokenizers.visual`). They come last, so
             that no other id depends on them.
+        text_alone: there are no ids but those of text: the vocabulary of a public language model as it is.
         version: the meaning of the table; see `VERSION`.
     """
 
@@ -30,12 +31,15 @@ class Vocabulary:
     bins: int = 1024
     discrete_size: int = 1024
     visual_size: int = 0
+    text_alone: bool = False
     version: int = VERSION
 
     def __post_init__(self):
         for name in ("text_size", "bins", "discrete_size"):
             if getattr(self, name) < 2:
                 raise ValueError(f"Vocabulary.{name} must be at least 2, got {getattr(self, name)}")
+        if self.text_alone and self.visual_size:
+            raise ValueError("Vocabulary.text_alone has no ids of pictures: visual_size must be 0")
         if self.visual_size < 0:
             raise ValueError(f"Vocabulary.visual_size must not be negative, got {self.visual_size}")
 
@@ -94,4 +98,4 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        return self.visual[1]
+        return self.text_size if self.text_alone else self.visual[1]

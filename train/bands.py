@@ -8,7 +8,7 @@ import numpy as np
 from generalist.corpora.corpus import BadExampleError, Corpus
 from generalist.corpora.open import open_corpus
 from generalist.tokenizers.bands import Bands, band_statistics
-from generalist.tokenizers.document import is_read
+from generalist.tokenizers.parts import is_read
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.train.config import DocumentsConfig, TrainConfig
 from generalist.train.held_out import split_corpus

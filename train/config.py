@@ -199,9 +199,11 @@ class MeshConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """`bytes` needs no file; `sentencepiece` reads a model file, or "missions", which is part of this package."""
+    """`bytes` needs no file; `sentencepiece` reads a model file, or "missions", which is part of this package; `json`
+    reads the tokenizer.json of a public language model, or the folder that it is in.
+    """
 
-    tokenizer: Literal["bytes", "sentencepiece"] = "bytes"
+    tokenizer: Literal["bytes", "sentencepiece", "json"] = "bytes"
     model: str | None = None
 
 

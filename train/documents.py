@@ -13,7 +13,8 @@ import numpy as np
 from generalist.corpora.corpus import BadExampleError, Corpus, sizes_of
 from generalist.envs.files import write_atomically
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, DocumentLayout, Part, Picture, Words, is_read
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Part, Picture, Words, is_read
 from generalist.tokenizers.pictures import turned
 from generalist.tokenizers.sequence import Capacity, TokenSequence
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, note_of
 from generalist.demonstrations.columns import Columns
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 from generalist.tokenizers.ranges import range_rows
 from generalist.train.data import TaskSource
 from generalist.train.documents import DocumentSource

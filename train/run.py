@@ -19,6 +19,7 @@ import cattrs
 from generalist.envs.checksums import check_file, file_entry
 from generalist.envs.files import read_json, write_atomically, write_json
 from generalist.envs.trust import is_trusted
+from generalist.tokenizers.json_text import JsonTokenizer
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import SentencePieceTokenizer, TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
@@ -143,6 +144,8 @@ def checkpoint_metadata(config: TrainConfig) -> dict[str, Any]:
     vocabulary = asdict(config.vocabulary)
     if not vocabulary["visual_size"]:
         del vocabulary["visual_size"]  # checkpoints from before there was the option still count
+    if not vocabulary["text_alone"]:
+        del vocabulary["text_alone"]
     return {"vocabulary": vocabulary}
 
 
@@ -161,8 +164,9 @@ def _write(run: Run, notices: Sequence[str]) -> None:
     """Make a run's directory, with its `config.json` and its copies of the text model and the visual tokenizer."""
     directory, config = run.directory, run.config
     directory.mkdir(parents=True, exist_ok=True)
-    if config.text.model:
-        write_atomically(directory / TEXT_MODEL, SentencePieceTokenizer.load(config.text.model).model)
+    text = make_text_tokenizer(config.text)
+    if isinstance(text, SentencePieceTokenizer | JsonTokenizer):
+        write_atomically(directory / TEXT_MODEL, text.model)
     if config.visual:
         write_visual(directory / VISUAL, read_visual(Path(config.visual)))
     copied = [TEXT_MODEL] * bool(config.text.model) + [VISUAL] * bool(config.visual)

@@ -16,6 +16,7 @@ from generalist.envs.spaces import space_from_json, space_to_json
 from generalist.envs.table import family_of, task_in_file
 from generalist.tokenizers.continuous import Range
 from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.json_text import JsonTokenizer
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
 from generalist.tokenizers.text import MISSIONS, ByteTokenizer, SentencePieceTokenizer, TextTokenizer
@@ -41,6 +42,10 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
     """The text tokenizer that a configuration names."""
     if config.tokenizer == "bytes":
         return ByteTokenizer()
+    if config.tokenizer == "json":
+        if not config.model:
+            raise ValueError("text.tokenizer json needs text.model, the path of a tokenizer.json or of its folder")
+        return JsonTokenizer.load(config.model)
     if not config.model:
         raise ValueError(f"text.tokenizer sentencepiece needs text.model, the path of a model file, or {MISSIONS}")
     return SentencePieceTokenizer.load(config.model)

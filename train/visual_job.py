@@ -14,7 +14,7 @@ from PIL import Image
 
 from generalist.corpora.corpus import BadExampleError, Corpus
 from generalist.corpora.open import open_corpus
-from generalist.tokenizers.document import Picture
+from generalist.tokenizers.parts import Picture
 from generalist.tokenizers.pictures import PictureOptions, sized
 from generalist.tokenizers.visual import VisualConfig
 from generalist.train.visual_file import write_visual

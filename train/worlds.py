@@ -14,8 +14,8 @@ import numpy as np
 from generalist.corpora.corpus import Measure, Split
 from generalist.demonstrations.columns import Columns
 from generalist.demonstrations.storage import Demonstrations
-from generalist.tokenizers.document import Document, Part, Picture, Words
 from generalist.tokenizers.image import ImageFormat, frames, image_format
+from generalist.tokenizers.parts import Document, Part, Picture, Words
 from generalist.tokenizers.series import Series
 from generalist.tokenizers.space import leaves
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from generalist.corpora.corpus import Measure
     from generalist.play.writer import Writer
     from generalist.tokenizers.bands import Bands
-    from generalist.tokenizers.document import Document, Picture
+    from generalist.tokenizers.parts import Document, Picture
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 Texts = tyro.conf.UseAppendAction[tuple[str, ...]]
@@ -238,7 +238,7 @@ class Talk:
                 it is then forgotten with its pictures.
         """
         from generalist.play.dialogue import fitting, joined, room_for, turn
-        from generalist.tokenizers.document import Words
+        from generalist.tokenizers.parts import Words
 
         pictures, self.pictures = self.pictures, []
         asked = turn(message, pictures, picture_first=self.picture_first)

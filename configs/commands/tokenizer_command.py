@@ -112,7 +112,7 @@ class TrainTokenizer:
 def _texts(files: tuple[Path, ...]) -> Iterator[str]:
     """Pieces of the texts, one after the other."""
     from generalist.corpora.text import open_corpus
-    from generalist.tokenizers.document import Words
+    from generalist.tokenizers.parts import Words
 
     for file in files:
         corpus = open_corpus(file)

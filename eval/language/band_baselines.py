@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from generalist.eval.language.corpus_record import Outcome
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Document, prompt_and_answer
+from generalist.tokenizers.parts import Document, prompt_and_answer
 
 FEW = 256
 """Numbers of a picture, up to which each is looked at."""

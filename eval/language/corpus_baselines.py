@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from generalist.eval.language.corpus_record import Outcome, normal_form
 from generalist.eval.language.ngram import ORDERS, NGram
 from generalist.tokenizers.bands import Bands, false_colour
-from generalist.tokenizers.document import Document, Picture, Words, prompt_and_answer
+from generalist.tokenizers.parts import Document, Picture, Words, prompt_and_answer
 
 SIDES = (8, 16)
 """Pixels along a side of a picture for the baselines: as many as the smallest has, within these bounds."""

@@ -20,7 +20,7 @@ from generalist.corpora.drawings import Drawings, Learner, Reader
 from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome
 from generalist.eval.language.measure import EXAMPLES, png_of, read_documents, shortened
 from generalist.play.painter import Painter
-from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.parts import Document, Picture, Words
 from generalist.tokenizers.pictures import PictureOptions, sized
 
 LEARNT = 2000

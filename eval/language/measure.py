@@ -31,7 +31,7 @@ from generalist.eval.language.corpus_baselines import (
     shrunk,
 )
 from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome, sacrebleu
-from generalist.tokenizers.document import Document, Speaker, Words, prompt_and_answer
+from generalist.tokenizers.parts import Document, Speaker, Words, prompt_and_answer
 
 TRAIN_DOCUMENTS = 5000
 """Of a corpus, for the baselines that look at answers and pictures."""

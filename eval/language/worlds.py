@@ -15,7 +15,8 @@ from generalist.eval.language.drawing import picture_of, unigram
 from generalist.eval.language.measure import EXAMPLES, png_of, read_documents
 from generalist.play.painter import Painter
 from generalist.play.worlds import LIKELIEST, in_size
-from generalist.tokenizers.document import Document, Part, Picture, Series, Words
+from generalist.tokenizers.document import Series
+from generalist.tokenizers.parts import Document, Part, Picture, Words
 from generalist.train.worlds import Worlds
 
 LEARNT = 2000

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from generalist.agent.sampling import SamplingConfig
 from generalist.corpora.pictures import decode_image
-from generalist.tokenizers.document import Picture
+from generalist.tokenizers.parts import Picture
 
 MOST_CHOICES, MOST_STOPS = 16, 4
 DEFAULT_TOKENS = 128

@@ -25,7 +25,7 @@ from generalist.play.dialogue import fitting, joined, prompt_of, room_for, turn
 from generalist.play.server.asked import ApiError, ChatRequest, Said, parsed, said_of
 from generalist.play.server.metrics import Metrics
 from generalist.play.writer import Writer, Written
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 
 BODY_WITHIN = 30.0
 """Seconds in which the body of a request must have come."""

@@ -12,10 +12,21 @@ from token_examples import CONFIG, VOCABULARY, hidden, network, padded
 
 from generalist.agent.cache import empty_cache
 from generalist.agent.config import AgentConfig
-from generalist.agent.generating import Drawing, Rows, draw, likeliest, make_begin, make_read, make_write, whole
+from generalist.agent.generating import (
+    Drawing,
+    Rows,
+    TextIds,
+    draw,
+    likeliest,
+    make_begin,
+    make_read,
+    make_write,
+    whole,
+)
 from generalist.agent.network import unstacked
 from generalist.agent.sampling import SamplingConfig
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Speaker, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch, TokenSequence, stack
 from generalist.tokenizers.text import ByteTokenizer
@@ -45,12 +56,13 @@ def generate(model, prompts, sampling, *, count=30, seeds=None, words=256, colum
     lengths = (np.asarray(batch.segment) > 0).sum(axis=1).astype(np.int32)
     drawing = Drawing.of(sampling, range(len(prompts)) if seeds is None else seeds)
     cache = empty_cache(model.config, len(prompts))
-    logits, cache = make_read(graphdef, VOCABULARY, words)(state, cache, batch, lengths - 1)
+    text = TextIds(words, (VOCABULARY.end,))
+    logits, cache = make_read(graphdef, text)(state, cache, batch, lengths - 1)
     source = np.full(len(prompts), 1, np.int32)
-    rows = make_begin(VOCABULARY, words)(logits, lengths, lengths > 0, source, drawing)
+    rows = make_begin(text)(logits, lengths, lengths > 0, source, drawing)
     found = [np.asarray(rows.ids)[:, None]]
     for more in (5, count - 6):
-        ids, rows, cache = make_write(graphdef, VOCABULARY, words, more)(state, cache, rows, drawing)
+        ids, rows, cache = make_write(graphdef, text, more)(state, cache, rows, drawing)
         found.append(np.asarray(ids))
     return np.concatenate(found, axis=1), rows, cache.marks
 

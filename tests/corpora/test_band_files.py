@@ -10,7 +10,7 @@ from generalist.corpora.corpus import BadExampleError, every_so_manieth, groups_
 from generalist.corpora.image_folder import open_corpus, read_picture
 from generalist.corpora.places import Place
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Picture
+from generalist.tokenizers.parts import Picture
 
 RNG = np.random.default_rng(0)
 TEN = RNG.integers(1, 4000, (6, 5, 10), dtype=np.uint16)

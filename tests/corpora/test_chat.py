@@ -5,7 +5,7 @@ from PIL import Image
 
 from generalist.corpora.chat import open_corpus
 from generalist.corpora.corpus import BadExampleError
-from generalist.tokenizers.document import Picture, Speaker, Words
+from generalist.tokenizers.parts import Picture, Speaker, Words
 
 
 def write(path, *rows):

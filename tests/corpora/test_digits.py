@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 
 from generalist.corpora.digits import LABELS, open_corpus
 from generalist.corpora.open import open_corpus as open_by_name
-from generalist.tokenizers.document import Picture, Words
+from generalist.tokenizers.parts import Picture, Words
 
 SPLITS = ("train", "test")
 

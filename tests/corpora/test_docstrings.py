@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from generalist.corpora import docstrings as module
 from generalist.corpora.docstrings import PIECE, SHORTEST, docstrings, is_test, open_corpus, pieces
 from generalist.corpora.open import open_corpus as open_by_name
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 LONG = "A text that is long enough to be kept, because it has more than eighty characters in all."

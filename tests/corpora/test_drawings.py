@@ -7,7 +7,7 @@ from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.drawings import UNSAID, Drawings
 from generalist.corpora.open import open_corpus, splits
 from generalist.corpora.scenes import caption, parsed, picture, tiles_of
-from generalist.tokenizers.document import Picture, Words
+from generalist.tokenizers.parts import Picture, Words
 
 pytest.importorskip("minigrid")
 

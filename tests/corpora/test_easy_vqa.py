@@ -1,6 +1,6 @@
 from generalist.corpora.corpus import groups_of
 from generalist.corpora.easy_vqa import open_corpus
-from generalist.tokenizers.document import Picture, Words
+from generalist.tokenizers.parts import Picture, Words
 
 
 def test_the_numbers_are_those_that_its_authors_give():

@@ -6,7 +6,7 @@ from PIL import Image
 
 from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.image_folder import open_corpus
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 
 
 def folder(path, rows):

@@ -7,7 +7,7 @@ from PIL import Image
 from generalist.corpora import open as opening
 from generalist.corpora.corpus import HELD_OUT, every_so_manieth
 from generalist.corpora.open import BUILT_IN, KINDS, open_corpus
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 
 
 class Numbers:

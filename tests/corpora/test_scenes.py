@@ -13,7 +13,7 @@ import pytest
 from generalist.corpora import scenes
 from generalist.corpora.open import open_corpus as open_by_name
 from generalist.corpora.scenes import HELD_OUT, MAKERS, SIZES, Thing, caption, open_corpus, questions
-from generalist.tokenizers.document import Picture, Speaker, Words, prompt_and_answer
+from generalist.tokenizers.parts import Picture, Speaker, Words, prompt_and_answer
 
 minigrid = pytest.importorskip("minigrid")
 from minigrid.core.grid import Grid  # noqa: E402

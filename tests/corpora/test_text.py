@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.text import PIECE_BYTES, _cuts, open_corpus
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 
 
 def words(corpus) -> list[Words]:

@@ -13,7 +13,7 @@ from tfds_files import prepare
 from generalist.corpora import open as opening
 from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.tfds import SETS, fields_of, open_corpus
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 
 F = tfds.features
 LABELLED = {"image": F.Image(shape=(None, None, None)), "label": F.ClassLabel(names=["zero", "one", "two"])}

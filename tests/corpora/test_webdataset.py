@@ -9,7 +9,7 @@ from PIL import Image
 
 from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.webdataset import index_shard, open_corpus, shards
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 
 
 def picture(value: int, form="PNG") -> bytes:

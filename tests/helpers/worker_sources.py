@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from token_examples import episode
 
 from generalist.corpora.corpus import BadExampleError
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 from generalist.tokenizers.sequence import TokenSequence
 
 

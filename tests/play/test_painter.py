@@ -9,7 +9,7 @@ from token_examples import hidden, network
 
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.painter import Painter
-from generalist.tokenizers.document import Document, Picture, Words
+from generalist.tokenizers.parts import Document, Picture, Words
 
 TEXTS = ["a red ball", "two", "a green key above a grey box"]
 GREEDY, HOT = SamplingConfig(), SamplingConfig(temperature=2.0, seed=4)

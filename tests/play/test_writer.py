@@ -15,7 +15,8 @@ from generalist.agent.network import unstacked
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.stopping import settled, until
 from generalist.play.writer import Writer, choose_source, power_of_two
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Speaker, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import stack
 from generalist.tokenizers.text import ByteTokenizer

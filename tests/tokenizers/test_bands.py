@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from generalist.tokenizers.bands import Bands, as_pixels, band_patches, band_statistics, false_colour, resized
-from generalist.tokenizers.document import DocumentLayout, Picture, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Picture, Words
 from generalist.tokenizers.pictures import PictureOptions, turned
 from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.text import ByteTokenizer

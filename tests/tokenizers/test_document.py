@@ -4,14 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from visual import visual_tokenizer
 
-from generalist.tokenizers.document import (
-    DocumentLayout,
-    Picture,
-    PictureOptions,
-    Speaker,
-    Words,
-    prompt_and_answer,
-)
+from generalist.tokenizers.document import DocumentLayout, PictureOptions
+from generalist.tokenizers.parts import Picture, Speaker, Words, prompt_and_answer
 from generalist.tokenizers.sequence import NO_LOCAL, TOKEN_FIELDS, UNLIMITED, Kind
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.visual import VisualTokenizer

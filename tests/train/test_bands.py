@@ -16,7 +16,7 @@ from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate
 from generalist.play.writer import Writer
 from generalist.tokenizers.bands import Bands
-from generalist.tokenizers.document import Words
+from generalist.tokenizers.parts import Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.train.bands import all_bands, with_band_statistics
 from generalist.train.config import DocumentsConfig

@@ -11,7 +11,8 @@ from tiny import CONFIG, demonstrations, metrics_of, train_here
 
 from generalist.corpora.corpus import BadExampleError
 from generalist.corpora.text import open_corpus as open_text
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Picture, Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import Kind
 from generalist.tokenizers.text import ByteTokenizer

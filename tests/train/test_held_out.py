@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generalist.corpora.corpus import every_so_manieth, groups_of, sizes_of
-from generalist.tokenizers.document import Document, Words
+from generalist.tokenizers.parts import Document, Words
 from generalist.train.held_out import held_out_indices, split_corpus, split_indices
 
 

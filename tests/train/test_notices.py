@@ -10,8 +10,9 @@ from tiny import CONFIG
 from written import episode_of, write_episodes
 
 from generalist.corpora.corpus import BadExampleError
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Words
+from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.options import LayoutOptions
+from generalist.tokenizers.parts import Document, Picture, Words
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import PromptConfig, SourceConfig

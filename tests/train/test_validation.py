@@ -13,7 +13,8 @@ from tiny import CONFIG, TASKS, compilations, demonstrations, leaves_of
 from generalist.agent.config import AgentConfig
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.corpora.corpus import BadExampleError, Part
-from generalist.tokenizers.document import Document, DocumentLayout, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.text import ByteTokenizer

@@ -20,7 +20,7 @@ from generalist.eval.language.corpus_record import corpus_from_json, corpus_to_j
 from generalist.eval.language.worlds import right_blocks, squared
 from generalist.play.painter import Painter
 from generalist.play.worlds import film, imagine
-from generalist.tokenizers.document import Picture, Words
+from generalist.tokenizers.parts import Picture, Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.series import Series
 from generalist.tokenizers.visual import VisualConfig

@@ -22,7 +22,8 @@ from generalist.configs.commands.errors import run
 from generalist.configs.commands.language_commands import Talk, read_message, show
 from generalist.play.dialogue import fitting, prompt_of
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import Document, DocumentLayout, Picture, Speaker, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.text import ByteTokenizer
 from generalist.train.config import DocumentsConfig

@@ -14,7 +14,7 @@ from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate
 from generalist.eval.report.record import recompute
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import Words, prompt_and_answer
+from generalist.tokenizers.parts import Words, prompt_and_answer
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.train.config import DocumentsConfig
 

@@ -17,7 +17,7 @@ from generalist.envs.task import MissingExtra
 from generalist.eval.language.corpus_record import AGENT, corpus_from_json, corpus_to_json
 from generalist.eval.language.measure import EXAMPLES, PICTURE_SIDE, measure_corpus
 from generalist.eval.language.ngram import NGram
-from generalist.tokenizers.document import Picture, Speaker, Words, prompt_and_answer
+from generalist.tokenizers.parts import Picture, Speaker, Words, prompt_and_answer
 
 COLOURS = {"red": (250, 20, 20), "green": (20, 250, 20), "blue": (20, 20, 250)}
 

@@ -21,7 +21,7 @@ from generalist.play.agent import Agent
 from generalist.play.dialogue import prompt_of
 from generalist.play.server.completions import Model
 from generalist.play.writer import Writer
-from generalist.tokenizers.document import Document, Picture, Speaker, Words
+from generalist.tokenizers.parts import Document, Picture, Speaker, Words
 
 HELLO = [{"role": "user", "content": "hello"}]
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 16, 3)).astype(np.uint8)

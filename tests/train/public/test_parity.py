@@ -13,7 +13,8 @@ from flax import nnx
 from generalist.agent.cache import empty_cache, extend
 from generalist.agent.network import attending, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
-from generalist.tokenizers.document import DocumentLayout, Words
+from generalist.tokenizers.document import DocumentLayout
+from generalist.tokenizers.parts import Words
 from generalist.tokenizers.sequence import stack
 from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.public.network import LOCAL, path_of, public_network
@@ -67,7 +68,7 @@ def both(request, tmp_path_factory):
 class Numbers:
     """A tokenizer whose texts are numbers."""
 
-    size, version = VOCABULARY, "numbers"
+    size, version, begins, ends = VOCABULARY, "numbers", None, ()
 
     def encode(self, text: str) -> np.ndarray:
         return np.asarray(text.split(), np.int32)
