@@ -23,6 +23,7 @@ from generalist.train.config import DocumentsConfig, SourceConfig, TrainConfig
 from generalist.train.foundation import Weights
 from generalist.train.loop import train
 from generalist.train.processes import Processes, join_processes
+from generalist.train.public.growing import grown
 from generalist.train.run import Run
 from generalist.train.start import Start
 
@@ -37,6 +38,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     weights: str | os.PathLike[str] | Weights | None = None,
+    foundation: str | os.PathLike[str] | None = None,
     quiet: bool = False,
     profile: int = 0,
     workers: int | None = None,
@@ -59,6 +61,8 @@ def fit(
         overwrite: remove the run that is there.
         weights: another run, whose parameters to start from; as `generalist.train.foundation.Weights` with what may be
             new here or left over there.
+        foundation: a public language model to start from, whose trunk, words and tokenizer take the place of the
+            config's: a folder of config.json, safetensors and tokenizer.json, or hf:USER/NAME (docs/foundations.md).
         quiet: show no progress.
         profile: trace this many updates into the run directory's profile/.
         workers: processes that make batches, always the same ones; 0 is a thread of this one, None chooses by machine.
@@ -90,6 +94,10 @@ def fit(
         >>> generalist.fit("smoke", corpora="docstrings", out="runs/words", steps=4)
         Run('runs/words')
     """
+    if foundation is not None:
+        if weights is not None:
+            raise ValueError("choose one of weights, another run's, and foundation, a public language model's")
+        weights = foundation
     taken = weights if weights is None or isinstance(weights, Weights) else Weights(run=Path(weights))
     start = Start(resume=resume, overwrite=overwrite, weights=taken)
     trust_modules(trust)
@@ -100,6 +108,8 @@ def fit(
         trust_task(id)
     training = with_sources(experiment.train, ids, (corpora,) if isinstance(corpora, str) else tuple(corpora))
     training = _changed(training, changes)
+    if foundation is not None:
+        training = grown(training, foundation)
     for source in training.sources:
         check_known(source.task, data)
     keep_compilations()

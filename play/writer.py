@@ -24,7 +24,7 @@ from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.parts import Document, Words, is_read
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.checkpoint import Which
-from generalist.train.config import DocumentsConfig, TrainConfig
+from generalist.train.config import PUBLIC, DocumentsConfig, TrainConfig
 
 ROWS = 16
 """Most prompts that are read together."""
@@ -346,6 +346,8 @@ def choose_source(config: TrainConfig, wanted: str | None, measures: Sequence[Me
             near = get_close_matches(wanted, names, n=3) or names
             raise ValueError(f"the run has no document source {wanted!r}; did you mean {' or '.join(near)}?")
         return names.index(wanted)
+    if PUBLIC in names:
+        return 0
     found = [measure_of(each) for each in documents]
     for measure in measures:
         if measure in found:

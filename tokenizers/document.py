@@ -125,7 +125,8 @@ class DocumentLayout:
 
     def _read(self, document: Document) -> tuple[list[int], tuple[Any, ...]]:
         """What a document begins with, and its parts, a dialogue as the text tokenizer's own model has them."""
-        if isinstance(self.text, JsonTokenizer) and self.text.speaks and any(isinstance(p, Speaker) for p in document):
+        speaks = isinstance(self.text, JsonTokenizer) and (self.text.speaks or self.vocabulary.text_alone)
+        if speaks and any(isinstance(part, Speaker) for part in document):
             return [], spoken(document, self.text)
         return self._opening, document
 

@@ -10,6 +10,9 @@ from generalist.tokenizers.options import LayoutOptions
 from generalist.tokenizers.pictures import PictureOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 
+PUBLIC = "public"
+"""The corpus that a public language model was trained on, which is not here."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:

@@ -19,7 +19,7 @@ from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes, make_text_tokenizer, make_visual_tokenizer
 from generalist.train.step import State, abstract_state
 from generalist.train.trainable import make_network
-from generalist.train.transfer import NewTasks, Plan, Side, check_allowed, plan, travel
+from generalist.train.transfer import PARTS, NewTasks, Plan, Side, check_allowed, plan, travel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,5 +134,12 @@ def _planned(born: Any, config: TrainConfig, sizes: InputSizes, weights: Weights
         step = checkpoints.chosen(weights.step)
     here = Side(config, sizes, make_text_tokenizer(config.text).version, _version(make_visual_tokenizer(config)))
     side = Side(other.config, there, other.text.version, _version(other.visual))
-    how = plan(born, here, old, side, allow=weights.allow, new_tasks=weights.new_tasks, name=str(weights.run))
+    sizes_of_text = {each.config.vocabulary.text_size for each in (here, side)}
+    if other.public and (here.text != side.text or len(sizes_of_text) > 1):
+        raise CheckpointError(
+            f"the text tokenizer {here.text} is not that of {weights.run} ({side.text}): its weights would mean other "
+            f"words; --foundation {weights.run} takes both"
+        )
+    allow = PARTS if other.public else weights.allow
+    how = plan(born, here, old, side, allow=allow, new_tasks=weights.new_tasks, name=str(weights.run))
     return _Planned(other, step, graphdef, old, how)

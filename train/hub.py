@@ -1,16 +1,23 @@
-"""Exported folders on the Hugging Face Hub: fetched into the cache of its library, and uploaded.
+"""Exported folders and public language models on the Hugging Face Hub: fetched into the cache of its library; uploaded.
 
-Only the files that an export has are fetched. The extra `hub` has the library.
+Only the files that they need are fetched. The extra `hub` has the library.
 """
 
 from contextlib import suppress
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from generalist.train.exported_files import FILES, LARGEST, LARGEST_WEIGHTS, WEIGHTS
+from generalist.train.exported_files import FILES, LARGEST, LARGEST_WEIGHTS
 
 SCHEME = "hf"
+PUBLIC = (
+    *("model-*.safetensors", "model.safetensors.index.json", "generation_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+)
+FETCHED = (*FILES, *PUBLIC)
+"""What an export has, and what a public language model has."""
 MISSING = "the Hugging Face Hub needs the package huggingface_hub: pip install 'generalist[hub]'"
 
 
@@ -42,10 +49,10 @@ def fetched(name: str) -> Path:
     repository, revision = repository_of(name)
     library = _library()
     for file, size in _sizes(library, repository, revision).items():
-        if size > (most := LARGEST_WEIGHTS if file == WEIGHTS else LARGEST):
+        if size > (most := LARGEST_WEIGHTS if file.endswith(".safetensors") else LARGEST):
             raise ValueError(f"{SCHEME}:{name} has a {file} of {size:,} bytes, more than the {most:,} of an export")
     try:
-        found = library.snapshot_download(repository, revision=revision, allow_patterns=list(FILES))
+        found = library.snapshot_download(repository, revision=revision, allow_patterns=[*FETCHED])
     except _failures(library) as error:
         raise _told(f"{SCHEME}:{name} cannot be reached, or is neither there nor in the cache", error) from error
     return Path(found)
@@ -55,7 +62,7 @@ def _sizes(library: Any, repository: str, revision: str | None) -> dict[str, int
     """Bytes of the files that would be fetched; none where the Hub does not answer, and the cache is all there is."""
     with suppress(*_failures(library)):
         there = library.HfApi().list_repo_tree(repository, revision=revision)
-        return {entry.path: entry.size for entry in there if entry.path in FILES}
+        return {entry.path: entry.size for entry in there if any(fnmatch(entry.path, each) for each in FETCHED)}
     return {}
 
 

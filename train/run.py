@@ -1,6 +1,7 @@
 """A run directory: `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`, and later the report.
 
-An exported folder (`generalist.train.exported`) is read as a run with one checkpoint, and is never written into.
+An exported folder (`generalist.train.exported`) is read as a run with one checkpoint, and is never written into; so is
+the folder of a public language model (`generalist.train.public`).
 Everything that is needed to load the agent is inside. `config.json` has a checksum (see `generalist.envs.checksums`):
 whoever changes it by hand removes that field.
 """
@@ -23,9 +24,9 @@ from generalist.tokenizers.json_text import JsonTokenizer
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.text import SentencePieceTokenizer, TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
-from generalist.tokenizers.vocabulary import VERSION
+from generalist.tokenizers.vocabulary import VERSION, Vocabulary
 from generalist.train.checkpoint import CheckpointError, Checkpoints
-from generalist.train.config import MeshConfig, TrainConfig
+from generalist.train.config import PUBLIC, DocumentsConfig, MeshConfig, TextConfig, TrainConfig
 from generalist.train.exported import (
     DATA,
     Exported,
@@ -38,6 +39,8 @@ from generalist.train.exported import (
 from generalist.train.exported_files import EVALUATION, TEXT_MODEL, VISUAL, check_small, is_exported
 from generalist.train.made_here import is_made_here, remember
 from generalist.train.places import directory_of
+from generalist.train.public.loading import PublicWeights
+from generalist.train.public.weights import PublicModel, is_public, open_public
 from generalist.train.sources import (
     Mixture,
     layout_from_json,
@@ -65,6 +68,7 @@ class Run:
         foundation: `run` and `step` (None is the newest) of the run whose statistics and, unless `parameters` is false,
             parameters this one began with; None where it began with none.
         exported: what an exported folder says of itself; None of a run directory.
+        public: the public language model that the folder holds; None of one that was trained here.
     """
 
     directory: Path
@@ -74,6 +78,7 @@ class Run:
     episodes: dict[str, int]
     foundation: dict[str, Any] | None = None
     exported: Exported | None = None
+    public: PublicModel | None = None
 
     def __fspath__(self) -> str:
         """So that a run can be given wherever its directory can."""
@@ -90,11 +95,11 @@ class Run:
     @property
     def report_folder(self) -> Path:
         """Where its evaluation goes: its directory; of an export, which nothing is written into, a folder in runs/."""
-        return self.beside("eval") if self.exported else self.directory
+        return self.beside("eval") if self.exported or self.public else self.directory
 
     def beside(self, what: str) -> Path:
         """The folder of what is made of it: NAME-`what` beside its directory; of an export in runs/."""
-        folder = Path("runs") if self.exported else self.directory.parent
+        folder = Path("runs") if self.exported or self.public else self.directory.parent
         return folder / f"{self.name}-{what}"
 
     @property
@@ -120,8 +125,10 @@ class Run:
         """Inside, the network is made that the configuration describes: what goes wrong is the fault of an export."""
         return told_of(self.directory) if self.exported else nullcontext()
 
-    def open_weights(self) -> Checkpoints | WeightsFile:
+    def open_weights(self) -> Checkpoints | WeightsFile | PublicWeights:
         """Its checkpoints, to read the network of one."""
+        if self.public:
+            return PublicWeights(self.public)
         return WeightsFile(self.directory, self.exported) if self.exported else self.open_checkpoints()
 
     def open_checkpoints(self, *, writes: bool = False) -> Checkpoints:
@@ -227,11 +234,32 @@ def read_run(directory: str | os.PathLike[str]) -> Run:
     if is_exported(directory):
         check_small(directory)
     stored = read_json(path, "", REPAIR)
+    if is_public(stored):
+        return _public_run(directory)
     exported = exported_from(directory, stored) if isinstance(stored, dict) else None
     if exported is None:
         return _run_from(directory, stored)
     with told_of(directory):
         return _run_from(directory, stored, exported)
+
+
+def _public_run(directory: Path) -> Run:
+    """A public language model as a run that was trained on texts. Raises ValueError as `open_public`."""
+    model = open_public(directory)
+    text = TextConfig(tokenizer="json", model=str(directory))
+    if (there := make_text_tokenizer(text).size) > model.vocabulary:
+        raise ValueError(
+            f"{directory}: the tokenizer has {there} ids and the token table {model.vocabulary} rows: they are of two "
+            "models"
+        )
+    config = TrainConfig(
+        documents=(DocumentsConfig(corpus=PUBLIC, pictures_per_row=0),),
+        agent=model.config,
+        vocabulary=Vocabulary(text_size=model.vocabulary, text_alone=True),
+        text=text,
+        sequence_length=min(model.config.window, TrainConfig.sequence_length),
+    )
+    return Run(directory, config, {}, DATA, {}, public=model)
 
 
 def _run_from(directory: Path, stored: dict[str, Any], exported: Exported | None = None) -> Run:

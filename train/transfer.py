@@ -62,7 +62,7 @@ class Travelled:
         ]
 
 
-Fill = Literal["born", "zero", "mean"]
+Fill = Literal["born", "zero", "mean", "alike"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,9 @@ class _Rows:
     """How one array is made: row i from row `take[i]` of the old one, or, where that is -1, as `fill` says.
 
     Args:
-        fill: "born" keeps what this run was born with, "zero" is 0, "mean" the mean of the old rows `of[i]`.
+        fill: "born" keeps what this run was born with, "zero" is 0, "mean" the mean of the old rows `of[i]`, "alike"
+            what this run was born with, shifted and scaled so that each column has the mean and spread of the old rows
+            that are taken.
     """
 
     take: np.ndarray
@@ -80,6 +82,10 @@ class _Rows:
     def __call__(self, new: jax.Array, old: jax.Array) -> jax.Array:
         taken = jnp.take(old, np.maximum(self.take, 0), axis=0)
         begun = new if self.fill == "born" else jnp.zeros_like(new)
+        if self.fill == "alike":
+            there = jnp.take(old, self.take[self.take >= 0], axis=0)
+            begun = (new - new.mean(axis=0, keepdims=True)) / new.std(axis=0, keepdims=True)
+            begun = there.mean(axis=0, keepdims=True) + there.std(axis=0, keepdims=True) * begun
         if self.fill == "mean":
             mixing = np.zeros((len(self.take), old.shape[0]), np.float32)
             for row, members in enumerate(self.of):
@@ -138,6 +144,8 @@ def plan(
         part, key = _part(path), _dotted(path)
         if path not in theirs:
             notes.new(part, key)
+            if key in rows:
+                rules[path] = rows[key]
             continue
         new, given = (side[path].get_value().shape for side in (ours, theirs))
         rule = rows.get(key) if new[1:] == given[1:] else None
@@ -165,7 +173,8 @@ def travel(born: Any, old: Any, planned: Plan) -> Any:
     for path, rule in planned.rules.items():
         value = ours[path].get_value()
         place = jax.jit(rule, out_shardings=value.sharding)
-        ours[path].set_value(place(value, theirs[path].get_value()))
+        given = theirs[path].get_value() if path in theirs else None
+        ours[path].set_value(place(value, given))
     return nnx.from_flat_state(ours)
 
 
@@ -173,10 +182,22 @@ def _whole(new: jax.Array, old: jax.Array) -> jax.Array:
     return old.astype(new.dtype)
 
 
+def _nothing(new: jax.Array, _: jax.Array | None) -> jax.Array:
+    return jnp.zeros_like(new)
+
+
+def _as_born(new: jax.Array, _: jax.Array | None) -> jax.Array:
+    return new
+
+
 def _row_rules(here: Side, there: Side, new_tasks: NewTasks, notes: "_Notes") -> dict[str, Callable]:
     """The rules of arrays whose rows mean something, by dotted path."""
     same = (here.text, here.visual) == (there.text, there.visual) and here.config.vocabulary == there.config.vocabulary
     rules: dict[str, Callable] = {"tokens.rows": _whole if same else _token_rows(here, there, notes)}
+    if not here.config.agent.trunk.tied:
+        rules["head.rows"] = rules["tokens.rows"]
+    if there.config.vocabulary.text_alone and here.config.agent.source_embedding:
+        rules["source.rows"] = _nothing
     if here.config.agent.source_embedding and there.config.agent.source_embedding:
         rules["source.rows"] = _task_rows(here, there, new_tasks, notes)
     agents = here.config.agent, there.config.agent
@@ -192,6 +213,9 @@ def _row_rules(here: Side, there: Side, new_tasks: NewTasks, notes: "_Notes") ->
     if here.sizes.answers and there.sizes.answers:
         answers = here.sizes.answers, there.sizes.answers
         counted["answer.parts.rows"] = ("answer", "tokens of the longest action", *answers, "born")
+    if there.config.vocabulary.text_alone:
+        rules["local.rows"] = _as_born
+        del counted["local.rows"]
     for key, (part, what, ours, theirs, fill) in counted.items():
         rules[key] = _Rows(_first(ours, theirs), fill)
         if ours > theirs and not (part == "patch" and not here.sizes.patch_size):
@@ -236,6 +260,10 @@ def kin(task: str | None, config: TrainConfig) -> tuple[int, ...]:
 def _token_rows(here: Side, there: Side, notes: "_Notes") -> _Rows:
     ours, theirs = here.config.vocabulary, there.config.vocabulary
     take = np.full(table_rows(here.sizes), -1)
+    if theirs.text_alone:
+        take[: theirs.text_size] = np.arange(theirs.text_size)
+        notes.new("tokens", f"{ours.size - theirs.text_size} ids that are no text, like theirs in mean and spread")
+        return _Rows(take, "alike")
 
     def fill(name: str, at: tuple[int, int], old: tuple[int, int], rows: np.ndarray, what: str) -> None:
         """`rows` of the old range, -1 for new ones, stand in this range."""

@@ -81,6 +81,8 @@ class Train(Generic[Config]):
     allow: TaskIds = ()
     """With --weights: what may be new here or left over there: tokens, local, source (tasks), patch, vector, image;
     give it again for more."""
+    foundation: Path | None = None
+    """A public language model to start from (its folder, or hf:USER/NAME): trunk, words and tokenizer are its own."""
     profile: int = 0
     """Trace this many updates for TensorBoard or Perfetto into the run directory's profile/."""
     workers: int | None = None
@@ -113,6 +115,7 @@ class Train(Generic[Config]):
             resume=self.resume,
             overwrite=self.overwrite,
             weights=weights,
+            foundation=self.foundation,
             profile=self.profile,
             workers=self.workers,
             track=self.track,

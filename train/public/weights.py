@@ -1,12 +1,11 @@
-"""Folders of public language models: config.json and safetensors, read into our parameters, and written in their form.
+"""Folders of public language models: config.json and safetensors, looked at, and written in their form.
 
 Nothing in a folder is executed. Every tensor of theirs and every parameter of ours is accounted for, or nothing is
-loaded. All of them are read to the host, whole.
+loaded. `generalist.train.public.loading` reads the parameters.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from generalist.train.tensor_file import check_header
 CONFIG, WHOLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 NAMED = 10
 """Keys that a message names, at most."""
-Read = Callable[[str], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,11 @@ class PublicModel:
         """The folder's key of a parameter of ours that is one tensor."""
         [rule] = [rule for rule in self.rules if rule.ours == (ours,)]
         return rule.theirs.removeprefix(self.prefix)
+
+
+def is_public(said: Any) -> bool:
+    """Whether a config.json is that of a public model."""
+    return isinstance(said, dict) and "model_type" in said and "schema" not in said
 
 
 def open_public(folder: Path, **changes: Any) -> PublicModel:
@@ -99,38 +102,8 @@ def open_public(folder: Path, **changes: Any) -> PublicModel:
     return PublicModel(folder, said, config, rules, shapes, files, prefix)
 
 
-def read_parameters(model: PublicModel, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """All parameters by path, float32 or as the files have them, stacked over layers.
-
-    Args:
-        shapes: that they must have, by path; those of tables may have more rows, which stay zero.
-
-    Raises:
-        ValueError: a shape is another, or a parameter of `shapes` is in no tensor.
-    """
-    with ExitStack() as stack:
-        read = _reader(model, stack)
-        found = {path: value for rule in model.rules for path, value in _parts(model, rule, read)}
-    if lacking := sorted({*shapes} - {*found}):
-        raise ValueError(f"{model.folder} has nothing for {', '.join(lacking[:NAMED])}")
-    for path, value in found.items():
-        wanted = shapes.get(path)
-        table = wanted is not None and path.endswith("/rows") and value.shape[1:] == wanted[1:]
-        if wanted is None or (value.shape != wanted and not (table and value.shape[0] <= wanted[0])):
-            raise ValueError(f"{path} has the shape {value.shape} in {model.folder}, needed is {wanted}")
-    return found
-
-
-def _parts(model: PublicModel, rule: Rule, read: Read) -> list[tuple[str, np.ndarray]]:
-    keys = [rule.theirs.format(layer).removeprefix(model.prefix) for layer in range(model.config.layers)]
-    if not rule.layered:
-        return list(zip(rule.ours, rule.split(read(keys[0])), strict=True))
-    layers = [rule.split(read(key)) for key in keys]
-    return [(path, np.stack([parts[at] for parts in layers])) for at, path in enumerate(rule.ours)]
-
-
 def write_public(folder: Path, model: PublicModel, parameters: Mapping[str, np.ndarray]) -> None:
-    """Write parameters by path, as `read_parameters` gives them, in their form: config.json and one safetensors file.
+    """Write parameters by path, layers stacked, in their form: config.json and one safetensors file.
 
     Rows of tables beyond the model's vocabulary are left out. Raises OSError where it cannot be written.
     """
@@ -147,11 +120,6 @@ def write_public(folder: Path, model: PublicModel, parameters: Mapping[str, np.n
             tensors[rule.theirs] = joined[:rows]
     save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()}, folder / WHOLE, {"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(dict(model.said), indent=2))
-
-
-def _reader(model: PublicModel, stack: ExitStack) -> Read:
-    opened = {path: stack.enter_context(safe_open(path, framework="numpy")) for path in {*model.files.values()}}
-    return lambda key: opened[model.files[key]].get_tensor(key)
 
 
 def _files(folder: Path) -> dict[str, Path]:

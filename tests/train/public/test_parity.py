@@ -11,14 +11,16 @@ import transformers
 from flax import nnx
 
 from generalist.agent.cache import empty_cache, extend
-from generalist.agent.network import attending, unstacked
+from generalist.agent.network import Network, attending, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.parts import Words
 from generalist.tokenizers.sequence import stack
 from generalist.tokenizers.vocabulary import Vocabulary
-from generalist.train.public.network import LOCAL, path_of, public_network
-from generalist.train.public.weights import open_public, read_parameters, write_public
+from generalist.train.public.loading import PublicWeights
+from generalist.train.public.network import public_network
+from generalist.train.public.weights import open_public, write_public
+from generalist.train.trainable import name_of
 
 VOCABULARY = 211
 COMMON = {"vocab_size": VOCABULARY, "max_position_embeddings": 600, "bos_token_id": 1, "eos_token_id": 2}
@@ -199,29 +201,35 @@ def altered(network, trunk):
     with use_mesh(make_mesh(1)):
         abstract = nnx.eval_shape(lambda: type(network)(config, network.sizes, rngs=nnx.Rngs(0)))
     graphdef, state = nnx.split(abstract)
-    there = {path_of(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(network))}
-
-    def fill(path, leaf):
-        found = there.get(path_of(path))
-        return jnp.zeros(leaf.shape, leaf.dtype) if found is None else found
-
-    return nnx.merge(graphdef, jax.tree_util.tree_map_with_path(fill, state))
+    there, values = dict(named(network)), []
+    for path, leaf in nnx.to_flat_state(state):
+        found = there.get(name_of(path))
+        values.append(jnp.zeros(leaf.get_value().shape, leaf.get_value().dtype) if found is None else found)
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(state), values))
 
 
 def test_what_is_written_is_read_by_transformers(both, tmp_path):
     theirs, network, folder = both
-    model = open_public(folder)
-    shapes = {
-        path_of(path): leaf.shape
-        for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(network))
-        if path_of(path) != LOCAL
-    }
-    parameters = {
-        path_of(path): np.asarray(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(network))
-    }
-    write_public(tmp_path / "out", model, parameters)
+    write_public(tmp_path / "out", open_public(folder), {path: np.asarray(leaf) for path, leaf in named(network)})
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
     ids = torch.from_numpy(ids_of(50))[None]
     with torch.no_grad():
         np.testing.assert_array_equal(again(ids).logits.numpy(), theirs(ids).logits.numpy())
-    assert {*read_parameters(open_public(tmp_path / "out"), shapes)} == {*shapes}
+
+
+def test_parts_on_eight_devices_are_the_whole(both):
+    """No device is given more of a parameter than it keeps."""
+    _, network, folder = both
+    model = open_public(folder)
+    with use_mesh(make_mesh(data=1, fsdp=4, tensor=2)):
+        made = nnx.as_abstract(nnx.eval_shape(lambda: Network(network.config, network.sizes, rngs=nnx.Rngs(0))))
+        state = PublicWeights(model).restore_agent(0, nnx.state(made))
+    whole, split = dict(named(network)), 0
+    for path, leaf in ((name_of(path), leaf.get_value()) for path, leaf in nnx.to_flat_state(state)):
+        np.testing.assert_array_equal(np.asarray(leaf), np.asarray(whole[path]))
+        split += leaf.addressable_shards[0].data.size < leaf.size
+    assert split >= 7
+
+
+def named(network):
+    return [(name_of(path), leaf.get_value()) for path, leaf in nnx.to_flat_state(nnx.state(network))]
