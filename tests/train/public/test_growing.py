@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-from functools import cache
 
 import jax
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 import transformers
 from flax import nnx
-from tiny import _folder
+from public_models import model
 
 import generalist
 from generalist.agent.sampling import SamplingConfig
@@ -21,39 +20,6 @@ from generalist.tokenizers.json_text import JsonTokenizer
 from generalist.tokenizers.parts import Words
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import read_run
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-MARKS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-
-
-def write_tokenizer(folder, **settings):
-    """Bytes and three special tokens, in the files of a public model."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={letter: at for at, letter in enumerate(letters)}, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(mark, special=True) for mark in MARKS])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    said = {"eos_token": "<|im_end|>", "chat_template": TEMPLATE} | settings
-    (folder / "tokenizer_config.json").write_text(json.dumps(said))
-
-
-@cache
-def model():
-    """A tiny Llama with a tokenizer and a chat template. Not to be changed."""
-    torch.manual_seed(0)
-    folder = _folder() / "public-llama"
-    config = transformers.LlamaConfig(
-        vocab_size=261, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False, eos_token_id=258,
-    )  # fmt: skip
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    write_tokenizer(folder)
-    return folder
 
 
 def theirs():
