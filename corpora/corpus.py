@@ -6,9 +6,10 @@ from typing import Literal, Protocol
 
 from generalist.tokenizers.parts import Document
 
-Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing", "series", "world"]
+Measure = Literal["text", "caption", "answer", "label", "dialogue", "drawing", "series", "world", "choice"]
 """What the target of a document is: running text, a caption of a picture, an answer to a question, one of a few labels,
-what an assistant says, a picture, the numbers that come next, the frame that comes next."""
+what an assistant says, a picture, the numbers that come next, the frame that comes next, one of a question's choices.
+"""
 
 Split = Literal["train", "test", "heldout"]
 

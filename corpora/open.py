@@ -20,6 +20,7 @@ KINDS: dict[str, tuple[str, str]] = {
         "generalist.train.worlds",
         "frames of a task's demonstrations to be written, FOLDER or FOLDER@PAST",
     ),
+    "choices": ("generalist.corpora.choices", "JSON lines of question, choices and answer: PATH, or PATH@SHOTS solved"),
     "tfds": ("generalist.corpora.tfds", "a data set that TFDS has prepared, such as tfds:coco_captions"),
 }
 """Kinds that take a path or name: the module whose `open_corpus(path)` gives all documents, and what the path is."""
@@ -59,7 +60,7 @@ def open_corpus(name: str, split: Split = "train") -> Corpus:
     module = import_module(KINDS[kind][0])
     if kind == "drawings":
         return module.Drawings(open_corpus(path, split), module.UNSAID if split == "train" else 0)
-    if kind in ("series", "worlds"):
+    if kind in ("series", "worlds", "choices"):
         return module.open_corpus(path, split)
     if kind == "tfds":
         return module.open_split(path, split)

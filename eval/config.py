@@ -33,6 +33,8 @@ class EvaluationConfig:
             says: the mean of two ways around an obstacle leads into it.
         prompts: demonstrations shown before an episode, taken in turn from this many; 0 plays without a prompt.
         documents: test documents of each split of each corpus that the run was trained on; 0 measures none.
+        corpora: which are measured, by name as `generalist.corpora.open` reads it; where none is named, those of
+            training.
         selection_episodes: episodes per candidate on which the best constant action is chosen.
         specialists: which small networks of each task alone are trained and played beside it, "mlp" and "gru", see
             `generalist.eval.baselines.specialists`.
@@ -48,6 +50,7 @@ class EvaluationConfig:
     likeliest: tuple[str, ...] = ()
     prompts: int = 0
     documents: int = 300
+    corpora: tuple[str, ...] = ()
     selection_episodes: int = 4
     specialists: tuple[Literal["mlp", "gru"], ...] = ()
     films: bool = True

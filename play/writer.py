@@ -170,7 +170,7 @@ class Writer:
             for more in self._tokens([encoded[i] for i in chosen], [seeds[i] for i in chosen], sampling, CHUNK):
                 ids = np.concatenate([ids, more], axis=1)
                 found = [self._text(prompts[i], row) for i, row in zip(chosen, ids, strict=True)] if stop else []
-                stopped = [until(text, stop) != text for text in found] or [False]
+                stopped = np.asarray([until(text, stop) != text for text in found] or [False])
                 if (stopped | self._ended(ids).any(axis=1)).all():
                     break
             for i, row in zip(chosen, ids, strict=True):

@@ -125,9 +125,9 @@ class DocumentLayout:
 
     def _read(self, document: Document) -> tuple[list[int], tuple[Any, ...]]:
         """What a document begins with, and its parts, a dialogue as the text tokenizer's own model has them."""
-        speaks = isinstance(self.text, JsonTokenizer) and (self.text.speaks or self.vocabulary.text_alone)
-        if speaks and any(isinstance(part, Speaker) for part in document):
-            return [], spoken(document, self.text)
+        text, told = self.text, any(isinstance(part, Speaker) for part in document)
+        if told and isinstance(text, JsonTokenizer) and (text.speaks or self.vocabulary.text_alone):
+            return [], spoken(document, text)
         return self._opening, document
 
     def length(self, document: Document) -> int:

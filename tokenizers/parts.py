@@ -23,6 +23,17 @@ class Words:
     whole: bool = True
 
 
+@dataclass(frozen=True)
+class Choice(Words):
+    """The right answer to a question.
+
+    Args:
+        among: all that can be chosen, the right one too.
+    """
+
+    among: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Picture:
     """uint8 pixels [height, width, channels] of any size; channels are 1 (grey), 3 (colour) or 4 (alpha is dropped).

@@ -13,6 +13,9 @@ from generalist.tokenizers.vocabulary import Vocabulary
 PUBLIC = "public"
 """The corpus that a public language model was trained on, which is not here."""
 
+NOTHING_TO_SEE = ("docstrings", "text:", "drawings:", "series:", "choices:")
+"""Beginnings of names of corpora without pictures that are read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
@@ -61,8 +64,8 @@ class DocumentsConfig:
         loss_weight: weight of this source's targets in the loss.
         pictures: how pictures become tokens; those of all corpora and tasks share sizes.
         pictures_per_row: pictures that a row has room for; five as in the paper (sec. 3: five image-text pairs). 0 for
-            a corpus without any, as docstrings, text:PATH and series:PATH always are, and drawings, whose pictures are
-            written.
+            a corpus without any, as docstrings, text:PATH, choices:PATH and series:PATH always are, and drawings, whose
+            pictures are written.
     """
 
     corpus: str
@@ -82,7 +85,7 @@ class DocumentsConfig:
     @property
     def room(self) -> int:
         """Pictures that a row has room for, of those that are read."""
-        return 0 if self.corpus.startswith(("docstrings", "text:", "drawings:", "series:")) else self.pictures_per_row
+        return 0 if self.corpus.startswith(NOTHING_TO_SEE) else self.pictures_per_row
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from generalist.play.agent import Agent
 from generalist.play.forecaster import Forecaster
 from generalist.play.painter import Painter
 from generalist.play.writer import Writer
+from generalist.train.config import PUBLIC
 from generalist.train.worlds import Worlds
 
 ANSWER_TOKENS = 96
@@ -31,10 +32,14 @@ def measure_corpora(
     agent: Agent, config: EvaluationConfig, folder: Path, display: EvaluationDisplay
 ) -> list[dict[str, Any]]:
     """One JSON entry per corpus and split, for `corpora` of report.json; finished ones are kept in `folder`."""
+    trained = [each.corpus for each in agent.run.config.documents]
+    asked = (config.corpora or trained) if config.documents else ()
+    if PUBLIC in asked:
+        raise ValueError("what a public model was trained on is not here: name corpora to measure it on (--corpora)")
     return [
-        _entry(agent, number, each.corpus, split, config, folder, display)
-        for number, each in enumerate(agent.run.config.documents if config.documents else ())
-        for split in splits(each.corpus)
+        _entry(agent, number, corpus, split, config, folder, display)
+        for number, corpus in enumerate(asked)
+        for split in splits(corpus)
     ]
 
 
@@ -51,11 +56,19 @@ def _entry(
     fingerprint = {"corpus": corpus, "split": split, "step": agent.step, "documents": config.documents}
     known = _kept(path, fingerprint)
     if known is None:
-        known = corpus_to_json(_measured(Writer.of(agent, number), corpus, split, config.documents))
+        known = corpus_to_json(_measured(writer_for(agent, corpus), corpus, split, config.documents))
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, {"fingerprint": fingerprint, "entry": known})
     display.corpus_done(f"{corpus}, {split}")
     return known
+
+
+def writer_for(agent: Agent, corpus: str) -> Writer:
+    """An agent as the source of this corpus; of one that it was not trained on, as that of its first documents."""
+    trained = [each.corpus for each in agent.run.config.documents]
+    if not trained:
+        raise ValueError(f"this run was trained without documents, so that nothing can be asked of it on {corpus}")
+    return Writer.of(agent, trained.index(corpus) if corpus in trained else 0)
 
 
 def _measured(writer: Writer, corpus: str, split: Any, limit: int) -> CorpusRecord:

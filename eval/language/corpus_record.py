@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from types import ModuleType
 from typing import Any, Literal
 
@@ -34,11 +34,11 @@ BASELINES: dict[Measure, tuple[str, ...]] = {
     "drawing": ("unigram_ids", "clusters", "retrieval", "rebuilt"),
     "series": ("naive", "seasonal_naive", "smoothing", "autoregression"),
     "world": ("unigram_ids", "unchanged", "nearest_frame", "rebuilt"),
+    "choice": ("guess", "commonest_place", "five_gram"),
 }
 """Of each measure, the simplest first."""
 
 DERIVED = ("documents", "scores", "confusion")
-
 AGREEING = 3
 """So many people with the same answer make it wholly right (Antol et al. 2015, sec. 3)."""
 
@@ -51,8 +51,9 @@ class Outcome:
     """What the agent or a baseline did, one value per document.
 
     nats: -log p of the targets. texts: what it said. errors: scaled errors of numbers, or squared ones of a frame.
-    shares: of true numbers inside its 80% interval, of the blocks of a frame that changed those it has right, or
-    whether a real picture is read right by who learnt from its drawings. Each is None where it was not asked for.
+    shares: of true numbers inside its 80% interval, of the blocks of a frame that changed those it has right, whether
+    a real picture is read right by who learnt from its drawings, whether the right choice is the likeliest for its
+    length; of a guess, its chance. Each is None where it was not asked for.
     """
 
     nats: tuple[float, ...] | None = None
@@ -249,6 +250,23 @@ def world_scores(record: CorpusRecord) -> list[Score]:
     ]
 
 
+def choice_scores(record: CorpusRecord) -> list[Score]:
+    """Share of questions whose likeliest choice is the right one, and whose likeliest per byte is.
+
+    Longer choices are less likely for their length alone; which of the two is the better measure depends on the
+    questions (Gao et al. 2021 report both). A guess has the chance that it has.
+    """
+    by_bytes = {name: each.shares for name, each in record.outcomes.items() if each.shares is not None}
+    guess = {"guess": by_bytes.pop("guess")} if "guess" in by_bytes else {}
+    chance = {name: bootstrap_mean_ci(each) for name, each in guess.items()}
+    exact = _exact(record, "accuracy")
+    per_byte = {name: wilson(round(sum(right)), len(right)) for name, right in by_bytes.items()}
+    return [
+        replace(exact, values={**exact.values, **chance}),
+        Score(name="accuracy, per byte", better="higher", values={**per_byte, **chance}),
+    ]
+
+
 THING = re.compile(r"\ba (\w+) (ball|box|key)\b")
 
 
@@ -271,6 +289,7 @@ SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
     "drawing": drawing_scores,
     "series": series_scores,
     "world": world_scores,
+    "choice": choice_scores,
 }
 
 

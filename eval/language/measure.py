@@ -20,6 +20,7 @@ import numpy as np
 
 from generalist.corpora.corpus import BadExampleError, Corpus
 from generalist.eval.language.band_baselines import BAND_BASELINES
+from generalist.eval.language.choice_baselines import chosen_by, commonest_place, n_gram_nats
 from generalist.eval.language.corpus_baselines import (
     as_image,
     commonest,
@@ -31,7 +32,7 @@ from generalist.eval.language.corpus_baselines import (
     shrunk,
 )
 from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome, sacrebleu
-from generalist.tokenizers.parts import Document, Speaker, Words, prompt_and_answer
+from generalist.tokenizers.parts import Choice, Document, Speaker, Words, prompt_and_answer
 
 TRAIN_DOCUMENTS = 5000
 """Of a corpus, for the baselines that look at answers and pictures."""
@@ -58,6 +59,10 @@ class Writes(Protocol):
 
     def likelihoods(self, prompts: Sequence[Document], answers: Sequence[str]) -> np.ndarray:
         """float64[n]: log p of each answer and its `end` after its prompt, in nats."""
+        ...
+
+    def log_likelihoods(self, documents: Sequence[Document]) -> np.ndarray:
+        """float64[n]: log p of the targets of each document, in nats."""
         ...
 
 
@@ -194,12 +199,33 @@ def measure_caption(asked: Asked) -> dict[str, Outcome]:
     )
 
 
+def measure_choice(asked: Asked) -> dict[str, Outcome]:
+    """The likeliest of each question's choices; as whole texts and per byte."""
+    questions = [last for document in asked.test if isinstance(last := document[-1], Choice)]
+    flat = [(prompt, text) for prompt, each in zip(asked.prompts, questions, strict=True) for text in each.among]
+    nats = -asked.writer.log_likelihoods([(*prompt, Words(text, whole=False)) for prompt, text in flat])
+    if np.isnan(nats).any():
+        raise ValueError("a choice has no likelihood (NaN); the weights are damaged")
+    found = {AGENT: chosen_by(questions, nats)}
+    chance = tuple(1 / len(each.among) for each in questions)
+    return (
+        found
+        | {"guess": Outcome(shares=chance)}
+        | _learnt(
+            asked,
+            commonest_place=lambda: commonest_place(asked.train, questions),
+            five_gram=lambda: chosen_by(questions, n_gram_nats(asked.train, flat)),
+        )
+    )
+
+
 OUTCOMES: dict[str, Callable[[Asked], dict[str, Outcome]]] = {
     "text": measure_text,
     "label": measure_label,
     "answer": measure_answer,
     "caption": measure_caption,
     "dialogue": measure_dialogue,
+    "choice": measure_choice,
 }
 
 

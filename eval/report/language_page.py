@@ -18,6 +18,8 @@ NAMES = {
     "bands_neighbours": "5 nearest neighbours in bands",
     "bands_forest": "random forest on bands",
     "commonest_answer": "commonest answer to the question",
+    "guess": "a guess",
+    "commonest_place": "commonest place of the right choice",
     "commonest_caption": "commonest caption",
     "nearest_picture": "caption of the nearest picture",
     "unigram_ids": "how often each id occurs",
