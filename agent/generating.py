@@ -240,21 +240,24 @@ def _next(rows: Rows, column: Int[Array, " B"], text: TextIds) -> Rows:
 
 @cache
 def make_score(graphdef: nnx.GraphDef) -> Callable:
-    """A compiled `score(state, batch, at) -> float32[B, A]`; see `score`."""
+    """A compiled `score(state, batch, at) -> (float32[B, A], bool[B, A])`; see `score`."""
     return jax.jit(partial(score, graphdef))
 
 
-def score(graphdef: nnx.GraphDef, state: nnx.State, batch: TokenBatch, at: Int[Array, "B A"]) -> Float[Array, "B A"]:
+def score(
+    graphdef: nnx.GraphDef, state: nnx.State, batch: TokenBatch, at: Int[Array, "B A"]
+) -> tuple[Float[Array, "B A"], Bool[Array, "B A"]]:
     """Log-probabilities in nats of the targets at the columns `at` of each row, 0 where no loss is.
 
-    As in training they are those among all ids, in one pass without a cache.
+    As in training they are those among all ids, in one pass without a cache. Also whether the target is the likeliest
+    id, true where no loss is.
     """
     network = nnx.merge(graphdef, state)
     hidden = jnp.take_along_axis(whole(network, batch), at[..., None], axis=1)
     logits = jax.nn.log_softmax(network.logits(hidden), axis=-1)
     targets, wanted = (jnp.take_along_axis(array, at, axis=1) for array in (batch.targets, batch.loss_mask))
     found = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return jnp.where(wanted, found, 0)
+    return jnp.where(wanted, found, 0), ~wanted | (logits.argmax(axis=-1) == targets)
 
 
 def whole(network: Network, batch: TokenBatch) -> Float[Array, "B T D"]:

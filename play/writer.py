@@ -225,8 +225,12 @@ class Writer:
 
     def log_likelihoods(self, documents: Sequence[Document]) -> np.ndarray:
         """float64[n]: of the targets of each document, in nats, among all ids. Raises ValueError as `write`."""
+        return self.scored(documents)[0]
+
+    def scored(self, documents: Sequence[Document]) -> tuple[np.ndarray, np.ndarray]:
+        """`log_likelihoods`, and bool[n]: whether each target of a document is the likeliest id at its place."""
         encoded = [self.encoded(document) for document in documents]
-        out = np.zeros(len(documents))
+        out, likeliest = np.zeros(len(documents)), np.zeros(len(documents), np.bool_)
         score = make_score(self.graphdef)
         most = max((self.rounded(int(sequence.loss_mask.sum())) for sequence in encoded), default=1)
         rows = min(ROWS, max(1, MOST_LOGITS // (most * self.sizes.vocabulary)))
@@ -234,9 +238,9 @@ class Writer:
             batch = self.batch([encoded[i] for i in chosen])
             targets = self.rounded(int(batch.loss_mask.sum(axis=1).max()))
             at = np.argsort(~batch.loss_mask, axis=1, kind="stable")[:, :targets].astype(np.int32)
-            found = np.asarray(score(self.state, batch, at), np.float64)
-            out[chosen] = found.sum(axis=1)[: len(chosen)]
-        return out
+            nats, best = (np.asarray(each)[: len(chosen)] for each in score(self.state, batch, at))
+            out[chosen], likeliest[chosen] = nats.astype(np.float64).sum(axis=1), best.all(axis=1)
+        return out, likeliest
 
     def encoded(self, document: Document) -> TokenSequence:
         """As the network reads it. Raises ValueError as `write`."""

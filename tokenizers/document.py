@@ -17,8 +17,8 @@ import numpy as np
 
 from generalist.tokenizers.bands import Bands, band_patches, false_colour
 from generalist.tokenizers.image import ImageFormat, PatchField
-from generalist.tokenizers.json_text import JsonTokenizer, Said
-from generalist.tokenizers.parts import Document, Picture, Speaker, Words, is_written
+from generalist.tokenizers.json_text import JsonTokenizer
+from generalist.tokenizers.parts import Document, Picture, Said, Speaker, Words, is_written
 from generalist.tokenizers.pictures import PICTURE, PictureOptions, sized
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Capacity, Kind, TokenSequence
 from generalist.tokenizers.series import Series
@@ -118,17 +118,16 @@ class DocumentLayout:
         return self.text.ends or (self.vocabulary.end,)
 
     @property
-    def _opening(self) -> list[int]:
+    def opening(self) -> tuple[int, ...]:
         """Ids before the first part of a document."""
-        begins = self.text.begins
-        return [self.vocabulary.separator] if begins is None else [*begins]
+        return (self.vocabulary.separator,) if self.text.begins is None else self.text.begins
 
     def _read(self, document: Document) -> tuple[list[int], tuple[Any, ...]]:
         """What a document begins with, and its parts, a dialogue as the text tokenizer's own model has them."""
         text, told = self.text, any(isinstance(part, Speaker) for part in document)
         if told and isinstance(text, JsonTokenizer) and (text.speaks or self.vocabulary.text_alone):
             return [], spoken(document, text)
-        return self._opening, document
+        return [*self.opening], document
 
     def length(self, document: Document) -> int:
         """Positions of a whole document."""

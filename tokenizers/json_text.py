@@ -19,6 +19,8 @@ from gymnasium import spaces
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from generalist.tokenizers.parts import Said
+
 FILE, SETTINGS, TEMPLATE = "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"
 ENDS_IN = ("generation_config.json", "config.json")
 """Where a folder says by which ids a text ends, besides `SETTINGS`."""
@@ -26,14 +28,6 @@ FORMAT = 1
 LARGEST = 2**28
 """Bytes of a file that is read."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True)
-class Said:
-    """Ids of a part of a dialogue, with whether they are the assistant's."""
-
-    ids: tuple[int, ...]
-    target: bool
 
 
 @dataclass(frozen=True)
@@ -100,6 +94,10 @@ class JsonTokenizer:
         found = self._parts[0].encode(_SURROGATES.sub("\ufffd", text), add_special_tokens=False)
         return np.asarray(found.ids, np.int32)
 
+    def marked(self, text: str) -> np.ndarray:
+        """int32[n] ids of what a template has written: names of special tokens are these tokens."""
+        return np.asarray(self._parts[1].encode(text, add_special_tokens=False).ids, np.int32)
+
     def decode(self, ids: Iterable[int]) -> str:
         return self._parts[0].decode([int(i) for i in ids], skip_special_tokens=False)
 
@@ -140,7 +138,7 @@ class JsonTokenizer:
     def _piece(self, before: str, text: str, target: bool) -> Said:
         if not text.startswith(before):
             raise ValueError("the chat template writes the beginning of a dialogue otherwise once it goes on")
-        return Said(tuple(self._parts[1].encode(text[len(before) :], add_special_tokens=False).ids), target)
+        return Said(tuple(self.marked(text[len(before) :]).tolist()), target)
 
     def _rendered(self, messages: Sequence[tuple[str, str]], answering: bool) -> str:
         given = self._parts[2]

@@ -61,7 +61,19 @@ class Speaker:
     name: Literal["system", "user", "assistant"]
 
 
-Part = Words | Picture | Bands | Speaker | Series
+@dataclass(frozen=True)
+class Said:
+    """Ids of text as they are: a part of a dialogue in the words of a public model, or a text that was cut.
+
+    Args:
+        target: whether they carry a loss.
+    """
+
+    ids: tuple[int, ...]
+    target: bool
+
+
+Part = Words | Said | Picture | Bands | Speaker | Series
 Document = tuple[Part, ...]
 
 

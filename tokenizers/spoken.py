@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from generalist.tokenizers.json_text import JsonTokenizer, Said
-from generalist.tokenizers.parts import Speaker, Words
+from generalist.tokenizers.json_text import JsonTokenizer
+from generalist.tokenizers.parts import Said, Speaker, Words
 
 
 def spoken(document: Sequence[Any], text: JsonTokenizer) -> tuple[Any, ...]:
