@@ -16,6 +16,7 @@ ORDER = (
     "peers",
     "acting",
     "generation",
+    "public_models",
     "rollout",
     "serving",
     "input",

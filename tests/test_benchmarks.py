@@ -21,7 +21,7 @@ def run(script: Path, *arguments: str) -> None:
 
 NAMES = [
     *("training_step", "acting", "generation", "rollout", "growth", "scale", "collection", "noise"),
-    *("columns", "pictures", "serving"),
+    *("columns", "pictures", "serving", "public_models"),
 ]
 
 
