@@ -15,7 +15,9 @@ from generalist.play.server.completions import Model
 from generalist.play.server.engine import Engine
 from generalist.play.server.stage_socket import MODES, MOST_VIEWERS, StageRoom, variant
 from generalist.play.writer import Writer, choose_source, measure_of
+from generalist.tokenizers.json_text import JsonTokenizer
 from generalist.train.checkpoint import steps_in
+from generalist.train.config import PUBLIC
 from generalist.train.export import public_corpus
 
 
@@ -77,7 +79,9 @@ def models_of(agent: Agent) -> dict[str, Model]:
         return {}
     made = []
     for number, each in enumerate(documents):
-        measure = measure_of(each)
+        text = agent.run.text
+        talks = each.corpus == PUBLIC and isinstance(text, JsonTokenizer) and text.speaks
+        measure = "dialogue" if talks else measure_of(each)
         first = measure == "dialogue" and picture_comes_first(each.corpus)
         made.append(Model(Writer.of(agent, number), measure, first))
     try:

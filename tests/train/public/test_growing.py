@@ -15,9 +15,10 @@ from public_models import model
 import generalist
 from generalist.agent.sampling import SamplingConfig
 from generalist.play.agent import Agent
+from generalist.play.server.asked import Said
 from generalist.play.writer import Writer
 from generalist.tokenizers.json_text import JsonTokenizer
-from generalist.tokenizers.parts import Words
+from generalist.tokenizers.parts import Speaker, Words
 from generalist.train.checkpoint import CheckpointError
 from generalist.train.run import read_run
 
@@ -74,6 +75,14 @@ def control(tmp_path_factory):
         checkpoint_every=1, quiet=True,
     )  # fmt: skip
     return run, folder
+
+
+def test_a_server_talks_as_its_template_says():
+    from generalist.configs.commands.served import models_of
+
+    for model_ in models_of(Agent.load(model())).values():
+        assert model_.measure == "dialogue"
+        assert model_.prompt([Said("user", "Hi", ())], 3) == (Speaker("user"), Words("Hi", False), Speaker("assistant"))
 
 
 def test_a_run_takes_its_trunk_its_words_and_their_tokenizer(control):
