@@ -140,14 +140,15 @@ def logits_of(
     return logits.reshape(*hidden.shape[:-1], count)
 
 
-def unstacked(network: Network) -> Network:
+def unstacked(network: Network, *, consume: bool = False) -> Network:
     """The same network with an array per layer instead of one for all: what acting wants, see `Transformer.extend`.
 
-    `network` itself is not changed; every parameter of its layers is copied.
+    `network` itself is not changed, and every parameter of its layers is copied; with `consume` it is used up, which
+    saves the memory of a second copy.
     """
     graphdef, state = nnx.split(network)
     copied = nnx.merge(graphdef, state)
-    copied.transformer.blocks = nnx.List(copied.transformer.layers())
+    copied.transformer.blocks = nnx.List(copied.transformer.layers(consume=consume))
     return copied
 
 

@@ -238,10 +238,20 @@ class Transformer(nnx.Module):
             new.append(made)
         return self.norm(x), new
 
-    def layers(self) -> Sequence[Block]:
-        """Its blocks one by one."""
+    def layers(self, *, consume: bool = False) -> Sequence[Block]:
+        """Its blocks one by one.
+
+        Args:
+            consume: each stacked array is deleted once it was taken apart, so that no two copies of all are in memory.
+        """
         if not isinstance(self.blocks, Block):
             return self.blocks
         graphdef, state = nnx.split(self.blocks)
-        parts = (jax.tree.map(lambda leaf, index=index: leaf[index], state) for index in range(self.config.layers))
-        return [nnx.merge(graphdef, part) for part in parts]
+        stacked, structure = jax.tree.flatten(state)
+        apart = []
+        for leaf in stacked:
+            apart.append([leaf[index] for index in range(self.config.layers)])
+            if consume:
+                jax.block_until_ready(apart[-1])
+                leaf.delete()
+        return [nnx.merge(graphdef, jax.tree.unflatten(structure, part)) for part in zip(*apart, strict=True)]

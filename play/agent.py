@@ -132,7 +132,7 @@ class Agent:
             whole = apply_adapter(found, Path(adapter), step=step)
             found, graphdef, state, chosen = whole.run, whole.graphdef, whole.state, whole.step
         sizes = input_sizes(found.config, list(found.layouts.values()))
-        graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state)))
+        graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state), consume=True))
         return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())
 
     @property

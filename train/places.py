@@ -38,7 +38,7 @@ def directory_of(place: str | os.PathLike[str]) -> Path:
         return fetched(name)
     if scheme == INSTALLED:
         path = _file_of(name)
-    return folder_of(path) if path.suffix == SUFFIX else path
+    return folder_of(path) if path.suffix == SUFFIX and not path.is_dir() else path
 
 
 def named(place: str | os.PathLike[str]) -> tuple[str, str]:

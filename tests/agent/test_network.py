@@ -116,6 +116,20 @@ def test_a_network_with_an_array_per_layer_is_the_same_network_and_leaves_the_fi
     np.testing.assert_allclose(read(model), hidden(model, example), atol=5e-5)
 
 
+def test_a_network_that_is_used_up_is_in_memory_once():
+    kept = network("patches")
+    graphdef, state = nnx.split(kept)
+    model = nnx.merge(graphdef, jax.tree.map(jnp.copy, state))
+    mine = jax.tree.leaves(nnx.state(model.transformer.blocks))
+    alone = unstacked(model, consume=True)
+    assert all(leaf.is_deleted() for leaf in mine)
+    for ours, theirs in zip(
+        jax.tree.leaves(nnx.state(alone)), jax.tree.leaves(nnx.state(unstacked(kept))), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(nnx.state(kept)))
+
+
 def test_against_a_slow_reference():
     """One head at a time, one query at a time, in NumPy and float64."""
     model = network("tokens", AgentConfig(**{**vars(CONFIG), "layers": 1}))

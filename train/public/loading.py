@@ -5,7 +5,6 @@ whole on a device that holds a part of it.
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 import jax
@@ -54,15 +53,15 @@ class PublicWeights:
         if wrong := sorted({*leaves} - {LOCAL} ^ known):
             raise CheckpointError(f"{model.folder} has nothing for, or more than, {', '.join(wrong[:NAMED])}")
         made = {}
-        with ExitStack() as stack:
-            files = {path: stack.enter_context(safe_open(path, framework="numpy")) for path in {*model.files.values()}}
-            for rule in model.rules:
-                parts = [_Part(path, leaves[path], mesh) for path in rule.ours]
-                for layer in range(model.config.layers) if rule.layered else (None,):
-                    key = rule.theirs.format(layer).removeprefix(model.prefix)
-                    for part, value in zip(parts, rule.split(files[model.files[key]].get_tensor(key)), strict=True):
-                        part.put(value, layer, model)
-                made |= {part.path: part.array() for part in parts}
+        for rule in model.rules:
+            parts = [_Part(path, leaves[path], mesh) for path in rule.ours]
+            for layer in range(model.config.layers) if rule.layered else (None,):
+                key = rule.theirs.format(layer).removeprefix(model.prefix)
+                with safe_open(model.files[key], framework="numpy") as file:  # closed, its pages are given back
+                    tensor = file.get_tensor(key)
+                for part, value in zip(parts, rule.split(tensor), strict=True):
+                    part.put(value, layer, model)
+            made |= {part.path: part.array() for part in parts}
         if LOCAL in leaves:
             made[LOCAL] = _Part(LOCAL, leaves[LOCAL], mesh).array()
         values = [made[name_of(path)] for path, _ in nnx.to_flat_state(agent_state)]
