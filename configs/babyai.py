@@ -5,8 +5,9 @@
     generalist eval runs/babyai
 
 Mazes ask for a memory of what was seen: a position looks eight timesteps back. Missions are phrases ("go to the",
-" red ball") and are shown once in eight timesteps, so that a timestep is two or three tokens and not thirty. Not yet
-trained to a figure that could be given here.
+" red ball") and are shown once in eight timesteps, so that a timestep is two or three tokens and not thirty. Over 93
+levels, 20 episodes each: 0.911 [0.900, 0.922] of the bot's score, above half of it in 92; 87 minutes of two cores with
+other work beside, one seed. `docs/babyai.md` has all.
 """
 
 from dataclasses import replace

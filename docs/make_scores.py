@@ -122,7 +122,10 @@ def filled(page: str, report: Mapping[str, Any]) -> str:
 
 
 def draw(report: Mapping[str, Any], path: Path) -> None:
-    """Left: how many tasks reach a score. Right: the families' means, the agent as a bar with its interval."""
+    """Left: how many tasks reach a score. Right: the families' means, the agent as a bar with its interval.
+
+    Of one family alone there is only the left.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -131,7 +134,10 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     found = measured(report)
     names = [family for family, group in report["families"].items() if group["tasks"]]
     curves = profile(report, [name for name in reversed(POLICIES) if name in found])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), width_ratios=(1.1, 1), layout="constrained")
+    several = len(names) > 1
+    sides = {"figsize": (11, 4.2), "width_ratios": (1.1, 1)} if several else {"figsize": (6.2, 4.2)}
+    figure, both = plt.subplots(1, 1 + several, squeeze=False, layout="constrained", **sides)
+    left = both[0, 0]
     for name, line in (curves or {"lines": {}})["lines"].items():
         points = np.array([[float(value) for value in point.split(",")] for point in line.split()])
         width = 2.6 if name == "agent" else 1.3
@@ -143,6 +149,15 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         reversed(left.get_legend_handles_labels()[0]), reversed(left.get_legend_handles_labels()[1]), fontsize=8
     )
     left.grid(color="#e2e4e7")
+    if several:
+        _draw_families(both[0, 1], report, found, names)
+    for axes in both.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.set_axisbelow(True)
+    figure.savefig(path, dpi=110)
+
+
+def _draw_families(right: Any, report: Mapping[str, Any], found: Mapping[str, Any], names: Sequence[str]) -> None:
     places = np.arange(len(names))[::-1]
     for name in reversed(found):
         groups = [found[name]["families"][family] for family in names]
@@ -158,10 +173,6 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     right.set(yticks=places, yticklabels=labels, xlabel="mean normalised score", xlim=(-0.1, 1.15))
     right.axvline(1, color="#59626e", lw=0.8)
     right.grid(axis="x", color="#e2e4e7")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.set_axisbelow(True)
-    figure.savefig(path, dpi=110)
 
 
 def main() -> None:
