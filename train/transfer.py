@@ -144,8 +144,8 @@ def plan(
         part, key = _part(path), _dotted(path)
         if path not in theirs:
             notes.new(part, key)
-            if key in rows:
-                rules[path] = rows[key]
+            if (begun := rows.get(key)) is _nothing:  # the only rule that reads nothing of theirs
+                rules[path] = begun
             continue
         new, given = (side[path].get_value().shape for side in (ours, theirs))
         rule = rows.get(key) if new[1:] == given[1:] else None
