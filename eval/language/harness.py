@@ -36,7 +36,6 @@ class Harness(LM):
     def __init__(self, run: str | os.PathLike[str], source: str | None = None, step: Any = None, **_: Any):
         super().__init__()
         self.writer = Writer.load(run, step, source=source)
-        self.name = os.fspath(run)
 
     @property
     def tokenizer_name(self) -> str:
@@ -62,7 +61,7 @@ class Harness(LM):
         return [(float(sum_), bool(best)) for sum_, best in zip(nats, likeliest, strict=True)]
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
-        """Of whole texts, each token given all before it that the window holds."""
+        """Of whole texts. One that is longer than the window is read in parts, each with the token before it."""
         texts = [request.args[0] for request in requests]
         pieces = [(at, piece) for at, text in enumerate(texts) for piece in self._windows(text)]
         out = [0.0] * len(texts)
@@ -95,7 +94,7 @@ class Harness(LM):
         return Said(self._last(both[:known], self._room - len(target)), False), Said(target, True)
 
     def _windows(self, text: str) -> list[Document]:
-        """Every token once as a target, with as much before it as the window holds."""
+        """Every token once as a target: parts that follow each other, each with the token before it."""
         ids, found = self._encode(text), []
         for start in range(0, len(ids), self._room - 1):
             target = tuple(ids[start : start + self._room - 1])
