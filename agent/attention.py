@@ -4,7 +4,7 @@ The same mask function serves training (all positions at once) and acting (new p
 see exactly the same thing.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -145,6 +145,24 @@ def _backward(kept: tuple, gradient: Float[Array, "B N T H"]) -> tuple[jax.Array
 
 
 attend_once.defvjp(_forward, _backward)
+
+
+def attend_fused(
+    query: Float[Array, "B T N H"],
+    key: Float[Array, "B T K H"],
+    value: Float[Array, "B T K H"],
+    where: Marks,
+    context: Int[Array, "B T"],
+    window: int | Int[Array, ""],
+    implementation: Literal["cudnn", "xla"] = "cudnn",
+) -> Float[Array, "B T N H"]:
+    """`attend_in_blocks` by cuDNN's kernel, which never writes scores to the memory of a GPU.
+
+    It is told the whole mask, and besides that it is causal, so that it leaves out what lies above the diagonal.
+    Padding, of which nothing is asked, has other values. "xla" is the same call without the kernel, for tests.
+    """
+    mask = attention_mask(where, context, where, window)[:, None]
+    return jax.nn.dot_product_attention(query, key, value, mask=mask, is_causal=True, implementation=implementation)
 
 
 def attend_in_blocks(

@@ -24,6 +24,8 @@ class AgentConfig:
         feedforward: hidden width of the gated feed-forward *before* the split into gate and value, as the paper
             lists it; the down projection reads half of it.
         window: attention reaches back this many tokens; also the size of the key/value cache when acting.
+        attention: of training rows: `blocked` runs everywhere; `cudnn` is its fused kernel, for NVIDIA GPUs of compute
+            capability 8 or more, with `dtype` bfloat16.
         attention_block: queries of a training row that are computed together; memory for the scores grows with it.
         local_positions: rows of the table of positions inside a timestep (512 in the paper).
         patch_channels: channels of the patch embedder's residual block (GroupNorm over at most 32 groups).
@@ -49,6 +51,7 @@ class AgentConfig:
     head_size: int = 16
     feedforward: int = 512
     window: int = 1024
+    attention: Literal["blocked", "cudnn"] = "blocked"
     attention_block: int = 256
     local_positions: int = 512
     patch_channels: int = 64
@@ -79,6 +82,11 @@ class AgentConfig:
         for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "attention_block", "unroll"):
             if getattr(self, name) < 1:
                 raise ValueError(f"AgentConfig.{name} must be positive, got {getattr(self, name)}")
+        if self.attention == "cudnn" and (self.dtype != "bfloat16" or self.head_size % 8 or self.head_size > 128):
+            raise ValueError(
+                "AgentConfig.attention cudnn needs dtype bfloat16 and a head_size that is a multiple of 8 and at most "
+                f"128, got {self.dtype} and {self.head_size}"
+            )
         if self.vector_gate and not self.source_embedding:
             raise ValueError("AgentConfig.vector_gate is told the task by source_embedding, which is off")
         if self.feedforward % 2:

@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt8
 
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.parts import in_parts
+from generalist.agent.sharding import one_device
 
 PATCHES_AT_ONCE = 8
-"""So many patches for each row have their pixels in work together, and so many whole images."""
+"""So many patches for each row have their pixels in work together on a CPU, and so many whole images."""
 VECTORS_AT_ONCE = 16
 """The same of vectors."""
 
@@ -87,8 +88,34 @@ class Table(nnx.Module):
         self.dtype = jnp.dtype(config.dtype)
 
     def __call__(self, index: Int[Array, "*shape"]) -> Float[Array, "*shape D"]:
-        found = jnp.take(self.rows[...], jnp.maximum(index, 0), axis=0, mode="clip")
+        rows, known = self.rows[...], jnp.maximum(index, 0)
+        if one_device() or rows.dtype == self.dtype:
+            found = jnp.take(rows, known, axis=0, mode="clip")
+        else:
+            found = cast(jax.Array, look_up(rows, known, self.dtype))
         return jnp.where(index[..., None] >= 0, found, 0).astype(self.dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def look_up(rows: Float[Array, "V D"], index: Int[Array, "*shape"], dtype: jnp.dtype) -> Float[Array, "*shape D"]:
+    """Rows of a table that lies on several devices, which exchange it in the compute dtype.
+
+    The gradient of a row is summed in the dtype of the table: a token that a batch has thousands of times would lose
+    nearly all of its gradient in bfloat16.
+    """
+    return jnp.take(rows.astype(dtype), index, axis=0, mode="clip")
+
+
+def _looked_up(rows: jax.Array, index: jax.Array, dtype: jnp.dtype) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return look_up(rows, index, dtype), (rows, index)
+
+
+def _of_rows(dtype: jnp.dtype, kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, None]:
+    rows, index = kept
+    return jnp.zeros_like(rows).at[index].add(gradient.astype(rows.dtype)), None
+
+
+look_up.defvjp(_looked_up, _of_rows)
 
 
 class PatchEmbed(nnx.Module):
@@ -123,13 +150,19 @@ class PatchEmbed(nnx.Module):
         """
         row_key, column_key = (None, None) if key is None else jax.random.split(key)
         places = self.rows(interval_index(rows, row_key)) + self.columns(interval_index(columns, column_key))
-        features = in_parts(residual_block, self.block, patches, used, PATCHES_AT_ONCE)
-        return self.out(merge(features)).reshape(places.shape) + places
+        shown = in_parts(shown_by, (*self.block, self.out), patches, used, PATCHES_AT_ONCE)
+        return shown + places
 
     @property
     def block(self) -> tuple[nnx.Module, ...]:
         """The layers of `residual_block`."""
         return self.stem, self.norm1, self.conv1, self.norm2, self.conv2
+
+
+def shown_by(layers: tuple[Any, ...], patches: Float[Array, "B P values"]) -> Float[Array, "B P D"]:
+    """What the patches show, each as one vector."""
+    *block, out = layers
+    return out(merge(residual_block(tuple(block), patches))).reshape(*patches.shape[:2], -1)
 
 
 def residual_block(layers: tuple[Any, ...], patches: Float[Array, "B P values"]) -> Float[Array, "B P features"]:

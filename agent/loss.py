@@ -7,7 +7,7 @@ Logits are computed only at the positions that carry a target; [B, T, V] never e
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,9 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from generalist.agent.answer import Answer
 from generalist.agent.embed import Table
-from generalist.agent.network import Network, logits_of
+from generalist.agent.network import Network, logits_of, scored
 from generalist.agent.parts import in_parts
+from generalist.agent.sharding import constrain
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -63,12 +64,12 @@ def cross_entropy(
     With a `label_width` the label of a continuous bin is a Gaussian around it, cut at four standard deviations and at
     the ends of the range.
     """
+    if not label_width:
+        return one_label(logits, targets)
     highest = jax.lax.stop_gradient(logits.max(axis=-1))
     log_sum = highest + jnp.log(jnp.exp(logits - highest[..., None]).sum(axis=-1))
     at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     correct = at_target >= highest
-    if not label_width:
-        return log_sum - at_target, correct
     start, stop = vocabulary.continuous
     reach = int(4 * label_width) + 1
     offsets = jnp.arange(-reach, reach + 1)
@@ -79,6 +80,30 @@ def cross_entropy(
     soft = (label * jnp.take_along_axis(logits, jnp.clip(near, start, stop - 1), axis=-1)).sum(axis=-1)
     continuous = (targets >= start) & (targets < stop)
     return log_sum - jnp.where(continuous, soft, at_target), correct
+
+
+@jax.custom_vjp
+def one_label(
+    logits: Float[Array, "B M V"], targets: Int[Array, "B M"]
+) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
+    """Cross-entropy with one label, and whether it is the likeliest; the gradient is one pass over the logits."""
+    return _one_label(logits, targets)[0]
+
+
+def _one_label(logits: jax.Array, targets: jax.Array) -> tuple[tuple[jax.Array, jax.Array], tuple]:
+    highest = logits.max(axis=-1)
+    log_sum = highest + jnp.log(jnp.exp(logits - highest[..., None]).sum(axis=-1))
+    at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
+    return (log_sum - at_target, at_target >= highest), (logits, targets, log_sum)
+
+
+def _of_logits(kept: tuple, gradient: tuple[jax.Array, Any]) -> tuple[jax.Array, None]:
+    logits, targets, log_sum = kept
+    label = jnp.arange(logits.shape[-1])[None, None] == targets[..., None]
+    return (jnp.exp(logits - log_sum[..., None]) - label) * gradient[0][..., None], None
+
+
+one_label.defvjp(_one_label, _of_logits)
 
 
 def bin_error(
@@ -129,9 +154,12 @@ def score(
     The backward pass computes the logits of a chunk again, so that [B, M, V] is never stored.
     """
 
+    # Devices that share the table gather it once for all parts, and sum its gradient over them before they exchange it.
+    rows = constrain(network.table.rows[...], "logits", None)
+
     def one(part: tuple[jax.Array, jax.Array]) -> Scores:
         hidden, target = part
-        return scores(network.logits(hidden), target, vocabulary, config.label_width)
+        return scores(scored(rows, hidden, network.sizes.vocabulary), target, vocabulary, config.label_width)
 
     B, M = targets.shape
     if not 0 < config.chunk < M:
@@ -167,7 +195,7 @@ def answer_scores(
 
     def some(modules: tuple[Answer, Table], given: tuple[jax.Array, jax.Array, jax.Array]) -> Scores:
         (answer, tokens), (at, part, targets) = modules, given
-        logits = logits_of(tokens, answer(at, part), first, ids.discrete[1])
+        logits = logits_of(tokens.rows[...], answer(at, part), first, ids.discrete[1])
         return scores(logits, targets - first, ids, config.label_width)
 
     things = (at, batch.answer_part, batch.answers)

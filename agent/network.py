@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from generalist.agent.answer import Answer
-from generalist.agent.attention import attend_in_blocks, marks
+from generalist.agent.attention import attend_fused, attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
@@ -17,6 +17,9 @@ from generalist.tokenizers.sequence import Kind
 
 TABLE_MULTIPLE = 128
 """Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""
+
+NEVER = -1e30
+"""Logit of what can be no id. Not minus infinity, whose gradient is none."""
 
 MANY = 64
 """Of so many states or more, logits are computed from a copy of the part of the table that is asked for."""
@@ -109,8 +112,12 @@ class Network(nnx.Module):
 
         With a `count`, only those of the ids `first` to `first + count - 1`.
         """
-        table = self.tokens if self.head is None else self.head
-        return logits_of(table, hidden, first, count or self.sizes.vocabulary)
+        return logits_of(self.table.rows[...], hidden, first, count or self.sizes.vocabulary)
+
+    @property
+    def table(self) -> Table:
+        """The rows by which ids are scored."""
+        return self.tokens if self.head is None else self.head
 
     def __call__(self, batch: TokenBatch, key: PRNGKeyArray | None = None) -> Float[Array, "B T V"]:
         return self.logits(self.hidden(batch, key))
@@ -119,25 +126,60 @@ class Network(nnx.Module):
 def attending(batch: TokenBatch, config: AgentConfig) -> Attend:
     """Attention of whole rows, for training."""
     where, context, block = marks(batch), batch.context, config.attention_block
+    if config.attention == "cudnn":
+        return lambda query, key, value, window: attend_fused(query, key, value, where, context, window)
     return lambda query, key, value, window: attend_in_blocks(query, key, value, where, context, window, block)
 
 
 def logits_of(
-    tokens: Table, hidden: Float[Array, "*shape D"], first: int | Int[Array, ""], count: int
+    rows: Float[Array, "rows D"], hidden: Float[Array, "*shape D"], first: int | Int[Array, ""], count: int
 ) -> Float[Array, "*shape V"]:
-    """Scores in float32 of the ids `first` to `first + count - 1`, from the table of all.
+    """Scores in float32 of the ids `first` to `first + count - 1`, from the rows of the table of all.
 
     A small part of the table is cut out, which copies it; for few states, to read the whole of it costs less than to
     copy a third.
     """
-    rows, flat = tokens.rows[...], hidden.reshape(-1, hidden.shape[-1])
+    flat = hidden.reshape(-1, hidden.shape[-1])
     many = isinstance(flat.shape[0], int) and flat.shape[0] >= MANY  # a number that is not known yet is taken for few
     cut = 3 * count < rows.shape[0] or (many and count + TABLE_MULTIPLE <= rows.shape[0])
     table = jax.lax.dynamic_slice_in_dim(rows, first, count) if cut else rows
-    logits = jnp.einsum("MD,VD->MV", flat, table.astype(hidden.dtype), preferred_element_type=jnp.float32)
+    logits = products(flat, table)
+    logits = constrain(logits, "batch", None if cut else "logits")  # else they may be exchanged instead of the table
     if not cut:
         logits = jax.lax.dynamic_slice_in_dim(logits, first, count, axis=1)
     return logits.reshape(*hidden.shape[:-1], count)
+
+
+def scored(rows: Float[Array, "rows D"], hidden: Float[Array, "*shape D"], count: int) -> Float[Array, "*shape rows"]:
+    """`logits_of` the first `count` ids, and `NEVER` for the rows beyond: to cut them off would copy all the others."""
+    logits = constrain(products(hidden.reshape(-1, hidden.shape[-1]), rows), "batch", "logits")
+    beyond = jnp.where(jnp.arange(rows.shape[0]) < count, 0, NEVER)
+    return (logits + beyond[None]).reshape(*hidden.shape[:-1], -1)
+
+
+def products(flat: Float[Array, "M D"], rows: Float[Array, "V D"]) -> Float[Array, "M V"]:
+    """Of states and rows, summed in float32; the gradient is multiplied in the dtype of the states, too."""
+    table = rows.astype(flat.dtype)
+    if flat.dtype == jnp.float32:
+        return jnp.einsum("MD,VD->MV", flat, table)
+    return _low_products(flat, table)
+
+
+@jax.custom_vjp
+def _low_products(flat: jax.Array, table: jax.Array) -> jax.Array:
+    return jnp.einsum("MD,VD->MV", flat, table, preferred_element_type=jnp.float32)
+
+
+def _forward(flat: jax.Array, table: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _low_products(flat, table), (flat, table)
+
+
+def _backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+    (flat, table), low = kept, gradient.astype(kept[0].dtype)
+    return jnp.einsum("MV,VD->MD", low, table), jnp.einsum("MV,MD->VD", low, flat)
+
+
+_low_products.defvjp(_forward, _backward)
 
 
 def unstacked(network: Network, *, consume: bool = False) -> Network:

@@ -9,7 +9,10 @@ from flax import nnx
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool
 
-from generalist.agent.sharding import one_device, spec
+from generalist.agent.sharding import one_device, platform, spec
+
+ELSEWHERE = 16
+"""An accelerator has no cache that a part could stay in, and is slow to begin one."""
 
 
 def in_parts(
@@ -26,8 +29,9 @@ def in_parts(
         function: of modules and arrays [B', P', ...] to arrays of the same two axes, for any sizes of these.
         modules: those whose parameters the function reads, a pytree; it may close over none.
         things: arrays [B, P, ...], a pytree.
-        at_once: so many for each row are in a part.
+        at_once: so many for each row are in a part on a CPU, `ELSEWHERE` times as many on others.
     """
+    at_once *= 1 if platform() == "cpu" else ELSEWHERE
     if one_device():
         return _on_a_device(lambda given: function(modules, given), things, used, at_once)
     graphdef, state = nnx.split(modules)

@@ -21,6 +21,7 @@ RULES: dict[str, str | tuple[str, ...] | None] = {
     # Rows of the embedding table over both axes and its width over none: sharding both dimensions of a gathered table
     # makes the compiler copy it whole.
     "vocabulary": ("fsdp", "tensor"),
+    "logits": "tensor",
     "layers": None,
 }
 
@@ -30,6 +31,7 @@ REASONS: dict[str, str] = {
     "heads": "heads attend alone; one sum over tensor follows the output projection",
     "feedforward": "hidden units act alone; one sum over tensor follows the down projection",
     "vocabulary": "the longest table, split by rows over both axes",
+    "logits": "the scores of an id; no parameter lies so",
     "layers": "never split, because layers run one after the other",
 }
 """Why each logical axis lies as `RULES` says, in words."""
@@ -122,9 +124,19 @@ def one_device() -> bool:
     return mesh.empty or mesh.size == 1
 
 
+def platform() -> str:
+    """Of the devices in use, which may be some that are only compiled for."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return jax.default_backend() if device is None else device.platform
+
+
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
-    """Hold an activation to its logical layout; does nothing where no mesh of several devices is in use."""
-    return x if one_device() else jax.lax.with_sharding_constraint(x, spec(*names))
+    """Hold an activation to its logical layout; does nothing where no mesh of several devices is in use.
+
+    Nor inside `generalist.agent.parts.in_parts`, where each device works on its own rows.
+    """
+    apart = one_device() or jax.sharding.get_abstract_mesh().are_all_axes_manual
+    return x if apart else jax.lax.with_sharding_constraint(x, spec(*names))
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

@@ -7,12 +7,11 @@ collectives otherwise.
 
 import json
 import math
-import re
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from generalist.agent.config import InputSizes
 from generalist.agent.sharding import abstract_mesh, split_cpu
 from generalist.configs.gato_1_2b import config as gato_1_2b
 from generalist.tokenizers.sequence import Capacity
+from generalist.train.collectives import KINDS, collectives
 from generalist.train.compiled import compile_update, compiled_memory, computed_in
 from generalist.train.footprint import footprint
 from generalist.train.step import abstract_state
@@ -31,71 +31,6 @@ MESHES = ((1, 64, 1), (1, 16, 4), (4, 64, 1), (4, 16, 4))
 
 CAPACITY = Capacity(tokens=1024, targets=512, patches=256, patch_values=16 * 16 * 3)
 """A row that is a quarter image patches; `generalist describe gato_1_2b` gives that of a mixture."""
-
-COLLECTIVES = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
-BITS = {"pred": 8, "s8": 8, "u8": 8, "bf16": 16, "f16": 16, "s32": 32, "u32": 32, "f32": 32, "s64": 64, "u64": 64}
-INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = (.+?) ([a-z][\w\-]*)\(")
-ARRAY = re.compile(r"\b([a-z]+[0-9]*)\[([0-9,]*)\]")
-CALLED = re.compile(r"\b(body|condition|to_apply|calls|branch_computations)=(?:\{([^}]*)\}|%?([\w.\-]+))")
-TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
-
-
-@dataclass(frozen=True)
-class Computation:
-    """Collectives of one computation of a compiled program, and the computations that it runs so many times."""
-
-    collectives: tuple[tuple[str, int], ...]
-    called: tuple[tuple[str, int], ...]
-
-
-def read_program(text: str) -> tuple[dict[str, Computation], str]:
-    """The computations of compiled HLO text by name, and the name of the entry."""
-    found, entry, name = {}, "", ""
-    collectives: list[tuple[str, int]] = []
-    called: list[tuple[str, int]] = []
-    for line in text.splitlines():
-        if line and not line[0].isspace() and line.rstrip().endswith("{") and "HloModule" not in line:
-            name = line.removeprefix("ENTRY ").lstrip("%").split(" ")[0].split("(")[0]
-            entry = name if line.startswith("ENTRY") else entry
-            collectives, called = [], []
-        elif line.startswith("}"):
-            found[name] = Computation(tuple(collectives), tuple(called))
-        elif match := INSTRUCTION.match(line):
-            operation = match[2].removesuffix("-start")
-            if operation in COLLECTIVES:
-                collectives.append((operation, size_of(match[1])))
-            trips = int(known[1]) if (known := TRIPS.search(line)) else 1
-            for kind, several, one in CALLED.findall(line):
-                times = trips if kind in ("body", "condition") else 1
-                called += [(each.strip().lstrip("%"), times) for each in (several or one).split(",")]
-    return found, entry
-
-
-def size_of(shape: str) -> int:
-    """Bytes of an array or tuple as HLO writes its type; without layouts."""
-    bare = re.sub(r"\{[^}]*\}", "", shape)
-    return sum(
-        BITS[kind] // 8 * math.prod(int(size) for size in sizes.split(",") if size)
-        for kind, sizes in ARRAY.findall(bare)
-    )
-
-
-def exchanged(text: str) -> tuple[Counter[str], Counter[str]]:
-    """How often each collective runs in an update, loops counted, and bytes of its results on one device."""
-    program, entry = read_program(text)
-    counts: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-
-    def run(name: str, times: int) -> None:
-        for operation, size in program[name].collectives:
-            counts[operation] += times
-            sizes[operation] += times * size
-        for other, trips in program[name].called:
-            if other in program:
-                run(other, times * trips)
-
-    run(entry, 1)
-    return counts, sizes
 
 
 def measure(mesh: tuple[int, int, int], *, layers: int, rows: int) -> dict[str, Any]:
@@ -110,7 +45,10 @@ def measure(mesh: tuple[int, int, int], *, layers: int, rows: int) -> dict[str, 
     memory = compiled_memory(compiled)
     _, state = abstract_state(job, sizes, abstract_mesh(*mesh))
     predicted = footprint(computed_in(job), sizes, CAPACITY, mesh, state)
-    counts, bytes_ = exchanged(compiled.as_text())
+    counts, bytes_ = Counter(), Counter()
+    for each, times in collectives(compiled.as_text()).items():
+        counts[each.kind] += times
+        bytes_[each.kind] += times * each.size
     return {
         "mesh": " x ".join(map(str, mesh)),
         "layers": layers,
@@ -119,7 +57,7 @@ def measure(mesh: tuple[int, int, int], *, layers: int, rows: int) -> dict[str, 
         "arguments GiB": memory.arguments / 2**30,
         "temporary GiB": memory.temporary / 2**30,
         "predicted / compiled": predicted.total / memory.total,
-        **{f"{name} (GiB)": f"{counts[name]} ({bytes_[name] / 2**30:.1f})" for name in COLLECTIVES if counts[name]},
+        **{f"{name} (GiB)": f"{counts[name]} ({bytes_[name] / 2**30:.1f})" for name in KINDS if counts[name]},
     }
 
 

@@ -21,7 +21,7 @@ from generalist.envs.task import MissingExtra, UnknownTask
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import Capacity
 from generalist.train.agent_fits import check_window
-from generalist.train.compiled import CompiledMemory, compile_update, compiled_memory, computed_in
+from generalist.train.compiled import Compiled, computed_in, look
 from generalist.train.config import SourceConfig, TrainConfig
 from generalist.train.data import TaskSource, check_timesteps, row_capacity
 from generalist.train.flops import measured_peak, update_flops
@@ -33,6 +33,7 @@ from generalist.train.placement import Placement, placements
 from generalist.train.sources import document_sources, input_sizes, make_text_tokenizer, open_mixture
 from generalist.train.step import State, abstract_state
 from generalist.train.step_tokens import token_counts
+from generalist.train.topologies import Topology
 from generalist.train.trained_share import TrainedShare, trained_share
 
 FIRST_OBSERVATIONS = 8
@@ -89,7 +90,7 @@ class Description:
         capacity: what one row can hold.
         mesh: devices along each axis.
         memory: by `remat` off and on; `remat` says which of the two is configured.
-        compiled: the compiler's own figures for the configured one, where they were asked for.
+        compiled: what the compiler says of the configured one, where it was asked.
         comparable: the prediction to set beside them, of the dtype that the compiler computes in.
         trained: what is trained, and what that saves against training everything.
         placements: of the parameters; the optimizer's moments lie as they do.
@@ -111,7 +112,7 @@ class Description:
     mesh: dict[str, int]
     remat: bool
     memory: dict[bool, Footprint]
-    compiled: CompiledMemory | None
+    compiled: Compiled | None
     comparable: Footprint | None
     trained: TrainedShare
     placements: tuple[Placement, ...]
@@ -151,11 +152,19 @@ def _footprint_to_json(memory: Footprint) -> dict[str, int]:
     return asdict(memory) | {"activations": memory.activations, "total": memory.total}
 
 
-def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, compiled: bool = False) -> Description:
+def describe(
+    config: TrainConfig,
+    data: Path,
+    mesh: tuple[int, int, int],
+    *,
+    compiled: bool = False,
+    chips: Topology | None = None,
+) -> Description:
     """Describe a training job on a mesh of (data, fsdp, tensor) devices, which need not be here.
 
     Args:
         compiled: compile the update too, for as many devices of this process; nothing is allocated.
+        chips: compile it for these.
         data: folder of demonstrations; the tasks that have some there are measured on them, the others need none.
 
     Raises:
@@ -205,8 +214,8 @@ def describe(config: TrainConfig, data: Path, mesh: tuple[int, int, int], *, com
         mesh=dict(zip(AXES, mesh, strict=True)),
         remat=config.agent.remat,
         memory={remat: footprint(with_remat(config, remat), sizes, capacity, mesh, state) for remat in (False, True)},
-        compiled=compiled_memory(compile_update(config, sizes, capacity, mesh)) if compiled else None,
-        comparable=footprint(computed_in(config), sizes, capacity, mesh, state) if compiled else None,
+        compiled=look(config, sizes, capacity, mesh, chips) if compiled or chips else None,
+        comparable=footprint(computed_in(config, chips), sizes, capacity, mesh, state) if compiled or chips else None,
         trained=trained_share(config, sizes, mesh, state),
         placements=tuple(placements(state[0])),
         update_flops=flops,

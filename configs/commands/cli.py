@@ -145,6 +145,9 @@ class Describe(Generic[Config]):
     """Devices along data, fsdp and tensor, which need not be here; default: the config's mesh on this machine's."""
     compile: Flag = False
     """Compile the update for that mesh, of parts of the CPU if need be, and compare the memory the compiler gives."""
+    topology: str = ""
+    """Compile it for accelerators that are not here, such as v5e:4x4, v5p:4x4x4 or h100:1x1x8 (extra aot): memory, what
+    the chips exchange, and how fast it can be at most."""
     json: Flag = False
     """Print JSON instead of tables."""
 
@@ -152,7 +155,7 @@ class Describe(Generic[Config]):
         from generalist.configs.commands import launch
 
         shown = {"tasks": with_sets(self.task, self.sets), "corpora": self.corpus, "data": self.data}
-        options = {"mesh": self.mesh, "compiled": self.compile, "json": self.json}
+        options = {"mesh": self.mesh, "compiled": self.compile, "topology": self.topology, "json": self.json}
         config = with_choices(self.config, self.layout, f"generalist describe {preset}")  # pyright: ignore[reportArgumentType]
         launch.describe(config, name=preset, **shown, **options)
 

@@ -1,8 +1,8 @@
 """A `Description` as the tables that `generalist describe` prints; 100 columns are enough."""
 
+from math import prod
 from typing import Any
 
-import jax
 from rich.console import Console
 
 from generalist.agent.sharding import REASONS, RULES
@@ -18,7 +18,7 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 def print_description(description: Description, name: str, out: Console) -> None:
     """Print everything, section by section."""
-    sections = (_parameters, _trained, _tasks, _batch, _placements, _memory, _compiled)
+    sections = (_parameters, _trained, _tasks, _batch, _placements, _memory, _compiled, _exchanged, _bound)
     for section in sections:
         section(description, name, out)
         out.print()
@@ -189,14 +189,56 @@ def _compiled(description: Description, name: str, out: Console) -> None:
         {
             "compiled": words,
             "predicted": size_words(getattr(mine, field)),
-            "compiler": size_words(getattr(its, field)),
-            "ratio": f"{getattr(mine, field) / getattr(its, field):.2f}",
+            "compiler": size_words(getattr(its.memory, field)),
+            "ratio": f"{getattr(mine, field) / getattr(its.memory, field):.2f}",
         }
         for field, words in (("arguments", "state and batch"), ("temporary", "during the update"), ("total", "total"))
     ]
-    out.print(_table(rows, title=f"the compiler for {jax.default_backend()}", right=tuple(rows[0])[1:]))
+    out.print(_table(rows, title=f"the compiler for {its.compiler}", right=tuple(rows[0])[1:]))
+    if its.chip:
+        fits = "of" if its.memory.total <= its.chip.memory else "which is more than"
+        out.print(f"{size_words(its.memory.total)} {fits} the {size_words(its.chip.memory)} of a {its.chip.name}")
     if mine != description.memory[description.remat]:
         out.print("This compiler computes bfloat16 in float32, which is what is predicted beside it.", markup=False)
+
+
+def _exchanged(description: Description, name: str, out: Console) -> None:
+    """What devices exchange in an update, as compiled."""
+    found = description.compiled
+    if found is None or not found.exchanged:
+        return
+    rows = [
+        {"exchanged": kind, "times": f"{times:,}", "bytes": size_words(size), "largest array": size_words(largest)}
+        for kind, (times, size, largest) in found.exchanged.items()
+    ]
+    out.print(_table(rows, title="one device, in an update", right=("times", "bytes", "largest array")))
+
+
+def _bound(description: Description, name: str, out: Console) -> None:
+    """How fast an update can be at most on a chip that was compiled for."""
+    found = description.compiled
+    if found is None or found.bound is None or found.chip is None:
+        return
+    bound, chip = found.bound, found.chip
+    rows = [
+        {"an update, at least": words, "ms": f"{1e3 * seconds:.3g}"}
+        for words, seconds in (
+            (f"products, at {chip.flops / 1e12:.0f} TFLOP/s", bound.compute),
+            (f"memory, at {chip.bandwidth / 1e9:,.0f} GB/s", bound.memory),
+            (f"network, at {chip.network / 1e9:,.0f} GB/s", bound.network),
+            ("of the network, what nothing covers", bound.exposed),
+            ("one instruction after the other", bound.bound),
+        )
+    ]
+    out.print(_table(rows, title=f"{chip.name}, from the compiled program", right=("ms",)))
+    devices = prod(description.mesh.values())
+    share = description.update_flops / devices / chip.flops / bound.bound
+    out.print(
+        f"at most {description.tokens_per_update / bound.bound:,.0f} tokens/s, {share:.0%} of peak in model FLOPs. A "
+        "lower bound of time: starting kernels and the inside of library calls are not in it, and nothing ran.",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _table(rows: list[dict[str, Any]], *, title: str, right: tuple[str, ...] = ()) -> Any:

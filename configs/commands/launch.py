@@ -27,6 +27,8 @@ from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.preemption import Stopped, stopping_at_once
 from generalist.train.run import read_run
+from generalist.train.topologies import check_fills
+from generalist.train.topologies import topology as find_topology
 
 
 def evaluate(run: str | Path, config: EvaluationConfig, **where: Any) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def describe(
     data: Path = Path("data"),
     mesh: tuple[int, int, int] | None = None,
     compiled: bool = False,
+    topology: str = "",
     json: bool = False,
 ) -> Description:
     """Print what the experiment's training is made of: parameters, tokens, padding, memory and FLOPs.
@@ -65,10 +68,16 @@ def describe(
         tasks, corpora: instead of the experiment's, as in `fit`.
         mesh: (data, fsdp, tensor) devices, which need not be here; default: the configured mesh on this machine's.
         compiled: compile the update too; a CPU counts as that many devices.
+        topology: of accelerators that it is compiled for instead, as `generalist.train.topologies.topology` reads it.
         json: print it as JSON.
     """
     config = with_sources(experiment.train, tasks, corpora)
-    if mesh is None:
+    chips = find_topology(topology) if topology else None
+    if chips is not None:
+        asked = mesh or (config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
+        mesh = mesh_sizes(*asked, devices=len(chips.devices))
+        check_fills(mesh, chips)
+    elif mesh is None:
         split_cpu(config.mesh.cpu_devices)
         asked = (config.mesh.data, config.mesh.fsdp, config.mesh.tensor)
         mesh = mesh_sizes(*asked, devices=jax.device_count() if -1 in asked else 1)
@@ -76,7 +85,7 @@ def describe(
         mesh = mesh_sizes(*mesh, devices=1)
         if compiled:
             split_cpu(prod(mesh))
-    found = describe_training(config, data, mesh, compiled=compiled)
+    found = describe_training(config, data, mesh, compiled=compiled, chips=chips)
     if json:
         print(dumps({"config": name} | found.to_json(), indent=2))
     else:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from generalist.agent.attention import Marks, attend, attend_in_blocks, attend_once, attention_mask
+from generalist.agent.attention import Marks, attend, attend_fused, attend_in_blocks, attend_once, attention_mask
 from generalist.tokenizers.sequence import UNLIMITED
 
 B, T, N, H = 2, 19, 2, 8
@@ -46,6 +46,28 @@ def test_blocks_equal_a_slow_reference_whatever_their_size(block):
     real = np.asarray(where.segment) > 0
     np.testing.assert_allclose(out[real], slow(*arrays(T), mask)[real], atol=1e-5)
     assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("heads", [2, 1])
+def test_the_fused_form_has_the_values_and_gradients_of_blocks_wherever_there_is_no_padding(heads):
+    where, context = packed_marks()
+    real = np.asarray(where.segment)[..., None, None] > 0
+    query, key, value = arrays(T)
+    key, value = key[:, :, :heads], value[:, :, :heads]
+    weight = jnp.asarray(np.random.default_rng(1).normal(size=query.shape), jnp.float32)
+
+    def found(attend):
+        def loss(*parts):
+            out = jnp.where(real, attend(*parts), 0)
+            return (out * weight).sum(), out
+
+        (_, out), gradients = jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True)(query, key, value)
+        return out, *gradients
+
+    blocks = found(lambda *parts: attend_in_blocks(*parts, where, context, WINDOW, 4))
+    fused = found(lambda *parts: attend_fused(*parts, where, context, WINDOW, "xla"))
+    for one, other in zip(blocks, fused, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_gradients_through_blocks_equal_those_through_one_and_stay_inside_a_segment():

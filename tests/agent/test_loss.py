@@ -17,6 +17,7 @@ from generalist.agent.loss import (
     gather_targets,
     held_out_metrics,
     loss_and_metrics,
+    one_label,
 )
 from generalist.agent.network import Network
 from generalist.tokenizers.sequence import TokenBatch
@@ -57,6 +58,20 @@ def test_cross_entropy_against_every_label_written_out(width):
         assert label.sum() == pytest.approx(1)
         assert float(losses[0, i]) == pytest.approx(-(label * log_probability).sum(), abs=2e-5)
         assert bool(correct[0, i]) == (row.argmax() == target)
+
+
+def test_the_gradient_of_one_label_is_that_of_the_written_out_form():
+    rng = np.random.default_rng(0)
+    logits, targets = jnp.asarray(rng.normal(size=(2, 5, 9)), jnp.float32), jnp.asarray(rng.integers(9, size=(2, 5)))
+    weights = jnp.asarray(rng.normal(size=(2, 5)), jnp.float32)
+
+    def written_out(logits):
+        chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], axis=-1)[..., 0]
+        return -(chosen * weights).sum()
+
+    found = jax.value_and_grad(lambda logits: (one_label(logits, targets)[0] * weights).sum())(logits)
+    for mine, other in zip(found, jax.value_and_grad(written_out)(logits), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
 
 
 def test_labels_sum_to_one_everywhere_in_the_range():

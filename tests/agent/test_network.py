@@ -9,8 +9,8 @@ from token_examples import CONFIG, DIRECT, SPACES, batch, episode, hidden, jitte
 
 from generalist.agent.cache import empty_cache, extend
 from generalist.agent.config import AgentConfig, InputSizes
-from generalist.agent.embed import PATCHES_AT_ONCE, ImageEmbed, convolution, convolve, interval_index
-from generalist.agent.network import Network, parameter_count, place, unstacked
+from generalist.agent.embed import PATCHES_AT_ONCE, ImageEmbed, convolution, convolve, interval_index, look_up
+from generalist.agent.network import Network, logits_of, parameter_count, place, products, scored, unstacked
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Kind, TokenBatch, TokenSequence
 
@@ -252,3 +252,52 @@ def test_features_take_the_places_they_are_given_and_the_gradient_goes_with_them
     under, of_rows = jax.grad(lambda x, rows: (place(x, rows, at) * weight).sum(), (0, 1))(x, rows)
     assert of_rows[..., 0].tolist() == [[4, 1, 0], [10, 0, 0]]
     assert under[..., 0].tolist() == [[0, 2, 3, 0, 5], [6, 7, 8, 9, 0]]
+
+
+def test_rows_beyond_the_ids_are_never_likely_and_have_no_gradient():
+    rng = np.random.default_rng(0)
+    rows, hidden = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((128, 8), (2, 3, 8)))
+
+    def spread(rows, logits):
+        return (jax.nn.log_softmax(logits(rows)) ** 2)[..., :100].sum()
+
+    cut, kept = lambda rows: logits_of(rows, hidden, 0, 100), lambda rows: scored(rows, hidden, 100)
+    np.testing.assert_allclose(kept(rows)[..., :100], cut(rows), rtol=1e-6)
+    assert (jax.nn.softmax(kept(rows))[..., 100:] == 0).all()
+    mine, other = (jax.grad(spread)(rows, logits) for logits in (kept, cut))
+    np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-4)
+    assert (mine[100:] == 0).all()
+
+
+def test_products_in_bfloat16_have_gradients_near_those_in_float32():
+    """And are multiplied in bfloat16 both times: of the transposes none reads float32."""
+    rng = np.random.default_rng(1)
+    flat, rows = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in ((6, 16), (40, 16)))
+    low = flat.astype(jnp.bfloat16)
+
+    def loss(flat, rows):
+        return (products(flat, rows) ** 2).sum()
+
+    expected, found = jax.grad(loss, (0, 1))(flat, rows), jax.grad(loss, (0, 1))(low, rows)
+    for mine, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine.astype(jnp.float32), other, atol=0.03 * float(jnp.abs(other).max()))
+    jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1)))(low, rows)
+    read = {
+        str(each.aval.dtype) for eqn in equations(jaxpr.jaxpr) if "dot" in eqn.primitive.name for each in eqn.invars
+    }
+    assert read == {"bfloat16"}
+
+
+def equations(jaxpr):
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jax.core.jaxprs_in_params(eqn.params):
+            yield from equations(inner)
+
+
+def test_a_shared_table_sums_gradients_in_float32():
+    """One row, looked up 4,096 times with a gradient of 1 each: in bfloat16 256 + 1 is 256."""
+    rows, index = jnp.ones((3, 2), jnp.float32), jnp.ones(4096, jnp.int32)
+    found = jax.grad(lambda rows: look_up(rows, index, jnp.bfloat16).astype(jnp.float32).sum())(rows)
+    assert look_up(rows, index, jnp.bfloat16).dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found, [[0, 0], [4096, 4096], [0, 0]])

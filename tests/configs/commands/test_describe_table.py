@@ -1,11 +1,24 @@
 """What `generalist describe` prints, as tables and as JSON."""
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from generalist.configs.commands import cli
 from generalist.configs.commands.describe_table import count_words, size_words
+
+RUN = "import sys; from generalist.configs.commands.cli import main; sys.exit(main())"
+
+
+def is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def test_tables_of_a_preset_fit_a_hundred_columns(capsys):
@@ -80,6 +93,53 @@ def test_the_compiler_is_asked_and_the_layout_explained(capsys):
     [stored] = [line.split() for line in out.splitlines() if line.startswith("state and batch")]
     assert stored[-1] == "1.00"
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 110
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--topology", "v5x:2x2"), "no topology 'v5x:2x2': its chip is one of v5p, v5e"),
+        (("--topology", "h100:8"), "must be sizes with x between them, as in v5e:4x4"),
+    ],
+)
+def test_a_topology_that_there_is_none_of_is_one_line(capsys, options, said):
+    assert cli.main(["describe", "smoke", *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "module"), [("v5e:2x2", "libtpu"), ("h100:1x1x1", "jax_plugins.xla_cuda12")])
+def test_a_compiler_that_is_not_installed_is_one_line(capsys, name, module):
+    if is_there(module):
+        pytest.skip("it is installed")
+    assert cli.main(["describe", "smoke", "--topology", name]) == 2
+    assert "pip install 'generalist[aot]'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "module", "mesh"),
+    [("v5e:2x2", "libtpu", (1, 4, 1)), ("h100:1x1x2", "jax_plugins.xla_cuda12", (1, 2, 1))],
+)
+def test_the_compiler_of_an_accelerator_is_asked(capfd, name, module, mesh):
+    if not is_there(module):
+        pytest.skip("needs the extra aot")
+    asked = ["describe", "smoke", "--topology", name, "--json", "--mesh", *map(str, mesh)]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *asked], capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"}
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["compiled"]
+    assert found["compiler"] == name
+    assert found["memory"]["arguments"] > 0
+    assert 0 < found["bound"]["memory"] <= found["bound"]["bound"]
+    assert "all-gather" in found["exchanged"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_there("libtpu"), reason="needs the extra aot")
+def test_a_mesh_that_does_not_fill_a_topology_is_one_line(capsys):
+    assert cli.main(["describe", "smoke", "--topology", "v5e:2x2", "--mesh", "1", "2", "1"]) == 2
+    assert "a mesh of 1 x 2 x 1 has 2 devices and v5e:2x2 4" in capsys.readouterr().err
 
 
 def test_a_mesh_that_does_not_divide_is_one_line(capsys):
