@@ -4,7 +4,7 @@ Baselines without a network (iGPT, Chen et al. 2020, has such a palette): each b
 as the nearest of as many blocks as there are ids, and each pixel as the nearest of 512 colours, a token per pixel.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,15 @@ class VisualFindings:
         psnr: decibels by the mean squared error of all, by who rebuilt them: "tokenizer", "blocks" and "palette".
         tokens: of a picture, of each.
         used: ids that occur among those pictures.
+        read: share of the pictures that are read, by the corpus itself and not by a network of ours, as the same as
+            before, by who rebuilt them; empty where no corpus reads its pictures.
     """
 
     pictures: int
     psnr: dict[str, float]
     tokens: dict[str, int]
     used: int
+    read: dict[str, float]
 
 
 def train_on_corpora(
@@ -66,7 +69,9 @@ def train_on_corpora(
     batches = _batches(corpora, names, config, training)
     tokenizer = train_visual(batches, config, training, progress=progress)
     write_visual(out, tokenizer)
-    unseen = np.concatenate([_some(open_corpus(name, "test"), name, config, MEASURED) for name in names])
+    tests = [open_corpus(name, "test") for name in names]
+    apart = [_some(test, name, config, MEASURED) for test, name in zip(tests, names, strict=True)]
+    unseen = np.concatenate(apart)
     learnt = np.concatenate([_some(corpus, name, config, 2000) for corpus, name in zip(corpora, names, strict=True)])
     rebuilt = {"tokenizer": tokenizer.decode(tokenizer.encode(unseen)), **_baselines(learnt, unseen, config)}
     _draw(out.with_suffix(".png"), unseen, rebuilt)
@@ -76,7 +81,29 @@ def train_on_corpora(
         psnr={name: psnr(unseen, each) for name, each in rebuilt.items()},
         tokens={"tokenizer": config.tokens, "blocks": config.tokens, "palette": height * width},
         used=len(np.unique(tokenizer.encode(unseen))),
+        read=read_as_before(tests, apart, rebuilt),
     )
+
+
+def read_as_before(
+    tests: Sequence[Corpus], apart: Sequence[np.ndarray], rebuilt: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """The share of pictures that are read as before, of the corpora that read their own.
+
+    Args:
+        apart: uint8[n, *shape] of each corpus, which `rebuilt` has one after the other.
+    """
+    same: dict[str, list[bool]] = {}
+    ends = np.cumsum([len(each) for each in apart])
+    for corpus, pictures, end in zip(tests, apart, ends, strict=True):
+        reader = getattr(corpus, "reader", None)
+        if reader is None:
+            continue
+        truth = list(map(reader, pictures))
+        for name, each in rebuilt.items():
+            found = map(reader, each[end - len(pictures) : end])
+            same.setdefault(name, []).extend(one == other for one, other in zip(truth, found, strict=True))
+    return {name: float(np.mean(each)) for name, each in same.items()}
 
 
 def psnr(pictures: np.ndarray, rebuilt: np.ndarray) -> float:

@@ -102,6 +102,7 @@ class TrainTokenizer:
         out = console()
         rows = [
             {"rebuilt by": NAMES[name], "tokens": found.tokens[name], "PSNR, dB": value}
+            | ({"read as before": f"{found.read[name]:.1%}"} if found.read else {})
             for name, value in found.psnr.items()
         ]
         out.print(table(rows))

@@ -7,9 +7,11 @@ from itertools import count
 import numpy as np
 import pytest
 
+from generalist.corpora.open import open_corpus
+from generalist.tokenizers.pictures import PictureOptions, sized
 from generalist.tokenizers.visual import VisualConfig, encoded
 from generalist.train.visual_file import read_visual, write_visual
-from generalist.train.visual_job import psnr, train_on_corpora
+from generalist.train.visual_job import psnr, read_as_before, train_on_corpora
 from generalist.train.visual_training import VisualTraining, initial, rebuilt, train_visual
 
 CONFIG = VisualConfig(shape=(8, 8, 1), strides=(2, 2), width=16, levels=(5, 5))
@@ -101,8 +103,23 @@ def test_a_corpus_gives_its_pictures_and_the_baselines_stand_beside(tmp_path):
     assert found.tokens == {"tokenizer": 1, "blocks": 1, "palette": 64}
     assert found.psnr["palette"] > found.psnr["blocks"] > 5
     assert 1 <= found.used <= 25
+    assert found.read["palette"] > 0.95 > found.read["tokenizer"]
     assert read_visual(out).config == config
     assert out.with_suffix(".png").stat().st_size > 100
+
+
+def test_what_is_read_of_pictures_is_counted_for_each_corpus_by_its_own_reader():
+    """The second corpus begins where the pictures of the first end."""
+    digits, rooms = open_corpus("digits", "test"), open_corpus("scenes/captions", "test")
+    options = PictureOptions(images="conv", shape=(56, 56, 3))
+    apart = [np.concatenate([sized(corpus[i][0].pixels, options) for i in range(4)]) for corpus in (digits, rooms)]
+    whole = np.concatenate(apart)
+    wrong = whole.copy()
+    wrong[4], wrong[5] = whole[5], whole[4]
+    found = read_as_before([digits, rooms], apart, {"same": whole, "swapped": wrong})
+    assert found == {"same": 1.0, "swapped": 6 / 8}
+    assert read_as_before([open_corpus("scenes/questions", "test")], apart[1:], {"same": apart[1]})
+    assert read_as_before([open_corpus("easy-vqa", "test")], apart[1:], {"same": apart[1]}) == {}
 
 
 def test_a_corpus_without_pictures_is_refused(tmp_path):
