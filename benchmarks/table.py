@@ -9,7 +9,8 @@ HEAD = """# Benchmarks
 
 Each file answers one question and measures its own ceiling in the same process; `python benchmarks/NAME.py` writes
 `results/NAME.json`, `python benchmarks/table.py` this page from them. `--small` shows in seconds that one works. They
-run where `pip install -e ".[all]"` was; `peers.py` also needs `pip install torch transformers`.
+run where `pip install -e ".[all]"` was; `peers.py` also needs `pip install torch transformers`, and `accelerators.py`
+the extra `aot`.
 """
 ORDER = (
     "training_step",
@@ -28,6 +29,7 @@ ORDER = (
     "growth",
     "memory",
     "scale",
+    "accelerators",
     "options",
 )
 

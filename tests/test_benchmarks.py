@@ -39,6 +39,12 @@ def test_it_runs_and_its_ratios_are_positive_numbers(name, tmp_path):
             assert row[ratio] > 0
 
 
+@pytest.mark.slow
+def test_the_presets_are_compiled_for_an_accelerator(tmp_path):
+    pytest.importorskip("jax_plugins.xla_cuda12", reason="needs the extra aot")
+    test_it_runs_and_its_ratios_are_positive_numbers("accelerators", tmp_path)
+
+
 def test_the_page_has_a_table_for_each_result(tmp_path):
     copied = tmp_path / "benchmarks"
     shutil.copytree(BENCHMARKS, copied, ignore=shutil.ignore_patterns("results", "README.md", "__pycache__"))
