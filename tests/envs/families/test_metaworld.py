@@ -88,6 +88,22 @@ def test_the_scripted_policy_gets_a_copy_of_the_observation():
     assert np.array_equal(observation, before)
 
 
+def test_what_the_gripper_touches_is_found_as_meta_world_finds_it():
+    """Before it closes around the puck and after."""
+    env = metaworld.make("pick-place-v3")
+    base = env.unwrapped
+    theirs, found = type(base).__mro__[1].touching_object, []
+    observation, _ = env.reset(seed=0)
+    act = metaworld.scripted_expert(env)
+    for _ in range(60):
+        observation, *_ = env.step(act(observation))
+        touched = bool(theirs(base, base._get_id_main_object()))
+        assert base.touching_object(base._get_id_main_object()) == touched
+        found.append(touched)
+    assert 5 < sum(found) < 55
+    env.close()
+
+
 def test_the_door_expert_opens_the_doors_that_stall_the_scripted_policy():
     env = metaworld.make("door-open-v3")
     for seed in (1610612746, 1610612751):
