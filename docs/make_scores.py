@@ -38,7 +38,7 @@ def headline(report: Mapping[str, Any]) -> list[str]:
         group = found["overall"]
         shares = [f"{100 * group[each]:.1f}%" for each in ("at_50", "at_80", "at_90")]
         cells = [with_interval(group, each) for each in ("mean", "domain_mean", "median", "iqm")]
-        label = f"{NAMES[name]}{'' if name in ('agent', 'random') else ', one per task'}"
+        label = f"{NAMES[name]}{'' if name in ('agent', 'random', 'mlp', 'gru') else ', one per task'}"
         rows.append([f"**{label}**" if name == "agent" else label, *cells, *shares])
     return table(head, rows)
 

@@ -106,7 +106,7 @@ SETS: dict[str, TaskSet] = {
     "local": TaskSet("every task with a good expert that takes seconds, in one view", _local, timesteps=50_000),
     "experts": TaskSet("every task whose measured expert is good", _experts),
     "metaworld/mt10": TaskSet("Meta-World's MT10", lambda: _metaworld(f"{_MT10} window-close")),
-    "metaworld/mt50": TaskSet("Meta-World's MT50", _under("metaworld"), timesteps=50_000),
+    "metaworld/mt50": TaskSet("Meta-World's MT50", _under("metaworld"), timesteps=20_000),
     "metaworld/ml10-train": TaskSet("Meta-World's ML10, for training", lambda: _metaworld(f"{_ML10_TRAIN} basketball")),
     "metaworld/ml10-test": TaskSet("Meta-World's ML10, held out", lambda: _metaworld(_ML10_TEST)),
     "metaworld/ml45-train": TaskSet("Meta-World's ML45, for training", _ml45_train),
