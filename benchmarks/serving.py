@@ -40,12 +40,14 @@ def server(task: str, slots: int, clients: int) -> Iterator[tuple[int, int]]:
     command = [sys.executable, "-c", COMMAND, "serve", "pretrained:quickstart", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if found := re.search(r"ws://127\.0\.0\.1:(\d+)/", line):
-                yield int(found[1]), process.pid
-                break
-        process.terminate()
-        process.wait(60)
+        try:
+            for line in process.stderr:
+                if found := re.search(r"ws://127\.0\.0\.1:(\d+)/", line):
+                    yield int(found[1]), process.pid
+                    break
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def recorded(name: str, count: int) -> list[bytes]:
@@ -133,7 +135,8 @@ def resident(process: int) -> float:
 def memory(task: str, count: int) -> dict[str, Any]:
     """The server's memory after a twentieth of the requests, and after all."""
     requests, held = recorded(task, 200), []
-    with server(task, TOGETHER, TOGETHER) as (port, process):
+    # Twice as many as there are at once: who has just gone may still count.
+    with server(task, TOGETHER, 2 * TOGETHER) as (port, process):
         for part in (count // 20, count - count // 20):
             asyncio.run(visits(port, requests, part))
             held.append(resident(process))
@@ -153,6 +156,7 @@ def main() -> None:
             one = {f"one at a time {name}": alone[name] for name in ("actions/s", "p50 ms", "p99 ms")}
             ratio = batched["actions/s"] / alone["actions/s"]
             rows.append({"task": task, "clients": clients} | batched | one | {"batched / one at a time": ratio})
+            print(rows[-1], file=sys.stderr)
     held = memory(TASKS[0], REQUESTS // 100 if given.small else REQUESTS)
     save(given.out, "serving", rows, seconds=seconds, memory=held)
     Console().print(held)
