@@ -20,7 +20,7 @@ HEADS_FIRST = (0, 2, 1, 3)
 """[B, T, N, H] as [B, N, T, H], and back."""
 
 MASKED = -1e30
-"""Score of a key that may not be seen. Not minus infinity, so that a row that sees nothing has a finite softmax."""
+"""Score of what may not be chosen. Not minus infinity, so that a row that sees nothing has a finite softmax."""
 
 
 class Marks(NamedTuple):

@@ -17,7 +17,7 @@ from generalist.agent.answer import Answer
 from generalist.agent.embed import Table
 from generalist.agent.network import Network, logits_of, scored
 from generalist.agent.parts import in_parts
-from generalist.agent.sharding import constrain
+from generalist.agent.sharding import constrain, platform
 from generalist.tokenizers.sequence import TokenBatch
 from generalist.tokenizers.vocabulary import Vocabulary
 
@@ -64,12 +64,14 @@ def cross_entropy(
     With a `label_width` the label of a continuous bin is a Gaussian around it, cut at four standard deviations and at
     the ends of the range.
     """
-    if not label_width:
+    if not label_width and platform() != "cpu":
         return one_label(logits, targets)
     highest = jax.lax.stop_gradient(logits.max(axis=-1))
     log_sum = highest + jnp.log(jnp.exp(logits - highest[..., None]).sum(axis=-1))
     at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
     correct = at_target >= highest
+    if not label_width:
+        return log_sum - at_target, correct
     start, stop = vocabulary.continuous
     reach = int(4 * label_width) + 1
     offsets = jnp.arange(-reach, reach + 1)
@@ -86,21 +88,25 @@ def cross_entropy(
 def one_label(
     logits: Float[Array, "B M V"], targets: Int[Array, "B M"]
 ) -> tuple[Float[Array, "B M"], Bool[Array, "B M"]]:
-    """Cross-entropy with one label, and whether it is the likeliest; the gradient is one pass over the logits."""
+    """Cross-entropy with one label, and whether it is the likeliest; the gradient is one pass over the logits.
+
+    What JAX derives scatters into a copy of them, which takes long on accelerators, and is faster on a CPU.
+    """
     return _one_label(logits, targets)[0]
 
 
 def _one_label(logits: jax.Array, targets: jax.Array) -> tuple[tuple[jax.Array, jax.Array], tuple]:
     highest = logits.max(axis=-1)
-    log_sum = highest + jnp.log(jnp.exp(logits - highest[..., None]).sum(axis=-1))
+    weights = jnp.exp(logits - highest[..., None])
+    total = weights.sum(axis=-1)
     at_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)[..., 0]
-    return (log_sum - at_target, at_target >= highest), (logits, targets, log_sum)
+    return (highest + jnp.log(total) - at_target, at_target >= highest), (weights, total, targets)
 
 
 def _of_logits(kept: tuple, gradient: tuple[jax.Array, Any]) -> tuple[jax.Array, None]:
-    logits, targets, log_sum = kept
-    label = jnp.arange(logits.shape[-1])[None, None] == targets[..., None]
-    return (jnp.exp(logits - log_sum[..., None]) - label) * gradient[0][..., None], None
+    weights, total, targets = kept
+    label = jnp.arange(weights.shape[-1])[None, None] == targets[..., None]
+    return (weights / total[..., None] - label) * gradient[0][..., None], None
 
 
 one_label.defvjp(_one_label, _of_logits)
@@ -159,7 +165,10 @@ def score(
 
     def one(part: tuple[jax.Array, jax.Array]) -> Scores:
         hidden, target = part
-        return scores(scored(rows, hidden, network.sizes.vocabulary), target, vocabulary, config.label_width)
+        count = network.sizes.vocabulary
+        # A cut copies the logits, which on a CPU costs less than to mask the rest.
+        logits = logits_of(rows, hidden, 0, count) if platform() == "cpu" else scored(rows, hidden, count)
+        return scores(logits, target, vocabulary, config.label_width)
 
     B, M = targets.shape
     if not 0 < config.chunk < M:

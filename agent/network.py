@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from generalist.agent.answer import Answer
-from generalist.agent.attention import attend_fused, attend_in_blocks, marks
+from generalist.agent.attention import MASKED, attend_fused, attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
@@ -17,9 +17,6 @@ from generalist.tokenizers.sequence import Kind
 
 TABLE_MULTIPLE = 128
 """Rows of the token table are rounded up to this, so that they divide over devices. The extra rows have no logits."""
-
-NEVER = -1e30
-"""Logit of what can be no id. Not minus infinity, whose gradient is none."""
 
 MANY = 64
 """Of so many states or more, logits are computed from a copy of the part of the table that is asked for."""
@@ -151,9 +148,9 @@ def logits_of(
 
 
 def scored(rows: Float[Array, "rows D"], hidden: Float[Array, "*shape D"], count: int) -> Float[Array, "*shape rows"]:
-    """`logits_of` the first `count` ids, and `NEVER` for the rows beyond: to cut them off would copy all the others."""
+    """`logits_of` the first `count` ids, `MASKED` for the rows beyond: to cut them off would copy all the others."""
     logits = constrain(products(hidden.reshape(-1, hidden.shape[-1]), rows), "batch", "logits")
-    beyond = jnp.where(jnp.arange(rows.shape[0]) < count, 0, NEVER)
+    beyond = jnp.where(jnp.arange(rows.shape[0]) < count, 0, MASKED)
     return (logits + beyond[None]).reshape(*hidden.shape[:-1], -1)
 
 

@@ -10,6 +10,8 @@ BITS = {"pred": 8, "s8": 8, "u8": 8, "s16": 16, "u16": 16, "bf16": 16, "f16": 16
 BITS |= {"s64": 64, "u64": 64, "f64": 64}
 ARRAY = re.compile(r"\b([a-z]+[0-9]*)\[([0-9,]*)\]")
 LAYOUT = re.compile(r"\{[^}]*\}")
+ON_CHIP = re.compile(r"[a-z]+[0-9]*\[[0-9,]*\]\{[^}]*S\([1-9][^}]*\}")
+"""An array that lies in memory of its own beside the processor, such as a TPU's VMEM."""
 INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.+?) ([a-z][\w\-]*)\((.*)$")
 CALLED = re.compile(r"\b(body|condition|to_apply|calls|branch_computations)=(?:\{([^}]*)\}|%?([\w.\-]+))")
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
@@ -54,11 +56,12 @@ class Instruction:
     @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Bytes of each array of its result."""
-        return tuple(BITS.get(kind, 0) // 8 * math.prod(dims) for kind, dims in arrays(self.shape))
+        return _bytes_of(self.shape)
 
-    @property
-    def size(self) -> int:
-        return sum(self.sizes)
+    @cached_property
+    def stored(self) -> int:
+        """Bytes of its result that lie in the chip's main memory."""
+        return sum(_bytes_of(ON_CHIP.sub("", self.shape)))
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,10 @@ def arrays(shape: str) -> list[tuple[str, tuple[int, ...]]]:
     """(type, dimensions) of each array of a type as HLO writes it."""
     found = ARRAY.findall(LAYOUT.sub("", shape))
     return [(kind, tuple(int(size) for size in dims.split(",") if size)) for kind, dims in found]
+
+
+def _bytes_of(shape: str) -> tuple[int, ...]:
+    return tuple(BITS.get(kind, 0) // 8 * math.prod(dims) for kind, dims in arrays(shape))
 
 
 def _closing(text: str) -> int:

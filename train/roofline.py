@@ -2,7 +2,8 @@
 
 Each instruction takes at least as long as its products at the chip's peak, and as what it reads and writes at the
 bandwidth of its memory (Williams et al. 2009). A transfer between chips counts for what does not run meanwhile. Not in
-it: starting kernels, the inside of library calls, waiting.
+it: starting kernels, the inside of library calls, waiting, and what a TPU keeps beside its processor. A loop whose
+length the text does not say counts once.
 """
 
 import math
@@ -113,19 +114,19 @@ class _Reader:
         """What is written and read; of a slice what it takes, of an update what is changed."""
         read = [self._by_name.get((computation, name)) for name in each.operands]
         if each.operation in SLICES:
-            return 2 * each.size
+            return 2 * each.stored
         if each.operation == "dynamic-update-slice":
-            return 2 * (read[1].size if len(read) > 1 and read[1] else 0)
+            return 2 * (read[1].stored if len(read) > 1 and read[1] else 0)
         if each.operation != "fusion" or not (inner := each.called("calls")):
-            return each.size + sum(one.size for one in read if one)
+            return each.stored + sum(one.stored for one in read if one)
         [name, *_] = inner
         own = self.program.computations.get(name, ())
         moved = sum(self._read(one, own) for one in own if one.operation == "parameter")
-        updates = [one for one in own if one.operation == "dynamic-update-slice" and one.size == each.size]
+        updates = [one for one in own if one.operation == "dynamic-update-slice" and one.stored == each.stored]
         if not updates:
-            return moved + each.size
+            return moved + each.stored
         changed = self._by_name.get((name, updates[0].operands[1]))
-        return moved + (changed.size if changed else 0)
+        return moved + (changed.stored if changed else 0)
 
     def _read(self, parameter: Instruction, own: tuple[Instruction, ...]) -> int:
         """Bytes that a fusion reads of what it is given."""
@@ -134,10 +135,10 @@ class _Reader:
         for user in users:
             first = user.operands[0] == parameter.name
             if first and user.operation in SLICES:
-                whole += user.size
+                whole += user.stored
             elif not (first and user.operation == "dynamic-update-slice"):
-                return parameter.size
-        return min(whole, parameter.size)
+                return parameter.stored
+        return min(whole, parameter.stored)
 
     @cached_property
     def _by_name(self) -> dict[tuple[str, str], Instruction]:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.extend.core import jaxprs_in_params
 from token_examples import CONFIG, DIRECT, SPACES, batch, episode, hidden, jitted, network, padded
 
 from generalist.agent.cache import empty_cache, extend
@@ -291,7 +292,7 @@ def test_products_in_bfloat16_have_gradients_near_those_in_float32():
 def equations(jaxpr):
     for eqn in jaxpr.eqns:
         yield eqn
-        for inner in jax.core.jaxprs_in_params(eqn.params):
+        for inner in jaxprs_in_params(eqn.params):
             yield from equations(inner)
 
 

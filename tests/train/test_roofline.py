@@ -70,6 +70,12 @@ def test_a_transfer_that_nothing_runs_beside_is_waited_for_whole():
     assert found.exposed == found.network == pytest.approx(0.4)
 
 
+def test_what_lies_beside_the_processor_is_not_read_from_memory():
+    near = PROGRAM.replace("%b = f32[20,10] parameter(1)", "%b = f32[20,10]{1,0:T(8,128)S(1)} parameter(1)")
+    assert roofline(PROGRAM, CHIP).bytes - roofline(near, CHIP).bytes == 4 * 20 * 10
+    assert roofline(PROGRAM, CHIP).flops == roofline(near, CHIP).flops
+
+
 def test_products_in_a_loop_are_counted_as_often_as_they_run_and_take_no_longer_than_is_measured():
     """Of a chip that is twice as fast as any this runs on."""
 
