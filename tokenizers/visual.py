@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from generalist.tokenizers.kept_ids import KeptIds, key_of
 
 MOST_CODES = 2**16
 LARGEST_SIDE = 2048
 """Pixels along a side: a file alone must not say how much memory is asked for."""
 TOGETHER = 64
 """Pictures that are encoded or decoded at once."""
-REMEMBERED = 200_000
-"""Pictures whose ids are kept in memory, by their content: an epoch of documents is encoded once."""
 ROOM = 1e-3
 """Of the levels, see `bounded`: the outermost are reached before the tanh saturates."""
 
@@ -90,8 +91,8 @@ def parameter_shapes(config: VisualConfig) -> dict[str, tuple[int, ...]]:
     for stage, stride in enumerate(config.strides):
         below = channels if stage == 0 else width
         sizes |= {f"down{stage}": (stride * stride * below, width), f"near{stage}": (9 * width, width)}
-        sizes |= {f"again{stage}": (9 * width, width), f"up{stage}": (width, stride * stride * width)}
-    sizes |= {"code": (width, len(config.levels)), "opened": (len(config.levels), width), "pixels": (width, channels)}
+        sizes |= {f"again{stage}": (9 * width, width), f"up{stage}": (width, stride * stride * below)}
+    sizes |= {"code": (width, len(config.levels)), "opened": (len(config.levels), width)}
     kernels = {f"{name}.kernel": shape for name, shape in sizes.items()}
     return kernels | {f"{name}.bias": (shape[1],) for name, shape in sizes.items()}
 
@@ -107,14 +108,18 @@ def encoded(p: Parameters, x: Any, config: VisualConfig, xp: Any = np) -> Any:
 
 
 def decoded(p: Parameters, codes: Any, config: VisualConfig, xp: Any = np) -> Any:
-    """What `levelled` gives -> pictures [n, h, w, c], about [-1, 1]."""
+    """What `levelled` gives -> pictures [n, h, w, c], about [-1, 1].
+
+    The last stage gives pixels: a layer of every pixel's own would cost more than all else.
+    """
     x = _gelu(_affine(p, "opened", codes), xp)
     for stage, stride in reversed([*enumerate(config.strides)]):
         x = x + _gelu(_affine(p, f"again{stage}", _neighbours(x, xp)), xp)
         n, h, w, _ = x.shape
-        blocks = _gelu(_affine(p, f"up{stage}", x), xp).reshape(n, h, w, stride, stride, -1)
+        blocks = _affine(p, f"up{stage}", x)
+        blocks = (_gelu(blocks, xp) if stage else blocks).reshape(n, h, w, stride, stride, -1)
         x = blocks.swapaxes(2, 3).reshape(n, h * stride, w * stride, -1)
-    return _affine(p, "pixels", x)
+    return x
 
 
 def bounded(z: Any, levels: tuple[int, ...], xp: Any = np) -> Any:
@@ -144,10 +149,12 @@ class VisualTokenizer:
 
     Args:
         parameters: float32 arrays by the names and shapes of `parameter_shapes`.
+        cache: folder in which `encode_once` keeps ids; None keeps them in memory.
     """
 
     config: VisualConfig
     parameters: Parameters = field(repr=False)
+    cache: Path | None = field(default=None, repr=False)
 
     def __post_init__(self):
         found = {name: np.shape(value) for name, value in self.parameters.items()}
@@ -186,17 +193,17 @@ class VisualTokenizer:
         return np.concatenate([np.zeros((0, self.config.tokens), np.int32), *parts])
 
     def encode_once(self, picture: np.ndarray) -> np.ndarray:
-        """uint8[*shape] -> int32[tokens]; of a picture that was asked for before, what was found then."""
-        key = hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=16).digest()
-        if key not in self._known:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[key] = self.encode(picture[None])[0].astype(np.uint16)
-        return self._known[key].astype(np.int32)
+        """uint8[*shape] -> int32[tokens]; of one that was asked for before, what was found then (`KeptIds`)."""
+        key = key_of(picture)
+        ids = self._kept.get(key)
+        if ids is None:
+            ids = self.encode(picture[None])[0]
+            self._kept.put(key, ids)
+        return ids
 
     @cached_property
-    def _known(self) -> dict[bytes, np.ndarray]:
-        return {}
+    def _kept(self) -> KeptIds:
+        return KeptIds(self.cache, self.version, self.config.tokens, self.size)
 
     def _encode(self, pictures: np.ndarray) -> np.ndarray:
         z = encoded(self.parameters, pictures.astype(np.float32) / np.float32(127.5) - 1, self.config)

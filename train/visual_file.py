@@ -9,12 +9,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from generalist.envs.checksums import CHECKSUM, sealed, unsealed
-from generalist.envs.files import write_atomically
+from generalist.envs.files import user_cache, write_atomically
 from generalist.tokenizers.visual import VisualConfig, VisualTokenizer, parameter_shapes
 from generalist.train.adapter_file import digest_of
 from generalist.train.tensor_file import json_of, metadata_of, read_arrays
 
-FORMAT = 1
+FORMAT = 2
 KEY = "generalist-visual"
 """Of the file's metadata, whose value is the JSON."""
 LARGEST = 2**28
@@ -59,7 +59,7 @@ def read_visual(path: Path) -> VisualTokenizer:
             if digest_of(value) != said["parameters"][name]:
                 raise ValueError(f"{name} is not what was written")
 
-        return VisualTokenizer(config, read_arrays(path, shapes, check))
+        return VisualTokenizer(config, read_arrays(path, shapes, check), cache=user_cache() / "visual")
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         why = " ".join(f"{error}".split())[:300]
         raise ValueError(f"{path} is no visual tokenizer, or damaged: {why}") from error

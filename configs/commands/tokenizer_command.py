@@ -46,7 +46,7 @@ class TrainTokenizer:
     """train-images: updates."""
     batch_size: int = 64
     """train-images: pictures of an update."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     """train-images: the highest."""
     seed: int = 0
     """train-images: of everything random."""

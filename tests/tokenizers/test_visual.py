@@ -58,9 +58,10 @@ def test_an_id_is_made_of_the_levels_that_it_is_decoded_to():
 
 
 def test_a_token_sees_its_place_and_those_around_it():
-    found, pictures = tokenizer(), np.full((2, 8, 12, 3), 90, np.uint8)
-    pictures[1, :2, :2] = 255
-    changed = np.flatnonzero(found.encode(pictures)[0] != found.encode(pictures)[1])
+    found, pictures = tokenizer(), np.zeros((2, 8, 12, 3), np.float32)
+    pictures[1, :2, :2] = 1
+    one, other = encoded(found.parameters, pictures, SMALL).reshape(2, 6, -1)
+    changed = np.flatnonzero((one != other).any(axis=-1))
     assert 0 in changed
     assert 2 not in changed  # two cells away
 

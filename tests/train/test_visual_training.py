@@ -4,15 +4,17 @@ import json
 import struct
 from itertools import count
 
+import jax
 import numpy as np
 import pytest
 
 from generalist.corpora.open import open_corpus
+from generalist.envs.files import user_cache
 from generalist.tokenizers.pictures import PictureOptions, sized
 from generalist.tokenizers.visual import VisualConfig, encoded
 from generalist.train.visual_file import read_visual, write_visual
 from generalist.train.visual_job import psnr, read_as_before, train_on_corpora
-from generalist.train.visual_training import VisualTraining, initial, rebuilt, train_visual
+from generalist.train.visual_training import VisualTraining, initial, rebuilt, train_visual, weighted
 
 CONFIG = VisualConfig(shape=(8, 8, 1), strides=(2, 2), width=16, levels=(5, 5))
 
@@ -43,6 +45,15 @@ def test_pictures_come_back(trained):
     assert psnr(unseen, found.decode(found.encode(unseen))) > 25
 
 
+def test_what_comes_back_worse_counts_more():
+    """Two blocks of 2 x 2 pixels, one three times as wrong: 3/2 and 1/2 of the mean, which is 2."""
+    error = np.ones((1, 2, 4, 1), np.float32)
+    error[:, :, 2:] = 3
+    assert weighted(error, 2) == pytest.approx((1.5 * 3 + 0.5 * 1) / 2)
+    gradient = jax.grad(lambda e: weighted(e, 2))(error)
+    np.testing.assert_allclose(gradient[0, 0, :, 0], [0.5 / 8, 0.5 / 8, 1.5 / 8, 1.5 / 8])
+
+
 def test_numpy_and_jax_do_the_same():
     parameters = {name: np.asarray(value) for name, value in initial(CONFIG, 3).items()}
     x = bars(4, 1).astype(np.float32) / 127.5 - 1
@@ -58,7 +69,9 @@ def test_numpy_and_jax_do_the_same():
 def test_the_file_holds_it_whole(trained, tmp_path):
     found, _ = trained
     write_visual(tmp_path / "bars.safetensors", found)
-    assert read_visual(tmp_path / "bars.safetensors") == found
+    again = read_visual(tmp_path / "bars.safetensors")
+    assert again == found
+    assert again.cache == user_cache() / "visual"
 
 
 @pytest.mark.parametrize("what", ["cut", "flipped", "header", "other", "newer", "empty"])
@@ -81,7 +94,7 @@ def test_a_file_that_is_not_whole_is_refused(trained, tmp_path, what):
             header["__metadata__"] = {"format": "pt"}
         else:
             header["__metadata__"]["generalist-visual"] = header["__metadata__"]["generalist-visual"].replace(
-                '"format": 1', '"format": 2'
+                '"format": 2', '"format": 3'
             )
         text = json.dumps(header).encode()
         raw = struct.pack("<Q", len(text)) + text + raw[8 + length :]
