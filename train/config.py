@@ -220,8 +220,8 @@ class TrainConfig:
     Args:
         sources: the tasks of the mixture.
         documents: the corpora of the mixture.
-        visual: file of the visual tokenizer (`generalist tokenizer train-images`) by which pictures are written; its
-            number of ids is `vocabulary.visual_size`.
+        visual: file of the visual tokenizer (`generalist tokenizer train-images`) by which pictures are written, or
+            "pictures", which is part of this package; its number of ids (1,000) is `vocabulary.visual_size`.
         trainable: what of the network is trained; by default everything.
         sequence_length: positions T of a row (1024 in the paper).
         batch_size: rows of one update, over all devices (512 in the paper).

@@ -175,7 +175,7 @@ def _write(run: Run, notices: Sequence[str]) -> None:
     if isinstance(text, SentencePieceTokenizer | JsonTokenizer):
         write_atomically(directory / TEXT_MODEL, text.model)
     if config.visual:
-        write_visual(directory / VISUAL, read_visual(Path(config.visual)))
+        write_visual(directory / VISUAL, read_visual(config.visual))
     copied = [TEXT_MODEL] * bool(config.text.model) + [VISUAL] * bool(config.visual)
     stored = {
         "schema": SCHEMA,

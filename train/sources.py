@@ -53,7 +53,7 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
 
 def make_visual_tokenizer(config: TrainConfig) -> VisualTokenizer | None:
     """The visual tokenizer that a configuration names, None for none. Raises as `read_visual`."""
-    return read_visual(Path(config.visual)) if config.visual else None
+    return read_visual(config.visual) if config.visual else None
 
 
 @dataclass(frozen=True)

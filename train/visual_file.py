@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from generalist.envs.checksums import CHECKSUM, sealed, unsealed
 from generalist.envs.files import user_cache, write_atomically
-from generalist.tokenizers.visual import VisualConfig, VisualTokenizer, parameter_shapes
+from generalist.tokenizers.visual import PICTURES, SHIPPED, VisualConfig, VisualTokenizer, parameter_shapes
 from generalist.train.adapter_file import digest_of
 from generalist.train.tensor_file import json_of, metadata_of, read_arrays
 
@@ -29,16 +29,18 @@ def write_visual(path: Path, tokenizer: VisualTokenizer) -> None:
     write_atomically(path, save(arrays, metadata={KEY: json.dumps(said, allow_nan=False)}))
 
 
-def read_visual(path: Path) -> VisualTokenizer:
-    """The tokenizer of a file.
+def read_visual(path: str | Path) -> VisualTokenizer:
+    """The tokenizer of a file, or one of `SHIPPED` by its name.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is none, of a newer format, truncated or damaged.
     """
+    path = SHIPPED.get(str(path), Path(path))
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no visual tokenizer {path}; make one with: generalist tokenizer train-images CORPUS --out {path}"
+            f"there is no visual tokenizer {path}; give {PICTURES}, which is part of this package, or make one with: "
+            f"generalist tokenizer train-images CORPUS --out {path}"
         )
     try:
         text = metadata_of(path).get(KEY)
