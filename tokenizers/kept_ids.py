@@ -48,7 +48,9 @@ class KeptIds:
     def put(self, key: bytes, ids: np.ndarray) -> None:
         """Keep int[tokens]."""
         try:
-            self._connection.execute("INSERT OR REPLACE INTO pictures VALUES (?, ?)", (key, ids.astype("<u2").tobytes()))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?)", (key, ids.astype("<u2").tobytes())
+            )
         except sqlite3.Error:
             self._forget_file()
 

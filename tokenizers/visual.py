@@ -20,7 +20,7 @@ from generalist.tokenizers.kept_ids import KeptIds, key_of
 PICTURES = "pictures"
 SHIPPED = {PICTURES: Path(__file__).with_name("pictures.safetensors")}
 """Files of tokenizers that are part of this package. `pictures`: 1,000 ids, 49 of a picture, for rooms and digits of
-56 x 56 pixels; made by `generalist tokenizer train-images scenes/captions digits`.
+56 x 56 pixels; made by `generalist tokenizer train-images scenes/captions digits --out pictures.safetensors`.
 """
 MOST_CODES = 2**16
 LARGEST_SIDE = 2048
@@ -46,7 +46,7 @@ class VisualConfig:
 
     shape: tuple[int, int, int] = (56, 56, 3)
     strides: tuple[int, ...] = (4, 2)
-    width: int = 64
+    width: int = 32
     levels: tuple[int, ...] = (8, 5, 5, 5)
 
     def __post_init__(self):

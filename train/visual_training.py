@@ -42,7 +42,7 @@ class VisualTraining:
         learning_rate: the highest, after a hundredth of the updates.
     """
 
-    steps: int = 2000
+    steps: int = 1500
     batch_size: int = 64
     learning_rate: float = 1e-2
     seed: int = 0

@@ -38,11 +38,11 @@ class TrainTokenizer:
     """train-images: height, width and channels (1 or 3) to which pictures are brought."""
     strides: tuple[int, ...] = (4, 2)
     """train-images: by which each stage shrinks a picture; their product is the side of what a token stands for."""
-    width: int = 64
+    width: int = 32
     """train-images: channels of the convolutions."""
     levels: tuple[int, ...] = (8, 5, 5, 5)
     """train-images: levels of each number that a token is; their product is how many ids there are."""
-    steps: int = 2000
+    steps: int = 1500
     """train-images: updates."""
     batch_size: int = 64
     """train-images: pictures of an update."""

@@ -13,8 +13,6 @@ from generalist.tokenizers.visual import VisualTokenizer
 PICTURE = np.random.default_rng(0).integers(256, size=SMALL.shape).astype(np.uint8)
 
 
-
-
 def visual(folder: Path | None) -> VisualTokenizer:
     return replace(visual_tokenizer(), cache=folder)
 
@@ -30,7 +28,8 @@ def test_a_later_start_does_not_encode_what_an_earlier_one_did(tmp_path, monkeyp
 
     monkeypatch.setattr(VisualTokenizer, "_encode", None)
     later = visual(tmp_path / "new").encode_once(PICTURE)
-    assert later.tolist() == expected.tolist() and later.dtype == np.int32
+    assert later.tolist() == expected.tolist()
+    assert later.dtype == np.int32
     with pytest.raises(TypeError):
         visual(tmp_path / "new").encode_once(255 - PICTURE)
 
