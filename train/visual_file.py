@@ -34,7 +34,7 @@ def read_visual(path: str | Path) -> VisualTokenizer:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is none, of a newer format, truncated or damaged.
+        ValueError: it is none, of another format, truncated or damaged.
     """
     path = SHIPPED.get(str(path), Path(path))
     if not path.is_file():

@@ -1,3 +1,5 @@
+"""What was encoded once is found again, and no file of it can do harm."""
+
 import pickle
 import sqlite3
 from dataclasses import replace
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from generalist.tests.helpers.visual import SMALL, visual_tokenizer
+from generalist.tokenizers import kept_ids
 from generalist.tokenizers.kept_ids import KeptIds, key_of
 from generalist.tokenizers.visual import VisualTokenizer
 
@@ -50,16 +53,24 @@ def test_a_damaged_file_costs_what_was_kept_and_no_more(tmp_path):
     assert tokenizer.encode_once(PICTURE).tolist() == tokenizer.encode(PICTURE[None])[0].tolist()
 
 
-def test_a_file_that_is_damaged_while_it_is_open(tmp_path):
+def test_a_file_that_breaks_while_it_is_open(tmp_path):
     tokenizer = visual(tmp_path)
-    for step in range(200):
-        tokenizer.encode_once(PICTURE + np.uint8(step))
-    path = kept(tmp_path).path
-    path.with_name(f"{path.name}-wal").write_bytes(b"")
-    path.write_bytes(b"not a database " * 1000)
-    for step in range(3):
-        picture = PICTURE + np.uint8(step)
-        assert tokenizer.encode_once(picture).tolist() == tokenizer.encode(picture[None])[0].tolist()
+    tokenizer.encode_once(PICTURE)
+    with sqlite3.connect(kept(tmp_path).path) as connection:
+        connection.execute("DROP TABLE pictures")
+    assert tokenizer.encode_once(PICTURE).tolist() == tokenizer.encode(PICTURE[None])[0].tolist()
+
+
+def test_a_file_that_another_process_keeps_locked(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_ids, "WAITED", 0.01)
+    tokenizer = visual(tmp_path)
+    expected = tokenizer.encode_once(PICTURE)
+    other = 255 - PICTURE
+    connection = sqlite3.connect(kept(tmp_path).path, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    assert tokenizer.encode_once(other).tolist() == tokenizer.encode(other[None])[0].tolist()
+    connection.close()
+    assert kept(tmp_path).get(key_of(PICTURE)).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("ids", [[0, 1, 2], [0, 1, 2, 25], []])

@@ -53,6 +53,9 @@ def test_what_comes_back_worse_counts_more():
     assert weighted(error, 2) == pytest.approx((1.5 * 3 + 0.5 * 1) / 2)
     gradient = jax.grad(lambda e: weighted(e, 2))(error)
     np.testing.assert_allclose(gradient[0, 0, :, 0], [0.5 / 8, 0.5 / 8, 1.5 / 8, 1.5 / 8])
+    alone = np.zeros((1, 2, 80, 1), np.float32)
+    alone[:, :, :2] = 1
+    assert weighted(alone, 2) == pytest.approx(20 / 40)  # not 40 / 40
 
 
 def test_numpy_and_jax_do_the_same():
