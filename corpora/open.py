@@ -16,10 +16,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "chat-all": ("generalist.corpora.chat", "the same; everybody's words count"),
     "drawings": ("generalist.corpora.drawings", "the pictures of a corpus of captions or labels, to be written"),
     "series": ("generalist.corpora.series", "elnino, sunspots, co2, sp500, wti, or a file FILE.csv or FILE.csv@PERIOD"),
-    "worlds": (
-        "generalist.train.worlds",
-        "frames of a task's demonstrations to be written, FOLDER or FOLDER@PAST",
-    ),
+    "worlds": ("generalist.corpora.worlds", "frames of a task's demonstrations to be written, FOLDER or FOLDER@PAST"),
     "choices": ("generalist.corpora.choices", "JSON lines of question, choices and answer: PATH, or PATH@SHOTS solved"),
     "tfds": ("generalist.corpora.tfds", "a data set that TFDS has prepared, such as tfds:coco_captions"),
 }

@@ -10,7 +10,7 @@ from PIL import Image
 
 from generalist.agent.generating import Drawing
 from generalist.agent.painting import Span
-from generalist.agent.sampling import SamplingConfig
+from generalist.agent.sampling import DRAWN_AT, GUIDANCE, SamplingConfig
 from generalist.play.spans import drawn
 from generalist.play.writer import Writer, shown
 from generalist.tokenizers.parts import Document, Words
@@ -59,15 +59,16 @@ class Painter:
         texts: Sequence[str | Document],
         sampling: SamplingConfig | None = None,
         *,
-        guidance: float = 1.0,
+        guidance: float = GUIDANCE,
         seeds: Sequence[int] | None = None,
     ) -> np.ndarray:
         """uint8[n, height, width, channels]: a picture of each text.
 
         Args:
             texts: what the pictures are of; or documents that a picture follows.
-            sampling: how ids are chosen; drawn from the whole distribution by default.
-            guidance: above 1, further from what would be drawn without a text; each picture then costs twice.
+            sampling: how ids are chosen; at the temperature `DRAWN_AT` by default.
+            guidance: above 1, further from what would be drawn without a text; each picture then costs twice. 1 where
+                the source has no documents without words, as those of worlds.
             seeds: of each picture, 0, 1, 2, ... by default; a picture does not depend on what it is drawn beside.
 
         Raises:
@@ -81,7 +82,7 @@ class Painter:
         texts: Sequence[str | Document],
         sampling: SamplingConfig | None = None,
         *,
-        guidance: float = 1.0,
+        guidance: float = GUIDANCE,
         seeds: Sequence[int] | None = None,
     ) -> np.ndarray:
         """int32[n, tokens]: the ids of the same pictures."""
@@ -89,7 +90,7 @@ class Painter:
             raise ValueError("texts are a list, got one text; draw([text]) draws one")
         if not guidance >= 1:
             raise ValueError(f"guidance must be 1 or more, got {guidance}; 1 draws as the text alone says")
-        sampling = sampling or SamplingConfig(temperature=1.0)
+        sampling = sampling or SamplingConfig(temperature=DRAWN_AT)
         seeds = list(range(len(texts)) if seeds is None else seeds)
         rows = ROWS // 2 if guidance > 1 else ROWS
         parts = [

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 from generalist.agent.sampling import SamplingConfig
+from generalist.corpora.worlds import Worlds
 from generalist.play.painter import Painter
 from generalist.tokenizers.parts import Document, Part, Picture
 from generalist.tokenizers.pictures import PictureOptions, sized
-from generalist.train.worlds import Worlds
 
 LIKELIEST = SamplingConfig(temperature=0.0)
 """How a frame is drawn: most environments have one next frame."""
@@ -43,7 +43,7 @@ def imagine(painter: Painter, worlds: Worlds, episode: int, count: int, *, start
 
 def next_frame(painter: Painter, seen: Sequence[np.ndarray], done: Sequence[Part]) -> np.ndarray:
     """uint8[height, width, channels]: what comes of frames and the action that was taken at each."""
-    return painter.draw([prompt_of(seen, done)], LIKELIEST)[0]
+    return painter.draw([prompt_of(seen, done)], LIKELIEST, guidance=1.0)[0]
 
 
 def prompt_of(seen: Sequence[np.ndarray], done: Sequence[Part]) -> Document:

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FLOORS = (
     ("envs", "tokenizers"),
-    ("corpora", "demonstrations", "agent"),
+    ("demonstrations", "agent"),
+    ("corpora",),
     ("train",),
     ("play",),
     ("eval",),
@@ -31,7 +32,8 @@ BELOW = {
     folder: tuple(below for floor in FLOORS[:height] for below in floor)
     for height, floor in enumerate(FLOORS)
     for folder in floor
-}
+} | {"corpora": ("envs", "tokenizers", "demonstrations")}
+"""Some corpora are made of demonstrations; none knows the agent."""
 SOURCES = sorted(path.relative_to(ROOT) for folder in BELOW for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 

@@ -29,10 +29,10 @@ class Imagine(Writing):
                 f"--frames must be 2 or more, --episode and --start 0 or more, got {self.frames}, {self.episode} and "
                 f"{self.start}"
             )
+        from generalist.corpora.worlds import open_corpus
         from generalist.envs.files import write_atomically
         from generalist.play.painter import Painter
         from generalist.play.worlds import film, imagine
-        from generalist.train.worlds import open_corpus
 
         writer, _, corpus = self.open(("world",))
         worlds = open_corpus(corpus.removeprefix("worlds:"), "test")

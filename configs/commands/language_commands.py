@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from generalist.agent.sampling import SamplingConfig
+from generalist.agent.sampling import DRAWN_AT, GUIDANCE, SamplingConfig
 from generalist.configs.commands.terminal import console, print_error, print_notice
 from generalist.tokenizers.printable import printable as shown_text
 
@@ -142,7 +142,7 @@ class Caption(Writing):
 class Draw(Writing):
     """Draw pictures of texts with a run that was trained on drawings, and write them as one grid: a row for each text.
 
-    Drawn from the whole distribution by default; --max-tokens and --stop do not matter here.
+    --max-tokens and --stop do not matter here.
     """
 
     texts: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="TEXT ...")]
@@ -151,10 +151,11 @@ class Draw(Writing):
     """Pictures of each text."""
     out: Path = Path("drawn.png")
     """The file to write."""
-    guidance: float = 1.0
-    """Above 1, further from what would be drawn without a text."""
-    temperature: float = 1.0
-    """Divides the logits before a draw; 0 takes the likeliest, and all pictures of a text are then one."""
+    guidance: float = GUIDANCE
+    """Above 1, further from what would be drawn without a text; each picture then costs twice."""
+    temperature: float = DRAWN_AT
+    """Divides the logits before a draw; 1 draws from the whole distribution, 0 takes the likeliest, and all pictures of
+    a text are then one."""
     scale: int = 4
     """Pixels of the file along a pixel of a picture."""
 

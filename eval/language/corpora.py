@@ -8,6 +8,7 @@ from generalist.agent.sampling import SamplingConfig
 from generalist.corpora.drawings import Drawings
 from generalist.corpora.open import open_corpus, splits
 from generalist.corpora.series import SeriesCorpus
+from generalist.corpora.worlds import Worlds
 from generalist.envs.files import read_json, write_json
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.language.corpus_record import CorpusRecord, corpus_to_json
@@ -22,7 +23,6 @@ from generalist.play.forecaster import Forecaster
 from generalist.play.painter import Painter
 from generalist.play.writer import Writer
 from generalist.train.config import PUBLIC
-from generalist.train.worlds import Worlds
 
 ANSWER_TOKENS = 96
 """An answer or caption that is longer is cut."""

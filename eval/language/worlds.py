@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from generalist.corpora.worlds import Worlds
 from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome
 from generalist.eval.language.drawing import picture_of, unigram
 from generalist.eval.language.measure import EXAMPLES, png_of, read_documents
@@ -17,7 +18,6 @@ from generalist.play.painter import Painter
 from generalist.play.worlds import LIKELIEST, in_size
 from generalist.tokenizers.document import Series
 from generalist.tokenizers.parts import Document, Part, Picture, Words
-from generalist.train.worlds import Worlds
 
 LEARNT = 2000
 """Training documents that baselines learn from."""
@@ -42,7 +42,7 @@ def measure_worlds(
     documents = list(found.documents.values())
     before = np.stack([in_size(painter, frame_before(document)) for document in documents])
     after = np.stack([in_size(painter, picture_of(document)) for document in documents])
-    drawn = painter.draw([document[:-1] for document in documents], LIKELIEST)
+    drawn = painter.draw([document[:-1] for document in documents], LIKELIEST, guidance=1.0)
     forecasts = {
         AGENT: drawn,
         "unchanged": before,

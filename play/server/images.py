@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from generalist.agent.sampling import SamplingConfig
+from generalist.agent.sampling import DRAWN_AT, GUIDANCE, SamplingConfig
 from generalist.play.painter import Painter, grid_png
 from generalist.play.server.asked import ApiError
 from generalist.play.server.completions import Completions
@@ -32,10 +32,10 @@ class ImageRequest(BaseModel):
     response_format: Literal["b64_json"] | None = None
     output_format: Literal["png"] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    temperature: float = 1.0
+    temperature: float = DRAWN_AT
     top_k: int = 0
     top_p: float = 1.0
-    guidance: float = 1.0
+    guidance: float = GUIDANCE
 
 
 @dataclass(frozen=True)

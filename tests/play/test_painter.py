@@ -58,6 +58,14 @@ def test_a_picture_does_not_depend_on_what_is_drawn_beside_it(guidance):
     assert len({picture.tobytes() for picture in mine.draw(["two"] * 4, HOT)}) > 1
 
 
+def test_unless_asked_otherwise_pictures_are_guided_and_a_little_cold():
+    mine = painter()
+    expected = mine.ids(TEXTS, SamplingConfig(temperature=0.8), guidance=1.5)
+    np.testing.assert_array_equal(mine.ids(TEXTS), expected)
+    assert (mine.ids(TEXTS, guidance=1.0) != expected).any()
+    assert (mine.ids(TEXTS, SamplingConfig(temperature=1.0)) != expected).any()
+
+
 def test_only_ids_of_pictures_are_drawn_and_more_than_fit_together():
     mine = painter()
     ids = mine.ids([f"number {at}" for at in range(19)], HOT)

@@ -50,6 +50,12 @@ def test_bands_are_shown_less_their_mean_and_over_their_spread():
     np.testing.assert_allclose(both.std(axis=0)[0], both.std(axis=0)[1], rtol=0.05)
 
 
+@pytest.mark.parametrize(("spreads_away", "shown"), [(0.1, 0.0998), (-1.0, -0.8814), (10.0, 2.9982), (1e6, 4.0946)])
+def test_near_the_mean_a_number_is_shown_as_it_is_and_far_off_as_its_logarithm(spreads_away, shown):
+    values = np.full((1, 1, 1), 7.0 + 2.0 * spreads_away, np.float32)
+    np.testing.assert_allclose(band_patches(values, (1, 1, 1), 1, [7.0], [2.0]), [[shown]], atol=1e-4)
+
+
 def test_what_was_not_measured_is_the_mean():
     values = RNG.normal(10, 1, size=(4, 6, 5)).astype(np.float32)
     values[1, 1, 2] = np.nan

@@ -43,6 +43,9 @@ def test_pictures_are_those_of_the_painter(client):
     expected = painter().draw(["a red ball"] * 3, SamplingConfig(temperature=1.0, seed=5), guidance=2.0)
     np.testing.assert_array_equal(pixels(found), expected)
     assert found.created > 0
+    found = client.images.generate(model="rooms", prompt="a red ball", extra_body={"seed": 5})
+    expected = painter().draw(["a red ball"], SamplingConfig(temperature=0.8, seed=5), guidance=1.5)
+    np.testing.assert_array_equal(pixels(found), expected)
 
 
 def test_without_a_name_the_first_that_draws_does_and_sizes_are_multiples(client):

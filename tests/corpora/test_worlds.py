@@ -13,6 +13,7 @@ from written import episode_of, write_episodes
 
 from generalist.configs.commands import cli
 from generalist.corpora.open import open_corpus
+from generalist.corpora.worlds import said
 from generalist.demonstrations.storage import dataset_folder
 from generalist.eval.config import EvaluationConfig
 from generalist.eval.evaluate import evaluate
@@ -28,7 +29,6 @@ from generalist.tokenizers.vocabulary import Vocabulary
 from generalist.train.config import DocumentsConfig
 from generalist.train.visual_job import train_on_corpora
 from generalist.train.visual_training import VisualTraining
-from generalist.train.worlds import said
 
 TASK = "CartPole-v1"
 HEIGHT, WIDTH, STEP = 8, 16, 4

@@ -1,7 +1,6 @@
 """Frames of demonstrations as documents: what was seen and done, and the frame that came of it, which is written.
 
 The mechanism is that of drawings (`generalist.corpora.drawings`): in the place of a caption stand frames and actions.
-Here, and not beside the other corpora, because demonstrations are on their floor.
 """
 
 from dataclasses import dataclass
