@@ -13,6 +13,8 @@ from generalist.eval.report.record import to_json
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
+RIVALS = ("agent", "majority_class", "pixels", "bands_forest"), ("agent", "majority_class")
+
 
 def labelled(right: int, total: int = 100, split="test", **changes) -> CorpusRecord:
     """The agent is right on the first so many, the commonest label on 30, a regression on 60."""
@@ -45,6 +47,16 @@ def test_both_splits_stand_in_the_table_with_their_baselines_and_intervals(repor
     for split, numbers in (("test", "0.80 [0.71, 0.87]"), ("held out", "0.50 [0.40, 0.60]")):
         assert f"shapes {split}, 100 documents accuracy higher is better {numbers}" in found.text
     assert found.text.count("0.30 [0.22, 0.40] commonest label 0.60 [0.50, 0.69] regression on pixels") == 2
+
+
+def test_rows_are_as_wide_as_the_table_however_many_baselines_they_have(report):
+    many, one = (labelled(80, outcomes=dict.fromkeys(names, labelled(80).outcomes["agent"])) for names in RIVALS)
+    [table] = re.findall(r'<table class="spoken">.*?</table>', page(report, labelled(80), many, one), re.DOTALL)
+    widths = [
+        sum(int(span or 1) for span in re.findall(r'<t[dh]\b(?:[^>]*colspan="(\d+)")?', row))
+        for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)
+    ]
+    assert widths == [6, 6, 6, 6]
 
 
 def test_the_verdict_heeds_the_intervals_and_which_way_is_better():
