@@ -138,7 +138,7 @@ class PatchEmbed(nnx.Module):
 
     def __call__(
         self,
-        patches: Float[Array, "B P values"],
+        patches: UInt8[Array, "B P values"],
         rows: Int[Array, "B P 2"],
         columns: Int[Array, "B P 2"],
         used: Bool[Array, "B P"],
@@ -159,18 +159,22 @@ class PatchEmbed(nnx.Module):
         return self.stem, self.norm1, self.conv1, self.norm2, self.conv2
 
 
-def shown_by(layers: tuple[Any, ...], patches: Float[Array, "B P values"]) -> Float[Array, "B P D"]:
+def shown_by(layers: tuple[Any, ...], patches: UInt8[Array, "B P values"]) -> Float[Array, "B P D"]:
     """What the patches show, each as one vector."""
     *block, out = layers
     return out(merge(residual_block(tuple(block), patches))).reshape(*patches.shape[:2], -1)
 
 
-def residual_block(layers: tuple[Any, ...], patches: Float[Array, "B P values"]) -> Float[Array, "B P features"]:
-    """What the patches show, each pixel in `patch_channels` features."""
+def residual_block(layers: tuple[Any, ...], patches: UInt8[Array, "B P values"]) -> Float[Array, "B P features"]:
+    """What the patches show, each pixel in `patch_channels` features.
+
+    Pixels are in [-1, 1] over the square root of the patch's side (Reed et al. 2022, sec. 2.1).
+    """
     stem, norm1, conv1, norm2, conv2 = layers
     (B, P, values), channels = patches.shape, stem.in_features
     side = math.isqrt(values // channels)
-    x = stem(patches.reshape(B * P, side, side, channels))
+    pixels = patches.reshape(B * P, side, side, channels).astype(stem.dtype)
+    x = stem((pixels - 127.5) * (1 / 127.5 / math.sqrt(side)))
     hidden = convolve(conv1, nnx.gelu(norm1(x)))
     x = x + convolve(conv2, nnx.gelu(norm2(hidden)))
     return x.reshape(B, P, -1)

@@ -160,7 +160,8 @@ def one_token(
         visible=full(True, jnp.bool_),
         **{name: jnp.zeros((B, 0), jnp.int32) for name in ("answers", "answer_part", *FEATURES)},
         **{name: jnp.zeros((B, 0, 2), jnp.int32) for name in ("patch_rows", "patch_cols")},
-        **{name: jnp.zeros((B, 0, 0), jnp.float32) for name in ("patches", "vectors")},
+        patches=jnp.zeros((B, 0, 0), jnp.uint8),
+        vectors=jnp.zeros((B, 0, 0), jnp.float32),
         images=jnp.zeros((B, 0, 0, 0, 0), jnp.uint8),
     )
 

@@ -40,6 +40,6 @@ def full_batch(
             free = np.setdiff1d(free, taken)
             arrays[at][:] = taken
             arrays["ids"][:, taken] = vocabulary.feature
-            arrays[values][:] = rng.uniform(0, 1, arrays[values].shape) * (255 if at == "image_at" else 1)
+            arrays[values][:] = rng.uniform(0, 1, arrays[values].shape) * (1 if at == "vector_at" else 255)
     arrays["loss_mask"][:, free[-capacity.targets :]] = True
     return TokenBatch(**arrays)

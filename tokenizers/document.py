@@ -231,7 +231,7 @@ class DocumentLayout:
         at = np.asarray([at for at, _ in rows], np.int32)
         empty = np.zeros(0, np.int32)
         found = {
-            "patches": np.zeros((0, self.patch_values), np.float32),
+            "patches": np.zeros((0, self.patch_values), np.uint8),
             "patch_at": empty,
             "patch_rows": np.zeros((0, 2), np.int32),
             "patch_cols": np.zeros((0, 2), np.int32),

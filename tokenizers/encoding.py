@@ -278,7 +278,7 @@ def _feature_rows(form: Form, features: dict[str, list[np.ndarray]], body_at: np
         return np.tile(np.concatenate([np.zeros((0, 2), np.int32), *(pair[axis] for pair in intervals)]), (n, 1))
 
     return {
-        "patches": rows(features["patches"], form.patch_values),
+        "patches": rows(features["patches"], form.patch_values, dtype=np.uint8),
         "patch_at": at(Kind.PATCH),
         "patch_rows": edges(0),
         "patch_cols": edges(1),

@@ -21,6 +21,8 @@ SMALLEST = 8
 MOST_FRAMES = 16
 POSITIONS = 128
 """Size of the tables of patch rows and columns."""
+GREY = 127
+"""What is shown beside an image that is no multiple of the patch size."""
 
 
 ChannelRule = Literal["auto", "grey", "colour", "rgb"]
@@ -147,32 +149,20 @@ class PatchField:
         return np.tile(rows, (self.form.frames, 1)), np.tile(cols, (self.form.frames, 1))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """[n, *shape] -> float32[n, count, patch_size * patch_size * channels] in [-1, 1] / sqrt(patch_size).
+        """[n, *shape] -> uint8[n, count, patch_size * patch_size * channels]; the network normalises them.
 
         Values of a patch are in order (row, column, channel). An image that is no multiple of the patch size is padded
-        at the bottom and right with 0, the middle grey.
+        at the bottom and right with the middle grey.
         """
         x = frames(values, self.form, self.channels, self.leaf.path)
         n, k, height, width, channels = x.shape
         size = self.patch_size
         rows, cols = -(-height // size), -(-width // size)
         pad = rows * size - height, cols * size - width
-        padded = np.pad(x, ((0, 0), (0, 0), (0, pad[0]), (0, pad[1]), (0, 0))) if any(pad) else x
-        pixels = _split(padded, size).reshape(n, self.count, size * size * channels)
-        scaled = np.subtract(pixels, np.float32(127.5), dtype=np.float32)
-        scaled *= np.float32(1 / 127.5 / np.sqrt(size))
-        if any(pad):
-            inside = np.pad(
-                np.ones(x.shape[2:], np.float32)[None, None], ((0, 0), (0, 0), (0, pad[0]), (0, pad[1]), (0, 0))
-            )
-            scaled *= np.tile(_split(inside, size).reshape(1, -1, scaled.shape[-1]), (1, k, 1))
-        return scaled
-
-
-def _split(x: np.ndarray, size: int) -> np.ndarray:
-    """[n, k, H, W, C] -> [n, k, rows, cols, size, size, C]."""
-    n, k, height, width, channels = x.shape
-    return x.reshape(n, k, height // size, size, width // size, size, channels).swapaxes(3, 4)
+        around = ((0, 0), (0, 0), (0, pad[0]), (0, pad[1]), (0, 0))
+        padded = np.pad(x, around, constant_values=GREY) if any(pad) else x
+        blocks = padded.reshape(n, k, rows, size, cols, size, channels).swapaxes(3, 4)
+        return blocks.reshape(n, self.count, size * size * channels)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class TokenSequence:
             its own timestep a hidden position is attended to causally as any other.
 
     Features; the `*_at` arrays hold the position in the sequence, T or more for unused rows:
-        patches [P, patch_values] float32 in [-1, 1] / 4, patch_at [P], patch_rows [P, 2] and patch_cols [P, 2]:
+        patches [P, patch_values] uint8, patch_at [P], patch_rows [P, 2] and patch_cols [P, 2]:
             quantised interval [first, last] of table indices, both ends included.
         vectors [N, vector_values] float32 (normalised and companded), vector_at [N].
         images [M, height, width, channels] uint8, image_at [M].
@@ -160,7 +160,7 @@ def shapes(capacity: Capacity) -> dict[str, tuple[tuple[int, ...], type]]:
     """Shape and dtype of every array of a sequence that fills `capacity`."""
     per_position = {name: ((capacity.tokens,), dtype) for name, dtype in TOKEN_FIELDS.items()}
     return per_position | {
-        "patches": ((capacity.patches, capacity.patch_values), np.float32),
+        "patches": ((capacity.patches, capacity.patch_values), np.uint8),
         "patch_at": ((capacity.patches,), np.int32),
         "patch_rows": ((capacity.patches, 2), np.int32),
         "patch_cols": ((capacity.patches, 2), np.int32),

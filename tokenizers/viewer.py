@@ -160,7 +160,7 @@ def _features(sequence: TokenSequence) -> dict[int, str]:
     for at, patch, row, col in zip(
         sequence.patch_at, sequence.patches, sequence.patch_rows, sequence.patch_cols, strict=True
     ):
-        found[int(at)] = f"rows {row[0]}-{row[1]}, cols {col[0]}-{col[1]}, mean {np.mean(patch):+.3f}"
+        found[int(at)] = f"rows {row[0]}-{row[1]}, cols {col[0]}-{col[1]}, mean {np.mean(patch):.0f}"
     for at, vector in zip(sequence.vector_at, sequence.vectors, strict=True):
         head = " ".join(f"{x:+.2f}" for x in vector[:6])
         found[int(at)] = f"{len(vector)} values: {head}{' ...' if len(vector) > 6 else ''}"
@@ -371,8 +371,7 @@ def _pictures(view: SequenceView) -> dict[int, str]:
         for channels in (3, 1):
             size = math.isqrt(max(patch.size // channels, 0))
             if at < view.limit and at < len(sequence) and size and size * size * channels == patch.size:
-                pixels = np.clip(patch * math.sqrt(size) * 127.5 + 127.5, 0, 255).round().astype(np.uint8)
-                found[int(at)] = _img(pixels.reshape(size, size, channels))
+                found[int(at)] = _img(np.asarray(patch).reshape(size, size, channels))
                 break
     for at, image in zip(sequence.image_at, sequence.images, strict=True):
         if at < view.limit and at < len(sequence):

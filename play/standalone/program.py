@@ -25,7 +25,7 @@ from generalist.play.policy import AgentPolicy
 from generalist.play.standalone.policy import PARAMETERS, PIECES, PROGRAM, RECIPE
 from generalist.play.standalone.recipe import observed_tokens, recipe_of, text_tokens
 from generalist.tokenizers.continuous import VectorField
-from generalist.tokenizers.image import PatchField, WholeImageField
+from generalist.tokenizers.image import GREY, PatchField, WholeImageField
 from generalist.tokenizers.layout import Layout
 from generalist.tokenizers.sequence import NO_LOCAL, UNLIMITED, Kind, TokenBatch
 from generalist.tokenizers.text import SentencePieceTokenizer
@@ -207,7 +207,7 @@ def _body(layout: Layout, sizes: InputSizes, columns: _Columns, inputs: Inputs) 
 
     nothing = jnp.zeros((B, 0), jnp.int32)
     return jnp.concatenate(ids, axis=1), {
-        "patches": joined(patches, (layout.patch_values,), jnp.float32),
+        "patches": joined(patches, (layout.patch_values,), jnp.uint8),
         "patch_at": at(Kind.PATCH),
         "patch_rows": interval(0),
         "patch_cols": interval(1),
@@ -240,9 +240,8 @@ def _in_channels(x: jax.Array, channels: int) -> jax.Array:
 def _patches(part: PatchField, pixels: jax.Array) -> jax.Array:
     """`PatchField.encode` within the program."""
     size, x = part.patch_size, _pictures(part, pixels, part.channels)
-    scaled = (x.astype(jnp.float32) - 127.5) * np.float32(1 / 127.5 / np.sqrt(size))
     more = [(0, 0), (0, 0), (0, -part.form.height % size), (0, -part.form.width % size), (0, 0)]
-    padded = jnp.pad(scaled, more)
+    padded = jnp.pad(x, more, constant_values=GREY)
     _, k, height, width, channels = padded.shape
     blocks = padded.reshape(x.shape[0], k, height // size, size, width // size, size, channels).swapaxes(3, 4)
     return blocks.reshape(x.shape[0], part.count, size * size * channels)

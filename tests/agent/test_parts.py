@@ -100,6 +100,7 @@ def embedder(name: str, things: int):
     rngs, sizes = nnx.Rngs(0), InputSizes(vocabulary=8, patch_size=4, vector_values=5)
     x = jax.random.normal(jax.random.key(1), (2, things, 4 * 4 * 3 if name == "patches" else 5))
     if name == "patches":
+        x = jnp.clip(127.5 + 50 * x, 0, 255)  # not whole numbers, which have no gradient
         return PatchEmbed(CONFIG, sizes, rngs=rngs), lambda layer, x: residual_block(layer.block, x), partly, x
     config = AgentConfig(**{**vars(CONFIG), "source_embedding": True, "vector_gate": True})
     source = jax.random.normal(jax.random.key(2), (2, things, config.width))
