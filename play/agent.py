@@ -39,7 +39,7 @@ from generalist.train.checkpoint import Which
 from generalist.train.run import Run, read_run
 from generalist.train.sources import input_sizes
 from generalist.train.statistics import inherited, of_bounds, plain_layout
-from generalist.train.trained_network import trained_network
+from generalist.train.trained_network import Dtype, computed_in, kept_in, trained_network
 from generalist.train.transfer import kin
 
 
@@ -97,6 +97,7 @@ class Agent:
         step: Which = None,
         decode: DecodeConfig | None = None,
         adapter: str | os.PathLike[str] | None = None,
+        dtype: Dtype | None = None,
     ) -> "Agent":
         """The agent of a run or an export; nothing but its folder is needed.
 
@@ -109,6 +110,8 @@ class Agent:
                 `generalist.agent.config.DecodeConfig`.
             adapter: a file of `generalist adapter export`: what was trained on top of this run. The agent then plays
                 the tasks of the adapter.
+            dtype: in which it computes and keeps its matrices; as it was trained by default. bfloat16 is for
+                accelerators: a CPU turns matrices back to multiply them, which takes more memory and time.
 
         Raises:
             FileNotFoundError: no run there, or no adapter.
@@ -125,12 +128,13 @@ class Agent:
             >>> generalist.load("runs/smoke", step=20).step
             20
         """
-        found = read_run(run)
+        found = read_run(run) if dtype is None else computed_in(read_run(run), dtype)
         if adapter is None:
-            graphdef, state, chosen = trained_network(found, step)
+            graphdef, state, chosen = trained_network(found, step, dtype)
         else:
             whole = apply_adapter(found, Path(adapter), step=step)
-            found, graphdef, state, chosen = whole.run, whole.graphdef, whole.state, whole.step
+            found, graphdef, chosen = whole.run, whole.graphdef, whole.step
+            state = whole.state if dtype is None else kept_in(whole.state, dtype)
         sizes = input_sizes(found.config, list(found.layouts.values()))
         graphdef, state = nnx.split(unstacked(nnx.merge(graphdef, state), consume=True))
         return cls(found, sizes, graphdef, state, chosen, decode or DecodeConfig())

@@ -25,6 +25,7 @@ from generalist.tokenizers.parts import Document, Words, is_read
 from generalist.tokenizers.sequence import FEATURES, TOKEN_FIELDS, Capacity, TokenBatch, TokenSequence, empty, stack
 from generalist.train.checkpoint import Which
 from generalist.train.config import PUBLIC, DocumentsConfig, TrainConfig
+from generalist.train.trained_network import Dtype
 
 ROWS = 16
 """Most prompts that are read together."""
@@ -100,13 +101,14 @@ class Writer:
         *,
         source: str | None = None,
         measures: Sequence[Measure] = ("text", "dialogue", "answer", "caption", "label"),
+        dtype: Dtype | None = None,
     ) -> "Writer":
         """From a run directory, as the named document source or the first that is of one of `measures`.
 
         Raises:
             As `generalist.play.agent.Agent.load` and `choose_source`.
         """
-        agent = Agent.load(run, step=step)
+        agent = Agent.load(run, step=step, dtype=dtype)
         return cls.of(agent, choose_source(agent.run.config, source, measures))
 
     @classmethod

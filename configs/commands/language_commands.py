@@ -55,6 +55,8 @@ class Writing:
     step: int | Literal["best"] | None = None
     """Use the checkpoint of this update, or the best: the one of lowest loss on what is held out (on the training data
     where a run holds nothing out); default: the newest."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Compute in this and keep the parameters in it; default: as trained. bfloat16 is for accelerators."""
 
     @property
     def sampling(self) -> SamplingConfig:
@@ -78,7 +80,8 @@ class Writing:
         number = choose_source(config, self.source, measures)  # before the weights are loaded, which takes longer
         keep_compilations()
         chosen = config.documents[number]
-        return Writer.of(Agent.load(self.run, step=self.step), number), measure_of(chosen), chosen.corpus
+        agent = Agent.load(self.run, step=self.step, dtype=self.dtype)
+        return Writer.of(agent, number), measure_of(chosen), chosen.corpus
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ class Serve:
     """File of the token that clients must send (Authorization: Bearer TOKEN); or the variable GENERALIST_TOKEN."""
     step: int | Literal["best"] | None = None
     """Serve the checkpoint of this update, or the best; default: the newest."""
+    dtype: Literal["float32", "bfloat16"] | None = None
+    """Compute in this and keep the parameters in it; default: as trained. bfloat16 is for accelerators."""
     slots: int = 16
     """Clients of a task that one compiled step acts for; more sit at further ones."""
     clients: int = 256
@@ -133,7 +135,7 @@ class Serve:
         from generalist.play.agent import Agent
 
         keep_compilations()
-        return Agent.load(self.run, step=self.step)
+        return Agent.load(self.run, step=self.step, dtype=self.dtype)
 
     def _policies(self, agent: "Agent") -> "tuple[Callable[[str], Agent], tuple[str, ...], dict[str, object]]":
         """The agent as it plays a task, the tasks that are served, and what clients are told."""
