@@ -3,6 +3,7 @@
     generalist train multimodal_ablation/control --data runs/quickstart/data
     generalist train multimodal_ablation/text
     generalist train multimodal_ablation/pictures
+    generalist train multimodal_ablation/drawings
     generalist eval runs/multimodal --alone runs/multimodal_ablation/control --alone runs/multimodal_ablation/text ...
 
 The rows of a batch are then full of that part, so that fewer updates hold as many of its tokens.
@@ -14,7 +15,7 @@ from generalist.configs.experiment import Experiment
 from generalist.configs.multimodal import STEPS
 from generalist.configs.multimodal import config as multimodal
 
-SHARES = {"control": 0.406, "text": 0.283, "pictures": 0.311}
+SHARES = {"control": 0.310, "text": 0.094, "pictures": 0.222, "drawings": 0.375}
 """Of the tokens of `multimodal`, from its metrics.jsonl."""
 
 
@@ -24,7 +25,8 @@ def config(part: str) -> Experiment:
     documents = {
         "control": (),
         "text": tuple(each for each in base.train.documents if each.corpus == "docstrings"),
-        "pictures": tuple(each for each in base.train.documents if each.corpus != "docstrings"),
+        "pictures": tuple(each for each in base.train.documents if each.room),
+        "drawings": tuple(each for each in base.train.documents if each.corpus.startswith("drawings:")),
     }
     train = replace(
         base.train,

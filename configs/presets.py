@@ -22,6 +22,7 @@ PRESETS = (
     "multimodal_ablation/control",
     "multimodal_ablation/text",
     "multimodal_ablation/pictures",
+    "multimodal_ablation/drawings",
     "gato_79m",
     "gato_364m",
     "gato_1_2b",
