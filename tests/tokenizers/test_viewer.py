@@ -36,7 +36,7 @@ def test_every_position_is_explained():
     lines = list(rows(view()))
     values = [line.value for line in lines]
     assert values[:4] == ["'<'", "'g'", "'o'", "'>'"]
-    assert values[4] == "observation/image: rows 0-102, cols 0-127, mean +0.142"
+    assert values[4] == "observation/image: rows 0-102, cols 0-127, mean 200"
     assert values[6:8] == ["observation/n = 7 digit 1 of 2", "observation/n = 7 digit 2 of 2"]
     assert values[8].startswith("observation/v[0,0] = 0.5")
     assert values[10:12] == ["|", "action/d = 2"]

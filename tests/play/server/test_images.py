@@ -39,7 +39,8 @@ def pixels(found) -> np.ndarray:
 
 
 def test_pictures_are_those_of_the_painter(client):
-    found = client.images.generate(model="rooms", prompt="a red ball", n=3, extra_body={"seed": 5, "guidance": 2.0})
+    asked = {"seed": 5, "guidance": 2.0, "temperature": 1.0}
+    found = client.images.generate(model="rooms", prompt="a red ball", n=3, extra_body=asked)
     expected = painter().draw(["a red ball"] * 3, SamplingConfig(temperature=1.0, seed=5), guidance=2.0)
     np.testing.assert_array_equal(pixels(found), expected)
     assert found.created > 0
