@@ -46,7 +46,7 @@ def trained(monkeypatch) -> SimpleNamespace:
     there = SimpleNamespace(config=config, text=ByteTokenizer(), visual=None)
     agent = SimpleNamespace(run=there, sizes=model.sizes, graphdef=graphdef, state=state)
     monkeypatch.setattr("generalist.train.run.read_run", lambda path: agent.run)
-    monkeypatch.setattr("generalist.play.agent.Agent.load", lambda path, *, step=None: agent)
+    monkeypatch.setattr("generalist.play.agent.Agent.load", lambda path, *, step=None, dtype=None: agent)
     monkeypatch.setattr("generalist.agent.compilation.keep_compilations", lambda: None)
     monkeypatch.setattr("generalist.play.writer.measure_of", lambda documents: CORPORA[documents.corpus])
     return agent
