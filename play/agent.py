@@ -111,7 +111,7 @@ class Agent:
             adapter: a file of `generalist adapter export`: what was trained on top of this run. The agent then plays
                 the tasks of the adapter.
             dtype: in which it computes and keeps its matrices; as it was trained by default. bfloat16 is for
-                accelerators: a CPU turns matrices back to multiply them, which takes more memory and time.
+                accelerators: a CPU turns matrices back to multiply them, which takes more memory.
 
         Raises:
             FileNotFoundError: no run there, or no adapter.
