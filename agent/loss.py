@@ -160,8 +160,13 @@ def score(
     The backward pass computes the logits of a chunk again, so that [B, M, V] is never stored.
     """
 
-    # Devices that share the table gather it once for all parts, and sum its gradient over them before they exchange it.
-    rows = constrain(network.table.rows[...], "logits", None)
+    B, M = targets.shape
+    chunked = 0 < config.chunk < M
+    # Devices that share the table gather it once for all parts, and sum its gradient over them before they exchange it:
+    # in its own dtype, where there are many; else they exchange it in the compute dtype.
+    rows = network.table.rows[...]
+    rows = constrain(rows if chunked else rows.astype(network.table.dtype), "vocabulary", None)
+    rows = constrain(rows, "logits", None)
 
     def one(part: tuple[jax.Array, jax.Array]) -> Scores:
         hidden, target = part
@@ -170,8 +175,7 @@ def score(
         logits = logits_of(rows, hidden, 0, count) if platform() == "cpu" else scored(rows, hidden, count)
         return scores(logits, target, vocabulary, config.label_width)
 
-    B, M = targets.shape
-    if not 0 < config.chunk < M:
+    if not chunked:
         return one((at, targets))
     missing = -M % config.chunk
 

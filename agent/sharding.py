@@ -139,6 +139,35 @@ def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     return x if apart else jax.lax.with_sharding_constraint(x, spec(*names))
 
 
+def split_first(x: jax.Array, axes: Sequence[str]) -> jax.Array:
+    """Hold an array to a layout in which its first axis is split over these axes of the mesh and no other axis is.
+
+    One axis after the other: the compiler exchanges parts for each, and would gather the whole array for two at once.
+    """
+    free = PartitionSpec.UNCONSTRAINED
+    for count in range(1, len(axes)):
+        x = jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes[:count]), *(free,) * (x.ndim - 1)))
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes), *(None,) * (x.ndim - 1)))
+
+
+def unite_first(x: jax.Array, axes: Sequence[str]) -> jax.Array:
+    """The way back from `split_first`, up to the last step, which who uses the array takes."""
+    free = PartitionSpec.UNCONSTRAINED
+    for count in reversed(range(1, len(axes))):
+        x = jax.lax.with_sharding_constraint(x, PartitionSpec(tuple(axes[:count]), *(free,) * (x.ndim - 1)))
+    return x
+
+
+def axes_dividing(size: int) -> tuple[str, ...]:
+    """Axes of the mesh in use over which so many can be split evenly, innermost first."""
+    sizes, axes = jax.sharding.get_abstract_mesh().shape, []
+    for axis in reversed(AXES) if sizes else ():
+        if sizes[axis] > 1 and size % sizes[axis] == 0:
+            axes.append(axis)
+            size //= sizes[axis]
+    return tuple(axes)
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Rows of a batch over data and fsdp axes, everything else whole."""
     return NamedSharding(mesh, spec("batch"))

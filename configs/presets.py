@@ -23,6 +23,7 @@ PRESETS = (
     "multimodal_ablation/text",
     "multimodal_ablation/pictures",
     "multimodal_ablation/drawings",
+    "words_first",
     "gato_79m",
     "gato_364m",
     "gato_1_2b",

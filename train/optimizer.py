@@ -5,9 +5,10 @@ from typing import Any, cast
 import jax
 import optax
 from flax import nnx
-from optax.contrib import MuonDimensionNumbers, scale_by_muon
+from optax.contrib import MuonDimensionNumbers
 
 from generalist.train.config import OptimizerConfig
+from generalist.train.muon import by_layers
 
 UNDECAYED = {"scale", "bias", "rows"}
 AS_ADAMW = 0.2
@@ -42,7 +43,7 @@ def optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformati
     )
     if config.method == "muon":
         matrices = optax.chain(
-            scale_by_muon(eps=config.eps, weight_dimension_numbers=_matrices),
+            by_layers(config.eps, _matrices),
             optax.stateless(_as_large_as_adamw),
             optax.add_decayed_weights(config.weight_decay),
             optax.scale_by_learning_rate(schedule(config, steps)),

@@ -148,6 +148,8 @@ class Describe(Generic[Config]):
     topology: str = ""
     """Compile it for accelerators that are not here, such as v5e:4x4, v5p:4x4x4 or h100:1x1x8 (extra aot): memory, what
     the chips exchange, and how fast it can be at most."""
+    foundation: Path | None = None
+    """Describe training that starts from this public language model, as for `generalist train`."""
     json: Flag = False
     """Print JSON instead of tables."""
 
@@ -156,6 +158,7 @@ class Describe(Generic[Config]):
 
         shown = {"tasks": with_sets(self.task, self.sets), "corpora": self.corpus, "data": self.data}
         options = {"mesh": self.mesh, "compiled": self.compile, "topology": self.topology, "json": self.json}
+        options["foundation"] = self.foundation
         config = with_choices(self.config, self.layout, f"generalist describe {preset}")  # pyright: ignore[reportArgumentType]
         launch.describe(config, name=preset, **shown, **options)
 

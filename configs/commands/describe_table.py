@@ -65,6 +65,8 @@ def _trained(description: Description, name: str, out: Console) -> None:
 
 def _tasks(description: Description, name: str, out: Console) -> None:
     rows = [_task_row(task) for task in description.tasks]
+    if not rows:
+        return
     out.print(_table(rows, title="tokens per timestep", right=tuple(rows[0])[1:]))
     out.print(
         "max = text + obs + sep + act; loss: most targets; fit: timesteps of that size in a sequence; tok/s: of play",

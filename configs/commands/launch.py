@@ -26,6 +26,7 @@ from generalist.eval.shipped import reproduction
 from generalist.train.describe import Description
 from generalist.train.describe import describe as describe_training
 from generalist.train.preemption import Stopped, stopping_at_once
+from generalist.train.public.growing import grown
 from generalist.train.run import read_run
 from generalist.train.topologies import check_fills
 from generalist.train.topologies import topology as find_topology
@@ -60,6 +61,7 @@ def describe(
     mesh: tuple[int, int, int] | None = None,
     compiled: bool = False,
     topology: str = "",
+    foundation: Path | None = None,
     json: bool = False,
 ) -> Description:
     """Print what the experiment's training is made of: parameters, tokens, padding, memory and FLOPs.
@@ -69,9 +71,12 @@ def describe(
         mesh: (data, fsdp, tensor) devices, which need not be here; default: the configured mesh on this machine's.
         compiled: compile the update too; a CPU counts as that many devices.
         topology: of accelerators that it is compiled for instead, as `generalist.train.topologies.topology` reads it.
+        foundation: a public language model that training would start from, as in `fit`.
         json: print it as JSON.
     """
     config = with_sources(experiment.train, tasks, corpora)
+    if foundation is not None:
+        config = grown(config, foundation)
     chips = find_topology(topology) if topology else None
     if chips is not None:
         asked = mesh or (config.mesh.data, config.mesh.fsdp, config.mesh.tensor)

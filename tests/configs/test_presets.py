@@ -41,6 +41,14 @@ def test_every_family_of_the_local_suite_has_its_share_and_every_task_of_it_the_
     assert all(len(set(each)) == 1 for each in weights.values())
 
 
+def test_words_first_shows_as_many_rows_of_missions_as_of_captions_and_of_text():
+    config = load_preset("words_first").train
+    captions, text = config.documents
+    rows = [sum(each.weight for each in config.sources), captions.weight / captions.pictures_per_row, text.weight]
+    assert rows == pytest.approx([4, 4, 4])
+    assert {find_task(each.task).family for each in config.sources} == {"babyai"}
+
+
 def test_an_unknown_preset_names_the_nearest():
     with pytest.raises(ValueError, match="unknown config 'quickstrat': did you mean quickstart"):
         load_preset("quickstrat")

@@ -47,6 +47,13 @@ def test_the_papers_size_stands_beside_ours(capsys):
     assert max(len(line.rstrip()) for line in out.splitlines()) <= 110
 
 
+def test_a_mixture_of_texts_alone_has_no_table_of_tasks(capsys):
+    assert cli.main(["describe", "multimodal_ablation/text", "--mesh", *"111"]) == 0
+    out = capsys.readouterr().out
+    assert "tokens per timestep" not in out
+    assert "rows" in out
+
+
 LORA = ("--train.trainable.how", "lora", "--train.trainable.rank", "4", "--train.trainable.also", "vector")
 
 

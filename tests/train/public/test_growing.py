@@ -96,6 +96,17 @@ def test_a_run_takes_its_trunk_its_words_and_their_tokenizer(control):
     assert Agent.load(run).tasks == ("CartPole-v1", "FrozenLake8x8-v1")
 
 
+def test_what_training_would_start_from_is_described(capsys):
+    from generalist.configs.commands.cli import main
+
+    asked = ["--foundation", str(model()), "--task", "FrozenLake8x8-v1", "--corpus", "docstrings", "--json"]
+    assert main(["describe", "smoke", *asked, "--mesh", *"111"]) == 0
+    parameters = json.loads(capsys.readouterr().out)["parameters"]
+    assert parameters["blocks"] == sum(each.numel() for each in theirs().model.layers.parameters())
+    assert parameters["token table"] % 32 == 0
+    assert parameters["token table"] > 32 * 261
+
+
 def test_new_rows_are_like_theirs_and_old_ones_stay(control):
     from generalist.agent.config import InputSizes
     from generalist.agent.network import Network
