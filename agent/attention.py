@@ -23,6 +23,10 @@ MASKED = -1e30
 """Score of what may not be chosen. Not minus infinity, so that a row that sees nothing has a finite softmax."""
 
 
+LANES = 128
+"""Rows for `generalist.agent.splash` are a multiple of this."""
+
+
 class Marks(NamedTuple):
     """What the mask needs to know of each position, shape [B, T] each; see `TokenSequence`."""
 

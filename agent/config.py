@@ -25,7 +25,8 @@ class AgentConfig:
             lists it; the down projection reads half of it.
         window: attention reaches back this many tokens; also the size of the key/value cache when acting.
         attention: of training rows: `blocked` runs everywhere; `cudnn` is its fused kernel, for NVIDIA GPUs of compute
-            capability 8 or more, with `dtype` bfloat16.
+            capability 8 or more, with `dtype` bfloat16; `splash` that of TPUs, where no layout hides past actions or
+            has a `context`, and rows are a multiple of 128 tokens; `auto` is the one of them that fits.
         attention_block: queries of a training row that are computed together; memory for the scores grows with it.
         local_positions: rows of the table of positions inside a timestep (512 in the paper).
         patch_channels: channels of the patch embedder's residual block (GroupNorm over at most 32 groups).
@@ -51,7 +52,7 @@ class AgentConfig:
     head_size: int = 16
     feedforward: int = 512
     window: int = 1024
-    attention: Literal["blocked", "cudnn"] = "blocked"
+    attention: Literal["auto", "blocked", "cudnn", "splash"] = "blocked"
     attention_block: int = 256
     local_positions: int = 512
     patch_channels: int = 64
@@ -73,6 +74,11 @@ class AgentConfig:
         return self.trunk.key_heads or self.heads
 
     @property
+    def fits_cudnn(self) -> bool:
+        """Whether cuDNN's kernel takes these heads."""
+        return self.dtype == "bfloat16" and self.head_size % 8 == 0 and self.head_size <= 128
+
+    @property
     def block_matrices(self) -> int:
         """Parameters of the matrices of one block."""
         heads, hidden = 2 * (self.heads + self.key_heads) * self.head_size, self.feedforward // 2
@@ -82,7 +88,7 @@ class AgentConfig:
         for name in ("width", "layers", "heads", "head_size", "feedforward", "window", "attention_block", "unroll"):
             if getattr(self, name) < 1:
                 raise ValueError(f"AgentConfig.{name} must be positive, got {getattr(self, name)}")
-        if self.attention == "cudnn" and (self.dtype != "bfloat16" or self.head_size % 8 or self.head_size > 128):
+        if self.attention == "cudnn" and not self.fits_cudnn:
             raise ValueError(
                 "AgentConfig.attention cudnn needs dtype bfloat16 and a head_size that is a multiple of 8 and at most "
                 f"128, got {self.dtype} and {self.head_size}"
@@ -120,6 +126,7 @@ class InputSizes:
         vector_values: length of a (padded) vector.
         image_shape: (height, width, channels) of a whole image.
         answers: the most tokens of an action that is predicted directly.
+        plain_mask: whether causality, segments and the window are all that any layout hides.
     """
 
     vocabulary: int
@@ -129,6 +136,7 @@ class InputSizes:
     vector_values: int = 0
     image_shape: tuple[int, int, int] = (0, 0, 0)
     answers: int = 0
+    plain_mask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

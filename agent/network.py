@@ -6,12 +6,12 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from generalist.agent.answer import Answer
-from generalist.agent.attention import MASKED, attend_fused, attend_in_blocks, marks
+from generalist.agent.attention import LANES, MASKED, attend_fused, attend_in_blocks, marks
 from generalist.agent.batch import TokenBatch
 from generalist.agent.config import AgentConfig, InputSizes
 from generalist.agent.embed import ImageEmbed, PatchEmbed, Table, VectorEmbed
 from generalist.agent.said import said_before
-from generalist.agent.sharding import constrain
+from generalist.agent.sharding import constrain, fuses_on_gpu, platform
 from generalist.agent.transformer import Attend, Transformer
 from generalist.tokenizers.sequence import Kind
 
@@ -100,7 +100,7 @@ class Network(nnx.Module):
 
     def trunk(self, x: Float[Array, "B T D"], batch: TokenBatch) -> Float[Array, "B T D"]:
         """Final hidden state of every position from its embedding."""
-        return self.transformer(x, batch.position, attending(batch, self.config))
+        return self.transformer(x, batch.position, attending(batch, self.config, self.sizes))
 
     def logits(
         self, hidden: Float[Array, "*shape D"], first: int | Int[Array, ""] = 0, count: int = 0
@@ -120,12 +120,33 @@ class Network(nnx.Module):
         return self.logits(self.hidden(batch, key))
 
 
-def attending(batch: TokenBatch, config: AgentConfig) -> Attend:
-    """Attention of whole rows, for training."""
+def attending(batch: TokenBatch, config: AgentConfig, sizes: InputSizes) -> Attend:
+    """Attention of whole rows, for training. Raises ValueError where splash is asked for and is not exact."""
     where, context, block = marks(batch), batch.context, config.attention_block
-    if config.attention == "cudnn":
+    how = config.attention if config.attention != "auto" else fitting(config, sizes, batch.ids.shape[1])
+    if how == "cudnn":
         return lambda query, key, value, window: attend_fused(query, key, value, where, context, window)
+    if how == "splash":
+        if not exact_by_splash(config, sizes):
+            raise ValueError(
+                "attention splash knows causality, segments and one window: layouts that hide past actions or have a "
+                "context, and trunks with local layers, need blocked"
+            )
+        from generalist.agent.splash import attend_splash  # what it imports takes a while
+
+        return lambda query, key, value, window: attend_splash(query, key, value, where.segment, config.window)
     return lambda query, key, value, window: attend_in_blocks(query, key, value, where, context, window, block)
+
+
+def exact_by_splash(config: AgentConfig, sizes: InputSizes) -> bool:
+    return sizes.plain_mask and not config.trunk.global_every
+
+
+def fitting(config: AgentConfig, sizes: InputSizes, length: int) -> str:
+    """The attention for rows of this length on the devices in use: what is exact there, fused where it can be."""
+    if platform() == "tpu" and exact_by_splash(config, sizes) and length % LANES == 0:
+        return "splash"
+    return "cudnn" if config.fits_cudnn and fuses_on_gpu() else "blocked"
 
 
 def logits_of(

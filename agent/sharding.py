@@ -130,6 +130,17 @@ def platform() -> str:
     return jax.default_backend() if device is None else device.platform
 
 
+def fuses_on_gpu() -> bool:
+    """Whether the devices in use are NVIDIA's of compute capability 8 or more."""
+    device: Any = jax.sharding.get_abstract_mesh().abstract_device
+    kind = jax.devices()[0] if device is None else device
+    if kind.platform not in ("gpu", "cuda"):
+        return False
+    with suppress(TypeError, ValueError):  # AMD's are called by letters
+        return float(getattr(kind, "compute_capability", None) or 8.0) >= 8.0
+    return False
+
+
 def constrain(x: jax.Array, *names: str | None) -> jax.Array:
     """Hold an activation to its logical layout; does nothing where no mesh of several devices is in use.
 

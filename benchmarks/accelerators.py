@@ -42,13 +42,16 @@ ROWS = (
     Row("gato_79m", "h100:1x1x1", (1, 1, 1), 16),
     Row("gato_79m", "h100:1x1x1", (1, 1, 1), 16, "cudnn"),
     Row("gato_79m", "v5e:2x2", (1, 4, 1), 64),
+    Row("gato_79m", "v5e:2x2", (1, 4, 1), 64, "splash"),
     Row("gato_364m", "h100:1x1x8", (1, 8, 1), 512),
     Row("gato_364m", "h100:1x1x8", (1, 8, 1), 512, "cudnn"),
     Row("gato_364m", "v5e:4x4", (1, 16, 1), 256),
+    Row("gato_364m", "v5e:4x4", (1, 16, 1), 256, "splash"),
     Row("gato_1_2b", "h100:1x8x8", (1, 64, 1), 512),
     Row("gato_1_2b", "h100:1x8x8", (1, 64, 1), 512, "cudnn"),
     Row("gato_1_2b", "v5p:4x4x4", (4, 16, 1), 512),
-    Row("gato_1_2b", "v5e:16x16", (4, 64, 1), 512),
+    Row("gato_1_2b", "v5p:4x4x4", (4, 16, 1), 512, "splash"),
+    Row("gato_1_2b", "v5e:16x16", (16, 16, 1), 512, "splash"),
 )
 SMALL = (Row("smoke", "h100:1x1x2", (1, 2, 1), 8),)
 CAPACITY = Capacity(tokens=1024, targets=1024, patches=936, patch_values=16 * 16 * 3)
@@ -60,7 +63,8 @@ def measure(row: Row) -> dict[str, Any]:
     chips = topology(row.topology)
     job = import_module(f"generalist.configs.{row.preset}").config().train
     job = replace(job, agent=replace(job.agent, attention=row.attention), batch_size=row.rows, data_streams=1)
-    sizes = InputSizes(vocabulary=job.vocabulary.size, sources=len(job.sources), patch_size=16)
+    plain = all(each.layout.context is None and each.layout.past_actions == "shown" for each in job.sources)
+    sizes = InputSizes(vocabulary=job.vocabulary.size, sources=len(job.sources), patch_size=16, plain_mask=plain)
     found = look(job, sizes, CAPACITY, row.mesh, chips)
     _, state = abstract_state(job, sizes, abstract_mesh(*row.mesh))
     assert found.bound is not None
@@ -106,7 +110,7 @@ def main() -> None:
     for number in range(len(chosen)):
         rows.append(apart(number, given.small))
         print(rows[-1], file=sys.stderr)
-    save(given.out, "accelerators", rows)
+        save(given.out, "accelerators", rows)
 
 
 if __name__ == "__main__":

@@ -276,6 +276,7 @@ def input_sizes(config: TrainConfig, layouts: Sequence[Layout]) -> InputSizes:
         vector_values=max([0, *(layout.vector_values for layout in layouts), *bands]),
         image_shape=next(iter(images), (0, 0, 0)),
         answers=max((layout.answer_count for layout in layouts), default=0),
+        plain_mask=not any(layout.options.context or layout.options.past_actions == "hidden" for layout in layouts),
     )
 
 

@@ -168,6 +168,13 @@ def test_the_agent_reads_what_a_row_holds():
     assert (sizes.patch_size, sizes.image_shape) == (0, mixture.capacity.image_shape)
 
 
+@pytest.mark.parametrize(
+    ("options", "plain"), [({}, True), ({"context": 4}, False), ({"past_actions": "hidden"}, False)]
+)
+def test_a_mask_is_plain_where_no_layout_hides_anything(options, plain):
+    assert input_sizes(CONFIG, [layout("vector"), layout("vector", **options)]).plain_mask is plain
+
+
 def test_a_layout_comes_back_from_json_with_its_statistics():
     for source, given in zip(open_mixture(CONFIG, demonstrations()).sources, CONFIG.sources, strict=True):
         stored = json.loads(json.dumps(layout_to_json(source.layout)))
