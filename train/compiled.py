@@ -19,7 +19,7 @@ from generalist.train.collectives import collectives
 from generalist.train.config import TrainConfig
 from generalist.train.roofline import Roofline, roofline
 from generalist.train.step import abstract_state, jit_update, loss_config
-from generalist.train.topologies import Chip, Topology, cudnn_is_there
+from generalist.train.topologies import Chip, Topology, advice, cudnn_is_there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ class Compiled:
         exchanged: per kind of collective how often one runs, bytes of all its runs on one device, and of its largest
             array.
         bound: seconds of an update on the chip, at least; None where no chip was named.
+        advice: another mesh of as many chips, in words.
     """
 
     compiler: str
@@ -57,6 +58,7 @@ class Compiled:
     chip: Chip | None
     exchanged: dict[str, tuple[int, int, int]]
     bound: Roofline | None
+    advice: str = ""
 
 
 def look(
@@ -75,6 +77,7 @@ def look(
         chip=chips.chip if chips else None,
         exchanged=dict(sorted(exchanged.items())),
         bound=roofline(text, chips.chip) if chips else None,
+        advice=advice(chips.chip, mesh, config.agent.width) if chips else "",
     )
 
 

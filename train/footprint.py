@@ -119,10 +119,11 @@ def footprint(
     gathered = block_parameters(agent, tensor) * FLOAT * (1 - 1 / mesh[1])
     kernel = sizes.patch_size**2 * agent.patch_channels * agent.width * FLOAT
     shares = SHARES[agent.remat]
+    scores = 0 if agent.attention == "cudnn" else shares.scores  # a TPU's kernel was seen to take as much otherwise
     block = (
         shares.residual * residual
         + shares.activations * one
-        + shares.scores * rows * attention_scores(agent, capacity.tokens, tensor)
+        + scores * rows * attention_scores(agent, capacity.tokens, tensor)
         + shares.gathered * gathered
     )
     logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))

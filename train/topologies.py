@@ -19,6 +19,8 @@ import jax
 from generalist.envs.task import MissingExtra
 
 EXTRA, CUDNN = "aot", 90_800
+LANES = 128
+"""Numbers that a TPU works on at once."""
 H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024
@@ -123,6 +125,23 @@ def check_fills(mesh: tuple[int, int, int], chips: Topology) -> None:
             f"a mesh of {sizes} has {prod(mesh)} devices and {chips.name} {len(chips.devices)}: give --mesh DATA FSDP "
             "TENSOR whose product is that"
         )
+
+
+def advice(chip: Chip, mesh: tuple[int, int, int], width: int) -> str:
+    """A better (data, fsdp, tensor) mesh of as many chips, in words; empty where nothing is known against this one.
+
+    A TPU works on 128 lanes. Where a chip keeps fewer columns of a matrix, its compiler was seen to gather by summing
+    arrays that are zero but for each chip's part, which moves several times the bytes.
+    """
+    data, fsdp, tensor = mesh
+    most = max(1, width // LANES)
+    if chip.platform != "tpu" or fsdp <= most:
+        return ""
+    better = max(size for size in range(1, most + 1) if data * fsdp % size == 0)
+    return (
+        f"fsdp {fsdp} leaves each chip {width // fsdp} of {width} columns, fewer than the {LANES} lanes of a TPU: "
+        f"--mesh {data * fsdp // better} {better} {tensor} may exchange much less"
+    )
 
 
 def _tpu(name: str, chip: Chip, shape: str) -> Topology:

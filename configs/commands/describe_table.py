@@ -241,6 +241,8 @@ def _bound(description: Description, name: str, out: Console) -> None:
         markup=False,
         soft_wrap=True,
     )
+    if found.advice:
+        out.print(found.advice, markup=False, soft_wrap=True)
 
 
 def _table(rows: list[dict[str, Any]], *, title: str, right: tuple[str, ...] = ()) -> Any:

@@ -77,6 +77,19 @@ def test_the_prediction_is_that_of_the_compiler_with_and_without_rematerialisati
         assert found.total == pytest.approx(compiled.total, rel=0.15), (dtype, remat, how)
 
 
+def test_a_kernel_that_writes_no_scores_needs_that_much_less():
+    capacity = Capacity(tokens=1024, targets=1)
+    agent = AgentConfig(width=64, heads=8, head_size=8, window=1024, dtype="bfloat16", remat=True)
+    found = {}
+    for attention in ("blocked", "cudnn"):
+        config = replace(SMOKE, agent=replace(agent, attention=attention))
+        sizes = sizes_of(config, capacity)
+        _, state = abstract_state(config, sizes, make_mesh(1))
+        found[attention] = footprint(config, sizes, capacity, (1, 1, 1), state).workspace
+    scores = config.batch_size * 8 * 1024 * 1024 * 4
+    assert 0.5 * scores < found["blocked"] - found["cudnn"] < scores
+
+
 def test_what_no_backward_pass_goes_through_keeps_nothing():
     """Embedders of observations; answers lie behind all that is trained."""
     capacity = replace(CAPACITIES["quickstart"], answers=0)
