@@ -263,7 +263,7 @@ def score(
 
 def whole(network: Network, batch: TokenBatch) -> Float[Array, "B T D"]:
     """What `Network.hidden` gives, of an `unstacked` network too, whose layers cannot be scanned."""
-    attend, x, trunk = attending(batch, network.config), network.embed(batch), network.transformer
+    attend, x, trunk = attending(batch, network.config, network.sizes), network.embed(batch), network.transformer
     for block, kind in zip(trunk.layers(), trunk.kinds(), strict=True):
         x, _ = block(x, batch.position, attend, kind)
     return trunk.norm(x)

@@ -14,7 +14,7 @@ from generalist.agent.network import attending
 def test_a_later_layer_attends_to_what_the_earlier_ones_made(name, options):
     model, example = network(name), batch(padded(episode(name, 4, **options), 24))
     where = marks(example)
-    own = attending(example, model.config)
+    own = attending(example, model.config, model.sizes)
     first, second = model.transformer.layers()
     kind, _ = model.transformer.kinds()
     seen = []

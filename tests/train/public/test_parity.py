@@ -111,7 +111,7 @@ def test_every_layer_gives_what_theirs_gives(both):
     with torch.no_grad():
         expected = theirs(torch.from_numpy(ids)[None], output_hidden_states=True).hidden_states
     batch = batch_of(ids)
-    x, attend = network.embed(batch), attending(batch, network.config)
+    x, attend = network.embed(batch), attending(batch, network.config, network.sizes)
     np.testing.assert_allclose(np.asarray(x)[0], expected[0][0].numpy(), atol=1e-4)
     trunk = network.transformer
     for at, (block, kind) in enumerate(zip(trunk.layers(), trunk.kinds(), strict=True)):
