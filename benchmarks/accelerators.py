@@ -11,11 +11,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from importlib import import_module
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from common import parser, save
+from common import parser, save, store
 
 from generalist.agent.config import InputSizes
 from generalist.agent.sharding import abstract_mesh
@@ -41,20 +42,22 @@ class Row:
 ROWS = (
     Row("gato_79m", "h100:1x1x1", (1, 1, 1), 16),
     Row("gato_79m", "h100:1x1x1", (1, 1, 1), 16, "cudnn"),
-    Row("gato_79m", "v5e:2x2", (1, 4, 1), 64),
-    Row("gato_79m", "v5e:2x2", (1, 4, 1), 64, "splash"),
     Row("gato_364m", "h100:1x1x8", (1, 8, 1), 512),
     Row("gato_364m", "h100:1x1x8", (1, 8, 1), 512, "cudnn"),
-    Row("gato_364m", "v5e:4x4", (1, 16, 1), 256),
-    Row("gato_364m", "v5e:4x4", (1, 16, 1), 256, "splash"),
     Row("gato_1_2b", "h100:1x8x8", (1, 64, 1), 512),
     Row("gato_1_2b", "h100:1x8x8", (1, 64, 1), 512, "cudnn"),
-    Row("gato_1_2b", "v5p:4x4x4", (4, 16, 1), 512),
+    Row("gato_79m", "v5e:2x2", (1, 4, 1), 64, "splash"),
+    Row("gato_364m", "v5e:4x4", (2, 8, 1), 256, "splash"),
     Row("gato_1_2b", "v5p:4x4x4", (4, 16, 1), 512, "splash"),
     Row("gato_1_2b", "v5e:16x16", (16, 16, 1), 512, "splash"),
+    Row("gato_79m", "v5e:2x2", (1, 4, 1), 64),
+    Row("gato_364m", "v5e:4x4", (2, 8, 1), 256),
+    Row("gato_1_2b", "v5p:4x4x4", (4, 16, 1), 512),
 )
+"""Those of TPUs take minutes each and come last."""
 SMALL = (Row("smoke", "h100:1x1x2", (1, 2, 1), 8),)
 CAPACITY = Capacity(tokens=1024, targets=1024, patches=936, patch_values=16 * 16 * 3)
+COMPILERS = ("libtpu", "jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
 GIB = 2**30
 
 
@@ -100,17 +103,21 @@ def apart(number: int, small: bool) -> dict[str, Any]:
 
 def main() -> None:
     made = parser(__doc__.split("\n")[0])
+    made.add_argument("--resume", action="store_true", help="go on after the rows that the JSON file has")
     made.add_argument("--row", type=int, help="this one alone, as JSON")
     given = made.parse_args()
     chosen = SMALL if given.small else ROWS
     if given.row is not None:
         print(json.dumps(measure(chosen[given.row])))
         return
-    rows = []
-    for number in range(len(chosen)):
+    file = given.out / "accelerators.json"
+    rows = json.loads(file.read_text())["rows"] if given.resume and file.exists() else []
+    compilers = {name: version(name) for name in COMPILERS}
+    for number in range(len(rows), len(chosen)):
         rows.append(apart(number, given.small))
         print(rows[-1], file=sys.stderr)
-        save(given.out, "accelerators", rows)
+        store(given.out, "accelerators", rows, compilers=compilers)
+    save(given.out, "accelerators", rows, compilers=compilers)
 
 
 if __name__ == "__main__":
