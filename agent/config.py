@@ -42,6 +42,8 @@ class AgentConfig:
             tells tasks apart by prompts. Played, a task that was not trained on has the mean of its family's.
         dtype: compute dtype; parameters, softmax and loss are float32.
         remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
+        remat_keeps: of a block that is recomputed, its `input` alone, or also what its matrix `products` give, so that
+            only attention and what lies between them is computed again: memory for a quarter of an update's FLOPs.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
         trunk: what a block of the trunk is made of; Gato's by default.
     """
@@ -65,6 +67,7 @@ class AgentConfig:
     source_embedding: bool = False
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
+    remat_keeps: Literal["input", "products"] = "input"
     unroll: int = 1
     trunk: TrunkConfig = field(default_factory=TrunkConfig)
 

@@ -29,6 +29,10 @@ cached; the window is how many tokens this layer looks back."""
 ACTIVATIONS = {"gelu_tanh": nnx.gelu, "gelu": partial(nnx.gelu, approximate=False), "silu": nnx.silu}
 
 
+KEPT = {"input": None, "products": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
+"""By `AgentConfig.remat_keeps`. Products of a block's matrices have no batch dimension, those of attention have."""
+
+
 class Kind(NamedTuple):
     """What tells a layer from others: how many tokens it looks back, and its rotations (None: Gato's)."""
 
@@ -192,7 +196,8 @@ class Transformer(nnx.Module):
         def layer(block: Any, x: jax.Array, kind: Any = kinds[0]) -> jax.Array:
             return block(x, position, attend, kind)[0]
 
-        step = jax.checkpoint(layer) if self.config.remat else layer
+        keeps = KEPT[self.config.remat_keeps]
+        step = jax.checkpoint(layer, policy=keeps) if self.config.remat else layer
         if not self.config.trunk.global_every:
             x, _ = jax.lax.scan(lambda x, block: (step(block, x), None), x, self.blocks, unroll=unroll)
         else:

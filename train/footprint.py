@@ -127,7 +127,7 @@ def footprint(
         + shares.gathered * gathered
     )
     logits = replace(capacity, targets=min(config.loss_chunk or capacity.targets, capacity.targets))
-    carried = tokens * agent.width * jnp.dtype(agent.dtype).itemsize
+    carried = rows * block_kept(agent, capacity.tokens, tensor)
     return Footprint(
         parameters=bytes_per_device(state[0]),
         optimizer=bytes_per_device(state[1]),
@@ -175,6 +175,16 @@ def block_activations(config: AgentConfig, T: int, tensor: int = 1) -> int:
     c, D = jnp.dtype(config.dtype).itemsize, config.width
     A, F = config.heads * config.head_size / tensor, config.feedforward / 2 / tensor
     return int(T * (2 * D * (2 * FLOAT + c) + 7 * A * c + 8 * F * c))
+
+
+def block_kept(config: AgentConfig, T: int, tensor: int = 1) -> int:
+    """Bytes that a block that is recomputed keeps of one row of T tokens: its input, and its products if it does."""
+    each = config.width
+    if config.remat_keeps == "products":
+        heads = (config.heads + 2 * config.key_heads) * config.head_size
+        hidden = (2 if config.trunk.gated else 1) * config.feedforward // 2
+        each += 2 * config.width + (heads + hidden) // tensor
+    return T * each * jnp.dtype(config.dtype).itemsize
 
 
 def attention_scores(config: AgentConfig, T: int, tensor: int = 1) -> int:

@@ -178,7 +178,8 @@ def _memory(description: Description, name: str, out: Console) -> None:
     out.print(_table(rows, title=f"one device of {_mesh(description)}", right=tuple(heads.values())))
     out.print(
         "* estimated; --compile asks the compiler. A block keeps T (2 D (8 + c) + 7 A c + 8 F c) bytes of a row,\n"
-        "with remat T D c: c bytes of compute dtype, A heads x head_size, F half the feedforward width.",
+        "with remat T D c (with products T (3 D + 3 A + 2 F) c): c bytes of compute dtype, A heads x head_size,\n"
+        "F half the feedforward width.",
         markup=False,
     )
 

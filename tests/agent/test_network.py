@@ -97,7 +97,7 @@ def test_packed_equals_alone_and_padding_changes_nothing(name, options):
 def test_scanned_layers_equal_unrolled_ones_and_rematerialised_ones(name):
     example = batch(episode(name, 2))
     expected = logits(network(name), example)
-    for change in ({"unroll": 2}, {"remat": True}):
+    for change in ({"unroll": 2}, {"remat": True}, {"remat": True, "remat_keeps": "products"}):
         changed = network(name, AgentConfig(**{**vars(CONFIG), **change}))
         np.testing.assert_allclose(logits(changed, example), expected, atol=1e-5)
 

@@ -77,6 +77,27 @@ def test_the_prediction_is_that_of_the_compiler_with_and_without_rematerialisati
         assert found.total == pytest.approx(compiled.total, rel=0.15), (dtype, remat, how)
 
 
+def test_kept_products_are_counted_as_the_compiler_keeps_them():
+    """Of many layers, so that what they keep is most of it: between what all and what nothing recomputed keeps."""
+    capacity = Capacity(tokens=256, targets=8)
+    agent = AgentConfig(width=64, layers=24, heads=4, head_size=16, feedforward=512, window=256)
+    config, found, compiled = replace(SMOKE, agent=agent, batch_size=8, sequence_length=256), {}, {}
+    sizes = sizes_of(config, capacity)
+    for name, change in (
+        ("all", {"remat": True}),
+        ("products", {"remat": True, "remat_keeps": "products"}),
+        ("none", {"remat": False}),
+    ):
+        changed = replace(config, agent=replace(agent, **change))
+        _, state = abstract_state(changed, sizes, make_mesh(1))
+        found[name] = footprint(changed, sizes, capacity, (1, 1, 1), state)
+        compiled[name] = compiled_memory(compile_update(changed, sizes, capacity, (1, 1, 1)))
+    assert compiled["all"].total < compiled["products"].total < compiled["none"].total
+    assert found["products"].total == pytest.approx(compiled["products"].total, rel=0.15)
+    more = compiled["products"].temporary - compiled["all"].temporary
+    assert found["products"].blocks - found["all"].blocks == pytest.approx(more, rel=0.15)
+
+
 def test_a_kernel_that_writes_no_scores_needs_that_much_less():
     capacity = Capacity(tokens=1024, targets=1)
     agent = AgentConfig(width=64, heads=8, head_size=8, window=1024, dtype="bfloat16", remat=True)
