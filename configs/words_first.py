@@ -1,8 +1,9 @@
-"""Missions of BabyAI and captions, after words or from nothing: what a small text model is worth as a beginning.
+r"""Missions of BabyAI and captions, after words or from nothing: what a small text model is worth as a beginning.
 
     generalist train multimodal_ablation/text --train.steps 350 --out runs/words
-    generalist train words_first --weights runs/words --allow source patch image answer --data runs/quickstart/data
-    generalist train words_first --out runs/no_words --data runs/quickstart/data
+    generalist train words_first --data runs/quickstart/data --weights runs/words \
+        --allow source --allow patch --allow image --allow answer
+    generalist train words_first --data runs/quickstart/data --out runs/no_words
 
 The network is that of `multimodal`. Every third row of a batch is text still, so that it shows what is kept of it; the
 rows of missions and of captions are as many. `docs/foundations.md` has what came of it.
