@@ -24,7 +24,7 @@ MASKED = -1e30
 
 
 LANES = 128
-"""Rows for `generalist.agent.splash` are a multiple of this."""
+"""Numbers that a TPU works on at once; rows for `generalist.agent.splash` are a multiple of it."""
 
 
 class Marks(NamedTuple):

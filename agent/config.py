@@ -43,7 +43,7 @@ class AgentConfig:
         dtype: compute dtype; parameters, softmax and loss are float32.
         remat: recompute the activations of each block, and of the patch embedder, in the backward pass.
         remat_keeps: of a block that is recomputed, its `input` alone, or also what its matrix `products` give, so that
-            only attention and what lies between them is computed again: memory for a quarter of an update's FLOPs.
+            only attention and what lies between them is computed again: memory for at most a quarter of the FLOPs.
         unroll: layers compiled per iteration of the scan; `layers` unrolls it whole, faster for small models on CPU.
         trunk: what a block of the trunk is made of; Gato's by default.
     """

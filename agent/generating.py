@@ -5,7 +5,7 @@ and batches of prompts are `generalist.play.writer`. Actions are drawn by `gener
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Literal
 
@@ -263,7 +263,8 @@ def score(
 
 def whole(network: Network, batch: TokenBatch) -> Float[Array, "B T D"]:
     """What `Network.hidden` gives, of an `unstacked` network too, whose layers cannot be scanned."""
-    attend, x, trunk = attending(batch, network.config, network.sizes), network.embed(batch), network.transformer
+    anywhere = replace(network.config, attention="blocked")  # kernels are of the devices that it was trained on
+    attend, x, trunk = attending(batch, anywhere, network.sizes), network.embed(batch), network.transformer
     for block, kind in zip(trunk.layers(), trunk.kinds(), strict=True):
         x, _ = block(x, batch.position, attend, kind)
     return trunk.norm(x)

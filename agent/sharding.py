@@ -170,9 +170,9 @@ def unite_first(x: jax.Array, axes: Sequence[str]) -> jax.Array:
 
 
 def axes_dividing(size: int) -> tuple[str, ...]:
-    """Axes of the mesh in use over which so many can be split evenly, innermost first."""
+    """Axes of the mesh in use that split parameters, over which so many can be split evenly, innermost first."""
     sizes, axes = jax.sharding.get_abstract_mesh().shape, []
-    for axis in reversed(AXES) if sizes else ():
+    for axis in ("tensor", "fsdp") if sizes else ():
         if sizes[axis] > 1 and size % sizes[axis] == 0:
             axes.append(axis)
             size //= sizes[axis]

@@ -16,11 +16,10 @@ from typing import Any, Literal
 
 import jax
 
+from generalist.agent.attention import LANES
 from generalist.envs.task import MissingExtra
 
 EXTRA, CUDNN = "aot", 90_800
-LANES = 128
-"""Numbers that a TPU works on at once."""
 H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024

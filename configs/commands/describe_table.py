@@ -64,15 +64,14 @@ def _trained(description: Description, name: str, out: Console) -> None:
 
 
 def _tasks(description: Description, name: str, out: Console) -> None:
-    rows = [_task_row(task) for task in description.tasks]
-    if not rows:
-        return
-    out.print(_table(rows, title="tokens per timestep", right=tuple(rows[0])[1:]))
-    out.print(
-        "max = text + obs + sep + act; loss: most targets; fit: timesteps of that size in a sequence; tok/s: of play",
-        markup=False,
-    )
-    out.print("demos: episodes to train on, without those held out or below the return filter", markup=False)
+    if rows := [_task_row(task) for task in description.tasks]:
+        out.print(_table(rows, title="tokens per timestep", right=tuple(rows[0])[1:]))
+        out.print(
+            "max = text + obs + sep + act; loss: most targets; fit: timesteps of that size in a sequence; "
+            "tok/s: of play",
+            markup=False,
+        )
+        out.print("demos: episodes to train on, without those held out or below the return filter", markup=False)
     for notice in (each for task in description.tasks for each in task.notices):
         out.print(notice, markup=False, soft_wrap=True)
     for task, why in description.missing:

@@ -1,14 +1,18 @@
 """Splash attention, interpreted, beside blocks: values and gradients, on one device and on several; what it refuses."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from token_examples import CONFIG, batch, episode, network, padded
 
 from generalist.agent.attention import Marks, attend_in_blocks
 from generalist.agent.batch import abstract_batch
 from generalist.agent.config import AgentConfig, InputSizes
+from generalist.agent.generating import whole
 from generalist.agent.network import Network, fitting
 from generalist.agent.sharding import make_mesh, use_mesh
 from generalist.agent.splash import attend_splash
@@ -68,13 +72,18 @@ SMALL = AgentConfig(width=16, layers=4, heads=2, head_size=8, feedforward=16, wi
     ("trunk", "plain"), [(TrunkConfig(), False), (TrunkConfig(local_window=8, global_every=2), True)]
 )
 def test_masks_that_it_does_not_know_are_refused(trunk, plain):
-    from dataclasses import replace
-
     sizes = InputSizes(vocabulary=32, plain_mask=plain)
     with use_mesh(make_mesh(1)):
         network = Network(replace(SMALL, trunk=trunk), sizes, rngs=nnx.Rngs(0))
         with pytest.raises(ValueError, match="splash knows causality, segments and one window"):
             nnx.eval_shape(lambda batch: network.hidden(batch), abstract_batch(Capacity(tokens=128, targets=1), 2))
+
+
+def test_what_was_trained_with_a_kernel_is_scored_without():
+    """On a CPU, which has none, and of rows of 20 positions, which splash would not take."""
+    example = batch(padded(episode("vector", 4), 20))
+    found = [whole(network("vector", replace(CONFIG, attention=each)), example) for each in ("splash", "blocked")]
+    np.testing.assert_array_equal(*found)
 
 
 def test_auto_is_blocks_on_a_cpu():

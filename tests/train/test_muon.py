@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
-from generalist.agent.sharding import make_mesh, use_mesh
+from generalist.agent.sharding import axes_dividing, make_mesh, use_mesh
 from generalist.train.collectives import collectives
 from generalist.train.muon import by_layers
 
@@ -39,6 +39,16 @@ def test_numbers_and_state_are_those_of_optax_on_any_mesh(mesh, layers):
         found = last_of(by_layers(1e-8, DIMENSIONS), given(layers), lambda x: jax.device_put(x, lie))
     assert jax.tree.structure(found) == jax.tree.structure(expected)
     jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, atol=2e-5), found, expected)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "layers", "axes"),
+    [((8, 1, 1), 8, ()), ((2, 2, 2), 4, ("tensor", "fsdp")), ((1, 4, 2), 6, ("tensor",)), ((1, 4, 2), 3, ())],
+)
+def test_layers_are_split_over_what_splits_parameters(mesh, layers, axes):
+    """Copies along `data` have nothing to gather: there the update stays optax's to the last bit."""
+    with use_mesh(make_mesh(*mesh)):
+        assert axes_dividing(layers) == axes
 
 
 def test_devices_exchange_layers_and_gather_none():
