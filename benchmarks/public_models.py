@@ -1,7 +1,8 @@
 """Generation at the shapes of public models beside `transformers`: tokens per second, the first token, memory.
 
 Both write the likeliest tokens from the same random weights in float32 on all cores of this machine, one text and eight
-at once, and must write the same. Each runs in a process of its own, so that their memory can be told apart.
+at once, and must write the same. Each runs in a process of its own, so that their memory can be told apart. Beside them
+stands what XLA's matrix products alone permit: those of the same matrices, one after another, with nothing between.
 """
 
 import json
@@ -85,9 +86,7 @@ def ours(folder: Path, vocabulary: int) -> dict:
     from generalist.agent.sampling import SamplingConfig
     from generalist.play.writer import Writer
     from generalist.tokenizers.parts import Said
-    from generalist.train.memory import keep_freed_memory
 
-    keep_freed_memory()
     writer = Writer.load(folder)
     found = {"loaded": resident()}
 
@@ -97,6 +96,38 @@ def ours(folder: Path, vocabulary: int) -> dict:
         return [[int(word[1:]) for word in text.split()] for text in texts]
 
     return found | timed(write, vocabulary)
+
+
+def products(folder: Path, vocabulary: int) -> dict:
+    """Tokens a second, were a token the product of one row with each matrix of the file and nothing else."""
+    import time
+
+    import jax
+    import jax.numpy as jnp
+    from safetensors.numpy import load_file
+
+    matrices = [each for each in load_file(folder / "model.safetensors").values() if each.ndim == 2]
+    kernels = [jnp.asarray(each if each.shape[0] == vocabulary else each.T) for each in matrices]
+
+    @jax.jit
+    def multiply(x, kernels):
+        for kernel in kernels:
+            of_table = kernel.shape[0] == vocabulary
+            y = jnp.einsum("bi,oi->bo" if of_table else "bi,io->bo", x[:, : kernel.shape[of_table]], kernel)
+            x = x + 1e-9 * y.mean(axis=1, keepdims=True)
+        return x
+
+    found = {}
+    for batch in (1, 8):
+        x = jnp.ones((batch, max(max(each.shape) for each in kernels)))
+        multiply(x, kernels).block_until_ready()
+        times = []
+        for _ in range(5 * ROUNDS):
+            begun = time.perf_counter()
+            multiply(x, kernels).block_until_ready()
+            times.append(time.perf_counter() - begun)
+        found[f"rate {batch}"] = batch / min(times)
+    return found
 
 
 def timed(write, vocabulary: int) -> dict:
@@ -125,6 +156,9 @@ def resident(which: str = "VmRSS") -> int:
     return 1024 * int(line.split()[1])
 
 
+WHO = {"ours": ours, "transformers": of_transformers, "products": products}
+
+
 def measured(who: str, folder: Path, vocabulary: int) -> dict:
     command = [sys.executable, __file__, "--who", who, "--folder", str(folder), "--vocabulary", str(vocabulary)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -135,12 +169,12 @@ def measured(who: str, folder: Path, vocabulary: int) -> dict:
 
 def main() -> None:
     asked = parser(__doc__.split("\n")[0])
-    asked.add_argument("--who", help="measure one of the two and print it")
+    asked.add_argument("--who", choices=WHO, help="measure this one and print it")
     asked.add_argument("--folder", type=Path)
     asked.add_argument("--vocabulary", type=int)
     given = asked.parse_args()
     if given.who:
-        print(json.dumps({"ours": ours, "transformers": of_transformers}[given.who](given.folder, given.vocabulary)))
+        print(json.dumps(WHO[given.who](given.folder, given.vocabulary)))
         return
     rows = []
     for name, shape in ({"small": SMALL} if given.small else SHAPES).items():
@@ -148,7 +182,7 @@ def main() -> None:
             folder = Path(made)
             make(folder, shape)
             weights = (folder / "model.safetensors").stat().st_size
-            mine, theirs = (measured(who, folder, shape["vocab_size"]) for who in ("ours", "transformers"))
+            mine, theirs, most = (measured(who, folder, shape["vocab_size"]) for who in WHO)
         for batch in (1, 8):
             same = [a == b for a, b in zip(mine[f"ids {batch}"], theirs[f"ids {batch}"], strict=True)]
             rows.append(
@@ -158,6 +192,8 @@ def main() -> None:
                     "tokens/s": mine[f"rate {batch}"],
                     "transformers tokens/s": theirs[f"rate {batch}"],
                     "ours / transformers": mine[f"rate {batch}"] / theirs[f"rate {batch}"],
+                    "products alone tokens/s": most[f"rate {batch}"],
+                    "products alone / transformers": most[f"rate {batch}"] / theirs[f"rate {batch}"],
                     "first token ms": 1e3 * mine[f"first {batch}"],
                     "transformers first token ms": 1e3 * theirs[f"first {batch}"],
                     "memory / weights": mine["most"] / weights,
