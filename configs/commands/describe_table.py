@@ -13,6 +13,9 @@ from generalist.train.input_rate import InputRate
 PAPER_SIZES = {"gato_79m": "79M", "gato_364m": "364M", "gato_1_2b": "1.18B"}
 """Parameters that Reed et al. 2022 give for the configs of that size."""
 
+NAMED = 2
+"""Tasks of those that cannot be made for the same reason which are named."""
+
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -74,8 +77,12 @@ def _tasks(description: Description, name: str, out: Console) -> None:
         out.print("demos: episodes to train on, without those held out or below the return filter", markup=False)
     for notice in (each for task in description.tasks for each in task.notices):
         out.print(notice, markup=False, soft_wrap=True)
+    reasons: dict[str, list[str]] = {}
     for task, why in description.missing:
-        out.print(f"not counted: {task}: {why}", markup=False)
+        reasons.setdefault(why, []).append(task)
+    for why, tasks in reasons.items():
+        more = f" and {len(tasks) - NAMED} more" * (len(tasks) > NAMED)
+        out.print(f"not counted: {', '.join(tasks[:NAMED])}{more}: {why}", markup=False)
 
 
 def _task_row(task: TaskTokens) -> dict[str, str]:

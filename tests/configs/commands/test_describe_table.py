@@ -5,11 +5,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from generalist.configs.commands import cli
 from generalist.configs.commands.describe_table import count_words, size_words
+from generalist.envs import table
+from generalist.envs.task import MissingExtra
+from generalist.train import describe
 
 RUN = "import sys; from generalist.configs.commands.cli import main; sys.exit(main())"
 
@@ -52,6 +56,21 @@ def test_a_mixture_of_texts_alone_has_no_table_of_tasks(capsys):
     out = capsys.readouterr().out
     assert "tokens per timestep" not in out
     assert "rows" in out
+
+
+def test_tasks_that_lack_the_same_extra_are_one_line(capsys, monkeypatch):
+    def missing(render_mode=None):
+        raise MissingExtra("babyai", ModuleNotFoundError("No module named 'minigrid'"))
+
+    def find(id):
+        task = table.task_in_file(id)
+        return replace(task, make=missing) if task.family == "babyai" else task
+
+    monkeypatch.setattr(describe, "task_in_file", find)
+    assert cli.main(["describe", "quickstart", "--mesh", *"111"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("not counted: ") == 1
+    assert "and 2 more: No module named 'minigrid'. Install it with: pip install 'generalist[babyai]'" in said
 
 
 LORA = ("--train.trainable.how", "lora", "--train.trainable.rank", "4", "--train.trainable.also", "vector")
