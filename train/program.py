@@ -15,6 +15,8 @@ ON_CHIP = re.compile(r"[a-z]+[0-9]*\[[0-9,]*\]\{[^}]*S\([1-9][^}]*\}")
 INSTRUCTION = re.compile(r"^\s+(ROOT )?%?([\w.\-]+) = (.+?) ([a-z][\w\-]*)\((.*)$")
 CALLED = re.compile(r"\b(body|condition|to_apply|calls|branch_computations)=(?:\{([^}]*)\}|%?([\w.\-]+))")
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
+COUNT = re.compile(r"(\d+)\)")
+"""The value of a constant that a counter is compared with."""
 SCOPE = re.compile(r'op_name="([^"]*)"')
 
 
@@ -25,7 +27,7 @@ class Instruction:
     Args:
         shape: type of its result, as written.
         operands: names of what it reads.
-        rest: its attributes, as written.
+        rest: its attributes, as written; of a constant its value before them.
         root: its result is that of its computation.
     """
 
@@ -41,12 +43,6 @@ class Instruction:
         """What it is for, as JAX names the operation."""
         found = SCOPE.search(self.rest)
         return found[1] if found else ""
-
-    @cached_property
-    def trips(self) -> int:
-        """How often the body of a loop runs; 1 where that is not known."""
-        found = TRIPS.search(self.rest)
-        return int(found[1]) if found else 1
 
     def called(self, *kinds: str) -> list[str]:
         """Names of the computations that it runs, of these kinds of attributes."""
@@ -79,7 +75,24 @@ class Program:
         for each in self.computations.get(name, ()):
             yield each, times
             for body in inside(each):
-                yield from self._runs(body, times * each.trips)
+                yield from self._runs(body, times * self.trips(each))
+
+    def trips(self, each: Instruction) -> int:
+        """How often the body of a loop runs; 1 where that is not known.
+
+        A TPU's compiler does not write it: then it is what the condition compares a counter with, which begins at 0 in
+        the loops of JAX.
+        """
+        if each.operation != "while":
+            return 1
+        if found := TRIPS.search(each.rest):
+            return int(found[1])
+        own = {one.name: one for name in each.called("condition") for one in self.computations.get(name, ())}
+        for one in own.values():
+            if one.root and one.operation == "compare" and "direction=LT" in one.rest:
+                count = COUNT.match(own[one.operands[1]].rest) if one.operands[1] in own else None
+                return int(count[1]) if count else 1
+        return 1
 
 
 def inside(each: Instruction) -> list[str]:
@@ -106,7 +119,8 @@ def read_program(text: str) -> Program:
             root, own, shape, operation, after = match.groups()
             end = _closing(after)
             operands = tuple(re.findall(r"%([\w.\-]+)", after[:end]))
-            mine.append(Instruction(own, shape, operation, operands, after[end:], bool(root)))
+            rest = after if operation == "constant" else after[end:]
+            mine.append(Instruction(own, shape, operation, operands, rest, bool(root)))
     return Program(found, entry)
 
 

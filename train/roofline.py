@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from generalist.train.collectives import as_collective
 from generalist.train.program import Instruction, Program, arrays, inside, read_program
 from generalist.train.topologies import Chip
@@ -19,7 +21,8 @@ NOTHING = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "af
 NOTHING |= {"iota", "opt-barrier", "while", "conditional", "call"}
 SLICES = {"slice", "dynamic-slice", "gather"}
 CONTRACTED = re.compile(r"lhs_contracting_dims=\{([\d,]*)\}")
-LABELS = re.compile(r"dim_labels=\w+_(\w+)->\w+")
+LABELS = re.compile(r"dim_labels=(\w+)_(\w+)->(\w+)")
+WINDOW = re.compile(r"window=\{([^}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class _Reader:
         for each in self.program.computations.get(name or self.program.entry, ()):
             if bodies := inside(each):
                 of_bodies = [self.of(body) for body in bodies]
-                total += max(of_bodies, key=lambda body: body.bound) * each.trips
+                total += max(of_bodies, key=lambda body: body.bound) * self.program.trips(each)
             elif collective := as_collective(each):
                 seconds = collective.size * (2 if collective.kind == "all-reduce" else 1) / self.chip.network
                 if each.operation.endswith("-start"):
@@ -95,15 +98,13 @@ class _Reader:
         if not convolution and each.operation != "dot":
             inner = each.called("calls") if each.operation == "fusion" else []
             return sum(self._flops(one, name) for name in inner for one in self.program.computations.get(name, ()))
-        out = math.prod(arrays(each.shape)[0][1])
         if convolution:
-            labels, kernel = LABELS.search(each.rest), self._dimensions(each.operands[1], computation)
-            if not labels or not kernel:
-                return 0.0
-            return 2 * out * math.prod(n for label, n in zip(labels[1], kernel, strict=False) if label != "o")
+            left, right = (self._dimensions(name, computation) for name in each.operands[:2])
+            return _of_convolution(each, left, right)
         found, left = CONTRACTED.search(each.rest), self._dimensions(each.operands[0], computation)
         if not found or not left:
             return 0.0
+        out = math.prod(arrays(each.shape)[0][1])
         return 2 * out * math.prod(left[int(at)] for at in found[1].split(",") if at)
 
     def _dimensions(self, name: str, computation: str) -> tuple[int, ...]:
@@ -143,3 +144,29 @@ class _Reader:
     @cached_property
     def _by_name(self) -> dict[tuple[str, str], Instruction]:
         return {(name, each.name): each for name, all_ in self.program.computations.items() for each in all_}
+
+
+def _of_convolution(each: Instruction, given: tuple[int, ...], kernel: tuple[int, ...]) -> float:
+    """FLOPs of a convolution without what its kernel meets outside of what is given.
+
+    A TPU's compiler writes every product as one, those of many heads with a kernel as wide as there are heads, of which
+    all but one place lie outside.
+    """
+    labels, window = LABELS.search(each.rest), WINDOW.search(each.rest)
+    if not labels or not given or not kernel:
+        return 0.0
+    out = arrays(each.shape)[0][1]
+    sizes = [
+        dict(zip(label, size, strict=False)) for label, size in zip(labels.groups(), (given, kernel, out), strict=True)
+    ]
+    flops = 2.0 * sizes[2]["b"] * sizes[2]["f"] * sizes[1]["i"]
+    said = dict(part.split("=") for part in window[1].split()) if window else {}
+    for at in range(len(labels[1]) - 2):
+        stride, before, between, apart = (
+            int(said[name].split("x")[at].split("_")[0]) if name in said else default
+            for name, default in (("stride", 1), ("pad", 0), ("lhs_dilate", 1), ("rhs_dilate", 1))
+        )
+        size, width, places = (each[str(at)] for each in sizes)
+        met = np.arange(places)[:, None] * stride + np.arange(width)[None, :] * apart - before
+        flops *= ((met >= 0) & (met <= (size - 1) * between) & (met % between == 0)).sum()
+    return float(flops)

@@ -63,6 +63,44 @@ def test_every_sum_of_a_written_program():
     assert found.bound == pytest.approx(transfer + (found.bytes - product) / 1e6)
 
 
+def test_a_loop_whose_length_is_in_its_condition_alone():
+    """As a TPU's compiler writes it."""
+    before, after = PROGRAM.split("  ROOT %c = pred[] constant(true)\n")
+    counted = """  %n = s32[]{:T(128)} constant(5), metadata={op_name="while"}
+  %i = s32[]{:T(128)} get-tuple-element(%t), index=0
+  ROOT %c = pred[]{:T(512)} compare(%i, %n), direction=LT, metadata={op_name="lt"}
+"""
+    after = after.replace(', backend_config={"known_trip_count":{"n":"5"}}', "")
+    assert roofline(before + counted + after, CHIP) == roofline(PROGRAM, CHIP)
+    assert roofline(before + counted.replace("(5)", "(1)") + after, CHIP).bytes < roofline(PROGRAM, CHIP).bytes
+
+
+@pytest.mark.parametrize(
+    ("given", "kernel", "out", "window", "pairs"),
+    [
+        (
+            "2,3,5",
+            "3,5,7",
+            "2,5,7",
+            "size=3 pad=2_2 rhs_reversal=1",
+            3 * 3,
+        ),  # each place of one meets each of the other
+        ("2,3,5", "3,5,7", "2,1,7", "size=3", 3),
+        ("2,7,5", "3,5,7", "2,3,7", "size=3 stride=2", 3 * 3),
+        ("2,4,5", "3,5,7", "2,4,7", "size=3 pad=1_1", 4 * 3 - 2),
+        ("2,2,5", "2,5,7", "2,4,7", "size=2 pad=1_1 lhs_dilate=2", 2 * 2),
+    ],
+)
+def test_a_convolution_counts_what_its_kernel_meets(given, kernel, out, window, pairs):
+    product = "dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}"
+    written = f"convolution(%a, %b), window={{{window}}}, dim_labels=b0f_0io->b0f"
+    program = PROGRAM.replace(f"%y = f32[100,10] {product}", f"%y = f32[{out}] {written}")
+    program = program.replace("%a = f32[100,20]", f"%a = f32[{given}]").replace(
+        "%b = f32[20,10]", f"%b = f32[{kernel}]"
+    )
+    assert roofline(program, CHIP).flops == 2 * 2 * 7 * 5 * pairs
+
+
 def test_a_transfer_that_nothing_runs_beside_is_waited_for_whole():
     done = "  %h = f32[100] all-gather-done(%g)\n"
     without = PROGRAM.replace(done, "")
