@@ -18,9 +18,11 @@ from generalist.tokenizers.parts import Document, Words
 
 DEFAULT: dict[str, Mapping[str, Any]] = {
     "chain_sum": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
-    "leg_counting": {},
+    "count_bits": {"min_n": 1, "max_n": 4095},
+    "gcd": {"max_value": 99},
+    "letter_counting": {"min_words": 2, "max_words": 4},
     "spell_backward": {},
-    "gcd": {},
+    "syllogism": {},
 }
 """The generators of `reasoning` and their settings."""
 
@@ -104,4 +106,4 @@ def _names() -> tuple[str, ...]:
 def _generator(name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
     with needs_extra("text"):
         import reasoning_gym
-    return reasoning_gym.create_dataset(name, seed=0, size=BLOCK * QUESTIONS["train"], **dict(settings))
+    return reasoning_gym.create_dataset(name, seed=0, **dict(settings))

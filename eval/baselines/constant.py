@@ -76,8 +76,8 @@ class ConstantPolicy:
 def constant_candidates(space: gym.Space, actions: Any) -> list[ConstantPolicy]:
     """Single actions worth trying, without repeats.
 
-    A single `Discrete` or `Text`: every action, or the 32 commonest of the demonstrations. Otherwise zero, the middle of
-    the bounds, the lowest and highest values, mean and median of the demonstrations, and all corners of up to two
+    A single `Discrete` or `Text`: every action, or the 32 commonest of the demonstrations. Otherwise zero, the middle
+    of the bounds, the lowest and highest values, mean and median of the demonstrations, and all corners of up to two
     numbers; classes are the commonest of the demonstrations, and the eight commonest joint choices are tried too.
 
     Args:

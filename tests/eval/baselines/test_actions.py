@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from generalist.eval.baselines.actions import Columns, action_columns
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
 LEAVES = st.sampled_from(
     [
         spaces.Box(-1, 1, (3,), np.float32),
@@ -86,7 +87,7 @@ def test_bounds_that_are_no_floats_are_reached(dtype):
 
 def test_texts_are_the_classes_that_were_demonstrated():
     space = spaces.Dict(
-        a=spaces.Discrete(3), say=spaces.Tuple([spaces.Text(9), spaces.Text(9)]), z=spaces.MultiBinary(2)
+        a=spaces.Discrete(3), say=spaces.Tuple([spaces.Text(9, charset=LETTERS)] * 2), z=spaces.MultiBinary(2)
     )
     rows = [(2, "take key", "x", (0, 1)), (0, "go", "y", (1, 0)), (1, "take key", "y", (1, 1))]
     shown = {
