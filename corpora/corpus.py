@@ -1,6 +1,6 @@
 """What a corpus is: numbered documents of one kind, and what should be measured on them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -52,6 +52,11 @@ def note_of(corpus: Corpus) -> str:
 def groups_of(corpus: Corpus) -> Sequence[int]:
     """Number of the picture of each document where several may share one (`corpus.groups`), else of the document."""
     return getattr(corpus, "groups", range(len(corpus)))
+
+
+def score_of(corpus: Corpus) -> Callable[[int, str], float] | None:
+    """What an answer to document i is worth, in [0, 1], of a corpus that says so itself (`corpus.score`), else None."""
+    return getattr(corpus, "score", None)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "series": ("generalist.corpora.series", "elnino, sunspots, co2, sp500, wti, or a file FILE.csv or FILE.csv@PERIOD"),
     "worlds": ("generalist.corpora.worlds", "frames of a task's demonstrations to be written, FOLDER or FOLDER@PAST"),
     "choices": ("generalist.corpora.choices", "JSON lines of question, choices and answer: PATH, or PATH@SHOTS solved"),
+    "reasoning": ("generalist.corpora.reasoning", "generators of reasoning-gym, NAME or NAME,NAME: questions, answers"),
     "tfds": ("generalist.corpora.tfds", "a data set that TFDS has prepared, such as tfds:coco_captions"),
 }
 """Kinds that take a path or name: the module whose `open_corpus(path)` gives all documents, and what the path is."""
@@ -27,6 +28,7 @@ BUILT_IN: dict[str, tuple[str, str]] = {
     "docstrings": ("generalist.corpora.docstrings", "English text: the documentation in Python's standard library"),
     "easy-vqa": ("generalist.corpora.easy_vqa", "pictures of one coloured shape with questions and answers"),
     "landsat": ("generalist.corpora.landsat", "Statlog's Landsat pictures of four bands, what covers the ground"),
+    "reasoning": ("generalist.corpora.reasoning", "short questions of reasoning-gym with answers, of several kinds"),
     "scenes/captions": ("generalist.corpora.scenes", "rooms of MiniGrid and what stands in them"),
     "scenes/questions": ("generalist.corpora.scenes", "rooms of MiniGrid with questions and answers"),
     "scenes/dialogue": ("generalist.corpora.scenes", "short dialogues about a room of MiniGrid"),
@@ -57,7 +59,7 @@ def open_corpus(name: str, split: Split = "train") -> Corpus:
     module = import_module(KINDS[kind][0])
     if kind == "drawings":
         return module.Drawings(open_corpus(path, split), module.UNSAID if split == "train" else 0)
-    if kind in ("series", "worlds", "choices"):
+    if kind in ("series", "worlds", "choices", "reasoning"):
         return module.open_corpus(path, split)
     if kind == "tfds":
         return module.open_split(path, split)

@@ -39,6 +39,9 @@ _ML10_TEST = "drawer-open door-close shelf-place sweep-into lever-pull"
 _ML45_TEST = "bin-picking box-close hand-insert door-lock door-unlock"
 """Yu et al. 2020, Meta-World: which of the 50 tasks are in which benchmark. ML45 trains on all but its five."""
 
+TEXT_WORLDS = ("textworld/", "textworld_choice/")
+"""Tasks whose timesteps are hundreds of tokens of text, most of their actions too: another kind of agent."""
+
 CHEAP_SECONDS = 5.0
 """An expert is cheap up to so much time for one episode."""
 
@@ -94,7 +97,8 @@ def _experts() -> tuple[str, ...]:
 
 def _local() -> tuple[str, ...]:
     """One view of each environment (no pixels where there are states, no symbols where there are pixels)."""
-    tasks = (task for task in all_tasks() if not task.id.startswith(OTHER_VIEWS) and has_good_expert(task))
+    left_out = OTHER_VIEWS + TEXT_WORLDS
+    tasks = (task for task in all_tasks() if not task.id.startswith(left_out) and has_good_expert(task))
     return tuple(
         task.id for task in tasks if task.expert_reference and (task.expert_reference.seconds or 0) <= CHEAP_SECONDS
     )
@@ -119,6 +123,8 @@ SETS: dict[str, TaskSet] = {
     "dmc/large": TaskSet("DM Control with physics drawn far from the original", _under("dm_control_large")),
     "atari/57": TaskSet("the 57 games of the literature", lambda: tuple(f"atari/{game}" for game in ATARI_57)),
     "atari/all": TaskSet("every game of ale-py", _under("atari")),
+    "textworld/all": TaskSet("TextWorld's games, commands written", _under("textworld")),
+    "textworld/choice": TaskSet("TextWorld's games, commands chosen by number", _under("textworld_choice")),
     "gato/control": TaskSet("what stands here for the paper's control tasks", gato_control.ids),
 }
 """By name."""

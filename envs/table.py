@@ -15,6 +15,7 @@ from generalist.envs.families import (
     procgen,
     robotics,
     sokoban,
+    textworld,
     toy_text,
 )
 from generalist.envs.gym_task import gym_task
@@ -35,6 +36,7 @@ FAMILIES = (
     sokoban,
     atari,
     procgen,
+    textworld,
 )
 """In the order in which tasks are listed; a module may hold several families."""
 

@@ -10,7 +10,10 @@ from generalist.envs.task import Task
 from generalist.eval.baselines.constant import ExpertPolicy
 from generalist.play.policy import AgentPolicy, stack_observations
 from generalist.play.rollout import Slot, rollout
+from generalist.tokenizers.continuous import ContinuousField
 from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.space import pick
+from generalist.tokenizers.text import TextField
 
 TOLERANCE = 0.1
 """Continuous values agree if they differ by at most this part of half their range."""
@@ -40,12 +43,17 @@ class _Shadowed:
 
 
 def _agree(layout: Layout, expert: list[Any], agent: list[Any]) -> np.ndarray:
-    """bool[n]: whether all tokens of two actions agree."""
-    mine = layout.encode_actions(stack_observations(layout.action_space, expert))
-    theirs = layout.encode_actions(stack_observations(layout.action_space, agent))
-    continuous = layout.action_is_continuous[: layout.tokens_of_action]
-    allowed = TOLERANCE * layout.vocabulary.bins / 2 * continuous
-    return np.all(np.abs(mine - theirs) <= allowed[None, :], axis=1)
+    """bool[n]: whether all texts of two actions are the same, and all other tokens agree."""
+    both = [stack_observations(layout.action_space, actions) for actions in (expert, agent)]
+    agreed = np.ones(len(expert), np.bool_)
+    for part, *_ in layout.action_spans:
+        mine, theirs = (pick(actions, part.leaf) for actions in both)
+        if isinstance(part, TextField):  # what an agent wrote may have more ids than it wrote it in
+            agreed &= np.array([one == other for one, other in zip(mine, theirs, strict=True)])
+        else:
+            allowed = TOLERANCE * layout.vocabulary.bins / 2 * isinstance(part, ContinuousField)
+            agreed &= np.all(np.abs(part.encode(mine) - part.encode(theirs)) <= allowed, axis=1)
+    return agreed
 
 
 def action_agreement(task: Task, policy: AgentPolicy, seeds: Sequence[int]) -> float:

@@ -159,7 +159,8 @@ class Layout(TimestepSizes):
     def action_fields(self) -> tuple[ContinuousField | DiscreteField | TextField, ...]:
         """Text first, then tensors. An image-like action Box is a tensor: pixels can be predicted as digits only."""
         found = leaves(self.action_space, ACTION)
-        texts = tuple(TextField(leaf, self.text, self.vocabulary) for leaf in found if is_text(leaf.space))
+        most = self.options.action_text_tokens
+        texts = tuple(TextField(leaf, self.text, self.vocabulary, most) for leaf in found if is_text(leaf.space))
         return texts + tuple(self._values(leaf, action=True) for leaf in found if not is_text(leaf.space))
 
     def _tensor(self, leaf: Leaf) -> ContinuousField | DiscreteField | VectorField:

@@ -43,6 +43,8 @@ class LayoutOptions:
             change; at most `context`, so that each timestep sees one.
         predict_text: whether text observations carry a loss.
         max_text_tokens: text observations are cut to this many ids, each; training says how many are.
+        action_text_tokens: ids of a text action, which is filled up with `end`; a longer one is refused. None for as
+            many as any text of its space may need, which is more than most commands have, and each is decoded in turn.
     """
 
     continuous: Literal["tokens", "vector"] = "tokens"
@@ -63,6 +65,7 @@ class LayoutOptions:
     text_every: int = 1
     predict_text: bool = True
     max_text_tokens: int = 64
+    action_text_tokens: int | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "image_shape", tuple(self.image_shape))
@@ -78,7 +81,7 @@ class LayoutOptions:
                 f"LayoutOptions.chunk {self.chunk} predicts later actions, which later timesteps would then see: it "
                 'needs past_actions="hidden"'
             )
-        for name in ("patch_size", "max_text_tokens", "context", "chunk", "text_every"):
+        for name in ("patch_size", "max_text_tokens", "action_text_tokens", "context", "chunk", "text_every"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"LayoutOptions.{name} must be at least 1, got {getattr(self, name)}")
         if self.context is not None and self.text_every > self.context:

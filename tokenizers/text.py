@@ -172,11 +172,16 @@ def encode_texts(texts: Sequence[str], text: TextTokenizer, path: str) -> list[n
 
 @dataclass(frozen=True)
 class TextField:
-    """A Text action: `count` ids, the text's own and then `vocabulary.end`. Decoding any ids gives a member."""
+    """A Text action: `count` ids, the text's own and then `vocabulary.end`. Decoding any ids gives a member.
+
+    Args:
+        limit: of `count`; see `LayoutOptions.action_text_tokens`.
+    """
 
     leaf: Leaf
     text: TextTokenizer
     vocabulary: Vocabulary
+    limit: int | None = None
 
     def __post_init__(self):
         if is_mission(self.leaf.space):
@@ -184,7 +189,8 @@ class TextField:
 
     @property
     def count(self) -> int:
-        return self.text.most_tokens(self.leaf.space)
+        most = self.text.most_tokens(self.leaf.space)
+        return most if self.limit is None else min(most, self.limit)
 
     @property
     def ranges(self) -> np.ndarray:
@@ -200,8 +206,13 @@ class TextField:
         ids = np.full((len(values), self.count), self.vocabulary.end, np.int32)
         encoded = encode_texts(values, self.text, self.leaf.path)
         for row, value, words in zip(ids, values, encoded, strict=True):
-            if not self.leaf.space.contains(str(value)) or len(words) > self.count:
+            if not self.leaf.space.contains(str(value)):
                 raise ValueError(f"{self.leaf.path}: {value!r:.80} is outside {self.leaf.space}")
+            if len(words) > self.count:
+                raise ValueError(
+                    f"{self.leaf.path}: {value!r:.80} has {len(words)} ids, the layout has room for {self.count}; "
+                    "raise LayoutOptions.action_text_tokens"
+                )
             row[: len(words)] = words
         return ids
 

@@ -66,7 +66,8 @@ class Train(Generic[Config]):
     """Train on all tasks of this named set; give it again for more."""
     corpus: Corpora = ()
     """Train on these corpora instead of the config's; give it again for more: text:PATH, images:PATH, webdataset:PATH,
-    chat:PATH, tfds:NAME, or docstrings, digits, scenes/captions, scenes/questions, scenes/dialogue."""
+    chat:PATH, tfds:NAME, reasoning:NAME, or docstrings, digits, reasoning, scenes/captions, scenes/questions,
+    scenes/dialogue."""
     layout: Choices = ()
     """One choice in the layout of every task, as NAME=VALUE (context=4, past-actions=shown); give it again for more.
     Names as in --train.sources.0.layout."""

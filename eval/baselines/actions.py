@@ -1,7 +1,8 @@
 """Actions as two tables of columns, numbers and classes, and back; for the plain baselines and any space of Gymnasium.
 
 A `Box` gives one number per value. `Discrete`, `MultiDiscrete` and `MultiBinary` give one class per component, counted
-from 0. Nested spaces are flattened depth first, keys of `Dict` in lexicographic order.
+from 0, and a `Text` one class: which of the demonstrated texts it is. Nested spaces are flattened depth first, keys of
+`Dict` in lexicographic order.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from generalist.envs.spaces import Path, value_at
+from generalist.envs.spaces import Path, is_text, value_at
 from generalist.eval.baselines.features import leaves
 
 
@@ -31,22 +32,27 @@ class Columns:
 class ActionColumns:
     """The flattening of one action space; made by `action_columns`.
 
-    low, high: bounds of the numbers [C], infinite where the space is unbounded. sizes: classes per column [K].
+    low, high: bounds of the numbers [C], infinite where the space is unbounded. sizes: classes per column [K]. texts:
+    what the classes of a column say, none where they are numbers [K].
     """
 
     space: gym.Space
     low: np.ndarray
     high: np.ndarray
     sizes: tuple[int, ...]
+    texts: tuple[tuple[str, ...], ...]
 
     def encode(self, actions: Any) -> Columns:
-        """A tree of arrays with a leading axis N -> columns."""
+        """A tree of arrays with a leading axis N -> columns. Raises KeyError for a text that was not demonstrated."""
         numbers, classes = [], []
         for path, leaf in leaves(self.space):
             values = np.asarray(value_at(actions, path))
             flat = values.reshape(len(values), -1)
             if isinstance(leaf, spaces.Box):
                 numbers.append(flat.astype(np.float64))
+            elif is_text(leaf):
+                places = {text: index for index, text in enumerate(self.texts[sum(each.shape[1] for each in classes)])}
+                classes.append(np.array([[places[text]] for (text,) in flat.tolist()], np.int64))
             else:
                 classes.append((flat - _start(leaf)).astype(np.int64))
         rows = len((numbers or classes)[0])
@@ -76,6 +82,8 @@ class ActionColumns:
                 return tuple(build(inner) for inner in space.spaces)
             if isinstance(space, spaces.Box):
                 return _as_box(take(numbers, 0, space).reshape(space.shape), space)
+            if is_text(space):
+                return self.texts[used[1]][int(take(classes, 1, space)[0])]
             return (take(classes, 1, space) + _start(space)).reshape(space.shape or ()).astype(space.dtype)[()]
 
         return build(self.space)
@@ -96,22 +104,31 @@ def _start(leaf: gym.Space) -> Any:
     return np.asarray(start).reshape(-1) if isinstance(leaf, spaces.MultiDiscrete) else start
 
 
-def action_columns(space: gym.Space) -> ActionColumns:
+def action_columns(space: gym.Space, actions: Any = None) -> ActionColumns:
     """The flattening of `space`.
 
+    Args:
+        actions: of demonstrations, a tree of arrays with a leading axis N, whose texts are the classes of a `Text`.
+
     Raises:
-        ValueError: a part of the space is neither numbers nor classes (for example `Text`), named by its path.
+        ValueError: a part of the space is neither numbers nor classes (for example `Text` without `actions`), named by
+            its path.
     """
     low: list[np.ndarray] = [np.zeros(0)]
     high: list[np.ndarray] = [np.zeros(0)]
     sizes: list[int] = []
+    texts: list[tuple[str, ...]] = []
     for path, leaf in leaves(space):
         if isinstance(leaf, spaces.Box):
             low.append(leaf.low.reshape(-1).astype(np.float64))
             high.append(leaf.high.reshape(-1).astype(np.float64))
+        elif is_text(leaf) and actions is not None:
+            texts.append(tuple(sorted(set(np.asarray(value_at(actions, path)).tolist()))))
+            sizes.append(len(texts[-1]))
         else:
             sizes += _sizes(path, leaf)
-    return ActionColumns(space, np.concatenate(low), np.concatenate(high), tuple(sizes))
+            texts += [()] * (len(sizes) - len(texts))
+    return ActionColumns(space, np.concatenate(low), np.concatenate(high), tuple(sizes), tuple(texts))
 
 
 def _sizes(path: Path, leaf: gym.Space) -> Sequence[int]:

@@ -76,14 +76,14 @@ class ConstantPolicy:
 def constant_candidates(space: gym.Space, actions: Any) -> list[ConstantPolicy]:
     """Single actions worth trying, without repeats.
 
-    A single `Discrete`: every action, or the 32 commonest of the demonstrations. Otherwise zero, the middle of the
-    bounds, the lowest and highest values, mean and median of the demonstrations, and all corners of up to two numbers;
-    classes are the commonest of the demonstrations, and the eight commonest joint choices are tried too.
+    A single `Discrete` or `Text`: every action, or the 32 commonest of the demonstrations. Otherwise zero, the middle
+    of the bounds, the lowest and highest values, mean and median of the demonstrations, and all corners of up to two
+    numbers; classes are the commonest of the demonstrations, and the eight commonest joint choices are tried too.
 
     Args:
         actions: the demonstrations' actions, a tree of arrays with a leading axis N.
     """
-    columns = action_columns(space)
+    columns = action_columns(space, actions)
     shown = columns.encode(actions)
     if not len(columns.low):
         return _class_candidates(columns, shown)

@@ -4,6 +4,7 @@ This is not the tokenizer: scikit-learn wants one flat row per step. Spaces are 
 lexicographic order.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from generalist.envs.spaces import Path, space_leaves, value_at
+from generalist.envs.spaces import Path, is_text, space_leaves, value_at
 
 MAX_DISTINCT = 4096
 """A discrete component with more values than this is one-hot over the commonest of the demonstrations."""
+
+LONG_TEXT = 1024
+"""Characters: a text that may have more seldom comes a second time, and is seen by its words."""
 
 FARTHEST = 1e3
 """Standardised numbers are clipped to this many standard deviations."""
@@ -32,7 +36,8 @@ class Encoding:
     """How one leaf becomes numbers.
 
     kind: "pixels" divided by 255; "numbers" standardised by `mean` and `std`; "bits" as they are; "one_hot" over
-    `distinct`, one table of values per component, all zeros for a value not in it.
+    `distinct`, one table of values per component, all zeros for a value not in it; "words" counted, those of the one
+    table in `distinct`, over the length of all counts, so that the distance of two texts is that of their directions.
     """
 
     path: Path
@@ -43,6 +48,8 @@ class Encoding:
 
     def __call__(self, values: Any) -> np.ndarray:
         """Values of the leaf [N, ...] -> [N, F] float32."""
+        if self.kind == "words":
+            return _counted(values, self.distinct[0])
         if self.kind == "one_hot":
             columns = _components(values)
             return np.concatenate([_one_hot(*pair) for pair in zip(columns, self.distinct, strict=True)], axis=1)
@@ -85,6 +92,8 @@ def _encoding(path: Path, leaf: gym.Space, values: Any) -> Encoding:
         return Encoding(path=path, kind="numbers", mean=flat.mean(axis=0), std=np.where(std > 1e-6, std, 1.0))
     if isinstance(leaf, spaces.MultiBinary):
         return Encoding(path=path, kind="bits")
+    if is_text(leaf) and getattr(leaf, "max_length", 0) > LONG_TEXT:
+        return Encoding(path=path, kind="words", distinct=(_table([word for text in values for word in _words(text)]),))
     return Encoding(path=path, kind="one_hot", distinct=tuple(_table(column) for column in _components(values)))
 
 
@@ -106,3 +115,16 @@ def _one_hot(values: list[Any], table: dict[Any, int]) -> np.ndarray:
         if (column := table.get(value)) is not None:
             rows[row, column] = 1
     return rows
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
+
+
+def _counted(texts: Sequence[str], table: dict[Any, int]) -> np.ndarray:
+    rows = np.zeros((len(texts), len(table)), np.float32)
+    for row, text in zip(rows, texts, strict=True):
+        for word in _words(text):
+            if (column := table.get(word)) is not None:
+                row[column] += 1
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1)

@@ -103,7 +103,7 @@ def prepare(
     Args:
         choose: from how many steps there are and how many may be used, which are.
     """
-    columns = action_columns(action_space)
+    columns = action_columns(action_space, actions)
     shown = columns.encode(actions)
     encode = fit_features(observation_space, observations)
     width = encode.listed([take(observations, 0)]).shape[1]

@@ -53,8 +53,8 @@ def measure_baselines(
 ) -> dict[str, PolicyRecord]:
     """Random, expert, best constant action, linear policy and nearest neighbour on the same seeds.
 
-    The expert is left out where the task has none; what needs demonstrations, where there are none, or where an action
-    is text, for which there is no linear policy.
+    The expert is left out where the task has none; what needs demonstrations, where there are none; the linear policy,
+    where an action is text.
 
     Args:
         demonstrations: folder of the task's data set.
@@ -63,19 +63,21 @@ def measure_baselines(
     """
     [task] = find_tasks(task)
     records = measure_ends(task, seeds)
-    if (opened := _learnable(demonstrations)) is None:
+    if not demonstrations.exists():
         return records
+    opened = Demonstrations.open(demonstrations)
     chosen, details = _constant(task, opened, selection_episodes, episodes)
     records["constant"] = PolicyRecord.of(rollout(task, chosen, seeds, slots=SLOTS), **details)
-    return records | _played(PLAIN, task, opened, seeds, episodes)
+    names = [name for name in PLAIN if name != "linear" or not _writes(opened)]
+    return records | _played(names, task, opened, seeds, episodes)
 
 
 def measure_specialist(
     name: str, task: str | Task, demonstrations: Path, seeds: Sequence[int], episodes: Sequence[int] | None = None
 ) -> dict[str, PolicyRecord]:
-    """The MLP or GRU of this task alone; none where `measure_baselines` has no linear policy. Arguments as there."""
+    """The MLP or GRU of this task alone; none without demonstrations or where an action is text. Arguments as there."""
     [task] = find_tasks(task)
-    if (opened := _learnable(demonstrations)) is None:
+    if not demonstrations.exists() or _writes(opened := Demonstrations.open(demonstrations)):
         return {}
     keep_jax_small()
     return _played((name,), task, opened, seeds, episodes)
@@ -91,12 +93,9 @@ def keep_jax_small() -> None:
     keep_compilations()
 
 
-def _learnable(folder: Path) -> Demonstrations | None:
-    """The demonstrations, None where there are none or an action is text."""
-    if not folder.exists():
-        return None
-    opened = Demonstrations.open(folder)
-    return None if any(is_text(leaf) for _, leaf in space_leaves(opened.action_space)) else opened
+def _writes(demonstrations: Demonstrations) -> bool:
+    """Whether an action is text, of which there are too many for a class each."""
+    return any(is_text(leaf) for _, leaf in space_leaves(demonstrations.action_space))
 
 
 def _constant(

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -17,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from generalist.eval.language.corpus_record import Outcome, normal_form
-from generalist.eval.language.ngram import ORDERS, NGram
+from generalist.eval.language.ngram import END, ORDERS, NGram
 from generalist.tokenizers.bands import Bands, false_colour
 from generalist.tokenizers.parts import Document, Picture, Words, prompt_and_answer
 
@@ -62,6 +63,24 @@ def commonest_answers(train: Sequence[Document], prompts: Sequence[Document]) ->
         questions.setdefault(normal_form(prompt_text(prompt)), Counter())[answer] += 1
     found = [questions.get(normal_form(prompt_text(prompt)), everywhere) for prompt in prompts]
     return Outcome(texts=tuple(answers.most_common(1)[0][0] for answers in found))
+
+
+def n_gram_answers(train: Sequence[Document], prompts: Sequence[Document]) -> Outcome | None:
+    """What a model of five bytes, that counted questions with their answers, writes; None where there are pictures."""
+    if any(last_picture(document) is not None for document in (*train, *prompts)):
+        return None
+    told = [prompt_and_answer(document) for document in train]
+    model = NGram.fit([f"{prompt_text(prompt)}\n{answer}" for prompt, answer in told], ORDERS[1])
+    most = max(len(answer.encode()) for _, answer in told)
+    likeliest = cache(lambda before: int(model.distribution(before).argmax()))
+    texts = []
+    for prompt in prompts:
+        written = f"{prompt_text(prompt)}\n".encode()
+        begun = len(written)
+        while len(written) < begun + most and (byte := likeliest(written[1 - ORDERS[1] :])) != END:
+            written += bytes([byte])
+        texts.append(written[begun:].decode(errors="replace"))
+    return Outcome(texts=tuple(texts))
 
 
 def regression_labels(train: Sequence[Document], prompts: Sequence[Document]) -> Outcome | None:

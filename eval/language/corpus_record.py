@@ -11,7 +11,6 @@ measured), `scores[i]` (name, better: "higher" or "lower", agent and baselines[n
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import ModuleType
@@ -19,16 +18,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from generalist.corpora.corpus import Measure
+from generalist.corpora.corpus import Corpus, Measure, score_of
 from generalist.envs.task import MissingExtra
 from generalist.eval.language.intervals import ratio_interval, wilson
+from generalist.eval.language.things import PARTS, things_in
 from generalist.eval.report.statistics import Interval, bootstrap_mean_ci
 
 AGENT = "agent"
 BASELINES: dict[Measure, tuple[str, ...]] = {
     "text": ("unigram", "five_gram"),
     "label": ("majority_class", "pixels", "bands_regression", "bands_neighbours", "bands_forest"),
-    "answer": ("commonest_answer",),
+    "answer": ("commonest_answer", "five_gram"),
     "caption": ("commonest_caption", "nearest_picture"),
     "dialogue": ("unigram", "five_gram", "commonest_answer"),
     "drawing": ("unigram_ids", "clusters", "retrieval", "rebuilt"),
@@ -53,7 +53,8 @@ class Outcome:
     nats: -log p of the targets. texts: what it said. errors: scaled errors of numbers, or squared ones of a frame.
     shares: of true numbers inside its 80% interval, of the blocks of a frame that changed those it has right, whether
     a real picture is read right by who learnt from its drawings, whether the right choice is the likeliest for its
-    length; of a guess, its chance. Each is None where it was not asked for.
+    length; of a guess, its chance; of an answer, what the corpus itself gives for it. Each is None where it was not
+    asked for.
     """
 
     nats: tuple[float, ...] | None = None
@@ -131,6 +132,14 @@ class Score:
     """How it was computed, in the words of the library that did."""
 
 
+def by_the_corpus(outcomes: Mapping[str, Outcome], corpus: Corpus, numbers: Sequence[int]) -> dict[str, Outcome]:
+    """Outcomes with what the corpus itself gives for each text that was said of these documents, where it does."""
+    if (score := score_of(corpus)) is None:
+        return dict(outcomes)
+    given = {who: tuple(map(score, numbers, each.texts)) for who, each in outcomes.items() if each.texts}
+    return {who: replace(each, shares=given.get(who, each.shares)) for who, each in outcomes.items()}
+
+
 def scores(record: CorpusRecord) -> list[Score]:
     """The scores of a record's measure, none where no document could be measured."""
     return SCORES[record.measure](record) if record.numbers else []
@@ -155,19 +164,21 @@ def label_scores(record: CorpusRecord) -> list[Score]:
 
 
 def answer_scores(record: CorpusRecord) -> list[Score]:
-    """Exact match with one of the right answers and, where a question has several, VQA accuracy.
+    """Exact match with one of the right answers, VQA accuracy where a question has several, and the corpus's own score.
 
     VQA accuracy of an answer is min(matches / min(3, right answers), 1), averaged, without the official averaging over
     all but one of the people (Antol et al. 2015). With one right answer it is exact match and not shown again.
     """
-    exact = _exact(record, "exact match")
-    if all(len(truths) < 2 for truths in record.truths):
-        return [exact]
+    found = [_exact(record, "exact match")]
+    if any(len(truths) > 1 for truths in record.truths):
 
-    def measured(texts: Sequence[str]) -> Interval:
-        return bootstrap_mean_ci([vqa_accuracy(said, right) for said, right in zip(texts, record.truths, strict=True)])
+        def measured(texts: Sequence[str]) -> Interval:
+            return bootstrap_mean_ci([vqa_accuracy(*each) for each in zip(texts, record.truths, strict=True)])
 
-    return [exact, Score(name="VQA accuracy", better="higher", values=_of_texts(record, measured))]
+        found.append(Score(name="VQA accuracy", better="higher", values=_of_texts(record, measured)))
+    if own := {name: bootstrap_mean_ci(each.shares) for name, each in record.outcomes.items() if each.shares}:
+        found.append(Score(name="score of the corpus", better="higher", values=own))
+    return found
 
 
 def caption_scores(record: CorpusRecord) -> list[Score]:
@@ -210,12 +221,14 @@ def drawing_scores(record: CorpusRecord) -> list[Score]:
     taught = {name: wilson(round(sum(right)), len(right)) for name, right in shares.items()}
     if AGENT in taught:
         found.append(Score(name="real ones read by who learnt from them", better="higher", values=taught))
-    if all(_things(text) for truths in record.truths for text in truths):
+    if all(things_in(text) for truths in record.truths for text in truths):
         for name, part in PARTS.items():
 
             def right(texts: Sequence[str], part: Callable = part) -> Interval:
                 both = zip(texts, record.truths, strict=True)
-                return wilson(sum(part(_things(said)) == part(_things(truths[0])) for said, truths in both), len(texts))
+                return wilson(
+                    sum(part(things_in(said)) == part(things_in(truths[0])) for said, truths in both), len(texts)
+                )
 
             found.append(Score(name=f"{name} right", better="higher", values=_of_texts(record, right)))
     return found
@@ -266,19 +279,6 @@ def choice_scores(record: CorpusRecord) -> list[Score]:
         Score(name="accuracy, per byte", better="higher", values={**per_byte, **chance}),
     ]
 
-
-THING = re.compile(r"\ba (\w+) (ball|box|key)\b")
-
-
-def _things(text: str) -> list[tuple[str, str]]:
-    return THING.findall(text)
-
-
-PARTS: dict[str, Callable[[list[tuple[str, str]]], list]] = {
-    "things": sorted,
-    "colours": lambda things: sorted(colour for colour, _ in things),
-    "kinds": lambda things: sorted(kind for _, kind in things),
-}
 
 SCORES: dict[Measure, Callable[[CorpusRecord], list[Score]]] = {
     "text": text_scores,

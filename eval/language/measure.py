@@ -26,12 +26,13 @@ from generalist.eval.language.corpus_baselines import (
     commonest,
     commonest_answers,
     last_picture,
+    n_gram_answers,
     n_grams,
     nearest_captions,
     regression_labels,
     shrunk,
 )
-from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome, sacrebleu
+from generalist.eval.language.corpus_record import AGENT, CorpusRecord, Example, Outcome, by_the_corpus, sacrebleu
 from generalist.tokenizers.parts import Choice, Document, Speaker, Words, prompt_and_answer
 
 TRAIN_DOCUMENTS = 5000
@@ -127,7 +128,7 @@ def measure_corpus(
     truths = _truths(test, kept, references, name)
     known = list(learnt.documents.values())
     asked = Asked(writer=writer, sampling=sampling, test=shown, train=known, truths=truths, labels=test.labels)
-    outcomes = OUTCOMES[test.measure](asked) if shown else {}
+    outcomes = by_the_corpus(OUTCOMES[test.measure](asked), test, tuple(kept)) if shown else {}
     targets = [_targets(document) for document in shown] if running else []
     return CorpusRecord(
         corpus=name,
@@ -182,10 +183,12 @@ def measure_label(asked: Asked) -> dict[str, Outcome]:
 
 
 def measure_answer(asked: Asked) -> dict[str, Outcome]:
-    """Written answers, beside the commonest answer to the same words."""
+    """Written answers, beside the commonest answer to the same words and, without pictures, that of an n-gram model."""
     said = asked.writer.write(asked.prompts, asked.sampling)
     return {AGENT: Outcome(texts=tuple(said))} | _learnt(
-        asked, commonest_answer=lambda: commonest_answers(asked.train, asked.prompts)
+        asked,
+        commonest_answer=lambda: commonest_answers(asked.train, asked.prompts),
+        five_gram=lambda: n_gram_answers(asked.train, asked.prompts),
     )
 
 

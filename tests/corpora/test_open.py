@@ -89,7 +89,7 @@ def test_a_path_may_hold_colons(tmp_path):
     assert open_corpus(f"text:{tmp_path}/a:b.txt")[0] == (Words("x"),)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "drawings"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("drawings", "reasoning")])
 def test_nothing_at_the_path_is_an_error_of_its_kind(tmp_path, kind):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_corpus(f"{kind}:{tmp_path / 'nowhere.tar'}")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from generalist.eval.agreement import _agree, action_agreement
-from generalist.tokenizers.layout import Layout
+from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(bins=100, discrete_size=8)
@@ -58,3 +58,14 @@ def test_every_part_of_a_discrete_action_must_agree():
     expert = [np.array([1, 2])] * 3
     agent = [np.array(values) for values in ([1, 2], [1, 3], [0, 2])]
     assert _agree(layout(space), expert, agent).tolist() == [True, False, False]
+
+
+def test_texts_agree_where_they_are_the_same():
+    """An agent writes its ids as it likes: what it says may have more of them when it is encoded."""
+    space = gym.spaces.Dict(say=gym.spaces.Text(9), to=gym.spaces.Discrete(3))
+    whole = Layout.from_spaces(
+        gym.spaces.Discrete(2), space, vocabulary=VOCABULARY, options=LayoutOptions(action_text_tokens=4)
+    )
+    expert = [{"say": "go", "to": 1}] * 3
+    agent = [{"say": "go", "to": 1}, {"say": "go", "to": 2}, {"say": "go north", "to": 1}]
+    assert _agree(whole, expert, agent).tolist() == [True, False, False]

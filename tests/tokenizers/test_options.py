@@ -29,6 +29,7 @@ def test_a_shape_from_json_becomes_a_tuple():
         ("chunk", 1025),
         ("text_every", 0),
         ("max_text_tokens", 0),
+        ("action_text_tokens", 0),
     ],
 )
 def test_bad_choices_are_refused_by_name(name, value):

@@ -2,6 +2,7 @@ import io
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,17 @@ def test_action_ids_end_with_end():
     end = Vocabulary().end
     assert ids.tolist() == [[97, 195, 169, end, end, end, end, end], [98] + [end] * 7]
     assert part.decode(ids) == ["aé", "b"]
+
+
+def test_room_for_an_action_can_be_less_than_its_space_may_need():
+    part = replace(field(spaces.Text(9, charset="abé")), limit=3)
+    end = Vocabulary().end
+    ids = part.encode(["aé", "b"])
+    assert (part.count, part.ranges.shape, ids.tolist()) == (3, (3, 2), [[97, 195, 169], [98, end, end]])
+    assert part.decode(ids) == ["aé", "b"]
+    with pytest.raises(ValueError, match=r"action: 'abab' has 4 ids, .* room for 3; raise LayoutOptions.action_text_t"):
+        part.encode(["abab"])
+    assert replace(part, limit=99).count == field(part.leaf.space).count
 
 
 def test_action_outside_the_space_is_refused():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from generalist.eval.baselines.actions import Columns, action_columns
 
+LETTERS = "abcdefghijklmnopqrstuvwxyz "
 LEAVES = st.sampled_from(
     [
         spaces.Box(-1, 1, (3,), np.float32),
@@ -82,3 +83,24 @@ def test_bounds_that_are_no_floats_are_reached(dtype):
     none = np.zeros((2, 0), np.int64)
     low, high = columns.decode(Columns(np.array([[-1e30], [1e30]]), none))
     assert (int(low[0]), int(high[0])) == (limits.min, limits.max)
+
+
+def test_texts_are_the_classes_that_were_demonstrated():
+    space = spaces.Dict(
+        a=spaces.Discrete(3), say=spaces.Tuple([spaces.Text(9, charset=LETTERS)] * 2), z=spaces.MultiBinary(2)
+    )
+    rows = [(2, "take key", "x", (0, 1)), (0, "go", "y", (1, 0)), (1, "take key", "y", (1, 1))]
+    shown = {
+        "a": np.array([row[0] for row in rows]),
+        "say": tuple(np.array([row[at] for row in rows], object) for at in (1, 2)),
+        "z": np.array([row[3] for row in rows]),
+    }
+    columns = action_columns(space, shown)
+    assert columns.sizes == (3, 2, 2, 2, 2)
+    encoded = columns.encode(shown)
+    assert encoded.classes.tolist() == [[2, 1, 0, 0, 1], [0, 0, 1, 1, 0], [1, 1, 1, 1, 1]]
+    for decoded, row in zip(columns.decode(encoded), rows, strict=True):
+        assert space.contains(decoded)
+        assert (decoded["a"], *decoded["say"], tuple(decoded["z"])) == row
+    with pytest.raises(KeyError, match="fly"):
+        columns.encode(shown | {"say": (np.array(["fly"] * 3, object), shown["say"][1])})

@@ -5,7 +5,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generalist.eval.baselines.features import fit_features, leaves
+from generalist.eval.baselines.features import LONG_TEXT, fit_features, leaves
 
 LEAVES = st.sampled_from(
     [
@@ -18,6 +18,7 @@ LEAVES = st.sampled_from(
         spaces.MultiDiscrete([[3, 2], [5, 4]]),
         spaces.MultiBinary((2, 2)),
         spaces.Text(6),
+        spaces.Text(LONG_TEXT + 1, charset="ab "),
     ]
 )
 SPACES = st.recursive(
@@ -87,3 +88,12 @@ def test_images_are_divided_by_255():
 def test_leaves_are_in_lexicographic_order():
     space = spaces.Dict(b=spaces.Discrete(2), a=spaces.Tuple([spaces.Discrete(3), spaces.Discrete(4)]))
     assert [path for path, _ in leaves(space)] == [("a", 0), ("a", 1), ("b",)]
+
+
+def test_long_texts_are_seen_by_their_words():
+    space = spaces.Text(LONG_TEXT + 1)
+    shown = np.array(["a red key; a door", "a red door"], object)
+    features = fit_features(space, shown)
+    found = features.stacked(shown)
+    np.testing.assert_allclose(found**2 * np.array([[7], [3]]), [[4, 1, 1, 1], [1, 1, 0, 1]], rtol=1e-6)
+    np.testing.assert_array_equal(features.listed(["blue", "red red"]), [[0, 0, 0, 0], [0, 0, 0, 1]])

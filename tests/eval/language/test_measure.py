@@ -332,3 +332,37 @@ def test_what_cannot_be_measured_is_refused():
     for corpus in (labels, texts):
         with pytest.raises(ValueError, match="NaN"):
             measured(broken, corpus, corpus)
+
+
+@dataclass(frozen=True)
+class Marked(Listed):
+    """A corpus with marks of its own: half of one for a number that is wrong."""
+
+    def score(self, index, answer):
+        return 1.0 if answer == self.documents[index][-1].text else answer.isdecimal() / 2
+
+
+def sums(first: int, last: int) -> Marked:
+    return Marked([(Words(f"{n} + 1?", target=False), Words(str(n + 1))) for n in range(first, last)], "answer")
+
+
+def test_a_corpus_that_marks_answers_itself_is_asked():
+    test = sums(10, 20)
+    found = measured(Knowing.of(test.documents[:4], otherwise="many"), sums(20, 60), test)
+    marks = score(found, "score of the corpus")
+    assert marks[AGENT]["value"] == pytest.approx(0.4)
+    assert marks["commonest_answer"]["value"] == pytest.approx(0.5), "a number, and the wrong one"
+    again = corpus_to_json(corpus_from_json(json.loads(json.dumps(found))))
+    assert again == found
+    unmarked = Listed(test.documents, "answer")
+    assert {each["name"] for each in measured(Knowing(), unmarked, unmarked)["scores"]} == {"exact match"}
+
+
+def test_an_n_gram_model_answers_where_there_are_no_pictures():
+    train = Listed(
+        [(Words(f"{a}{b}, the last?", target=False), Words("yes")) for a in "abc" for b in "de"] * 3, "answer"
+    )
+    test = Listed([(Words("xy, the last?", target=False), Words("yes"))], "answer")
+    assert score(measured(Knowing(), train, test), "exact match")["five_gram"]["value"] == 1
+    with_pictures = questions([("what", "red")] * 4)
+    assert "five_gram" not in score(measured(Knowing(), with_pictures, with_pictures), "exact match")
