@@ -21,6 +21,7 @@ import numpy as np
 from gymnasium.spaces import Box, Dict, Text
 
 from generalist.envs.experts.libero_expert import scripted_expert
+from generalist.envs.families.libero_control import ArmControl
 from generalist.envs.families.libero_tasks import HORIZONS, NAMES, NOTES, instruction
 from generalist.envs.headless import prepare_mujoco
 from generalist.envs.mujoco_models import mujoco_module
@@ -82,6 +83,7 @@ class Libero(gym.Env):
             }
         )
         self.action_space = Box(-1, 1, (7,), np.float32)
+        self._control = ArmControl(self.simulation)
         self._renderer: Any = None
 
     @property
@@ -100,6 +102,7 @@ class Libero(gym.Env):
         number = start_of(drawn)
         with _drawing(drawn if number is None else number):
             self._draw()
+        self._control.begin()
         if number is not None:
             # A start state holds what moves; where the fixtures stand was drawn above, within one or two centimetres.
             self.simulation.sim.set_state_from_flattened(self.starts[number])
@@ -143,19 +146,7 @@ class Libero(gym.Env):
             return
 
     def _advance(self, action: np.ndarray) -> None:
-        """robosuite's step without its observations: the controller acts 500 times a second.
-
-        robosuite computes all that follows from a state three times: before the controller, in it and in the step.
-        Here it is once, in the two halves of MuJoCo's step, which comes to the same.
-        """
-        mujoco, sim = mujoco_module(), self.simulation.sim
-        model, data = self.model, self.data
-        sim.forward = _nothing
-        for substep in range(round(self.simulation.control_timestep / self.simulation.model_timestep)):
-            mujoco.mj_step1(model, data)
-            self.simulation._pre_action(action, substep == 0)
-            mujoco.mj_step2(model, data)
-        del sim.forward
+        self._control.step(action)
         self.simulation._post_process()
 
     def _observation(self) -> dict[str, Any]:
@@ -182,10 +173,6 @@ def _axis_angle(quaternion: np.ndarray) -> np.ndarray:
     w, xyz = float(np.clip(quaternion[0], -1, 1)), quaternion[1:]
     length = float(np.linalg.norm(xyz))
     return xyz / length * 2 * np.arccos(w) if length > 1e-9 else np.zeros(3)
-
-
-def _nothing() -> None:
-    pass
 
 
 @contextmanager
