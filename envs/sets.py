@@ -48,6 +48,9 @@ MOST_EPISODES, MOST_SECONDS = 10_000, 300.0
 OTHER_VIEWS = ("babyai_symbolic/", "dm_control_pixels/", "dm_control_small/", "dm_control_large/")
 """Tasks that show or vary what another task of the table is."""
 
+NOT_IN_ALL = ("libero",)
+"""Extras that are large and left out of the extra `all`, and so their tasks of `local`."""
+
 GOOD_SUCCESS = 0.9
 """Experts that succeed less often are marked in `Task.note` and left out of `local`."""
 
@@ -94,7 +97,8 @@ def _experts() -> tuple[str, ...]:
 
 def _local() -> tuple[str, ...]:
     """One view of each environment (no pixels where there are states, no symbols where there are pixels)."""
-    tasks = (task for task in all_tasks() if not task.id.startswith(OTHER_VIEWS) and has_good_expert(task))
+    here = (task for task in all_tasks() if not task.id.startswith(OTHER_VIEWS) and task.extra not in NOT_IN_ALL)
+    tasks = filter(has_good_expert, here)
     return tuple(
         task.id for task in tasks if task.expert_reference and (task.expert_reference.seconds or 0) <= CHEAP_SECONDS
     )
@@ -111,6 +115,11 @@ SETS: dict[str, TaskSet] = {
     "metaworld/ml10-test": TaskSet("Meta-World's ML10, held out", lambda: _metaworld(_ML10_TEST)),
     "metaworld/ml45-train": TaskSet("Meta-World's ML45, for training", _ml45_train),
     "metaworld/ml45-test": TaskSet("Meta-World's ML45, held out", lambda: _metaworld(_ML45_TEST)),
+    "libero/spatial": TaskSet("LIBERO-Spatial", _under("libero_spatial")),
+    "libero/object": TaskSet("LIBERO-Object", _under("libero_object")),
+    "libero/goal": TaskSet("LIBERO-Goal", _under("libero_goal")),
+    "libero/10": TaskSet("LIBERO-10, also called LIBERO-Long", _under("libero_10")),
+    "libero/90": TaskSet("LIBERO-90", _under("libero_90")),
     "babyai/all": TaskSet("BabyAI's 96 levels from pixels", _under("babyai"), timesteps=50_000),
     "babyai/symbolic": TaskSet("BabyAI's 96 levels as symbols", _under("babyai_symbolic")),
     "dmc/all": TaskSet("DM Control's suite from states", _under("dm_control")),

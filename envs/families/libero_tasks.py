@@ -172,4 +172,18 @@ def ids_of_instruction(text: str, suite: str = "") -> tuple[str, ...]:
     return tuple(f"{each}/{name}" for each in suites for name in NAMES[each] if instruction(name) == told)
 
 
+_WITHOUT = {
+    r"^(open|close)_|_(open|close)_": "no expert: nothing here opens or closes drawers and doors",
+    r"turn_o(n|ff)_": "no expert: nothing here turns the knob of a stove",
+    r"^push_": "no expert: nothing here pushes",
+}
+
+
+def why_no_expert(name: str) -> str:
+    """Of a task's name; empty where the scripted expert can do all that its goal asks for."""
+    words = re.sub(r"^[A-Z_]+SCENE\d+_", "", name)
+    return next((why for pattern, why in _WITHOUT.items() if re.search(pattern, words)), "")
+
+
 NOTES: dict[str, str] = {}
+"""By id: what a reader of the expert's score should know."""
