@@ -16,6 +16,8 @@ GAIN = 20.0
 """Of the distance that is left, in actions a metre."""
 OPENING, DEPTH = 0.072, 0.035
 """Metres: what the open fingers reach around, and how deep a thing can be between them."""
+WIDTH = 0.14
+"""Metres to both sides that the gripper and what hangs from it keep free."""
 HOLLOW = ("bowl", "mug", "ramekin")
 """Words in the names of what is gripped at its rim."""
 DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
@@ -36,7 +38,7 @@ class Arm:
 
     def __init__(self, base: Any):
         self.base, self.model, self.data = base, base.model, base.data
-        self.yaw, self.closed = 0.0, -1.0
+        self.yaw, self.closed, self.lag = 0.0, -1.0, np.zeros(3)
 
     @property
     def place(self) -> np.ndarray:
@@ -59,7 +61,10 @@ class Arm:
             before = self.place
             if np.linalg.norm(target - before) < near and self._turned():
                 return
-            yield self.action(target, speed)
+            if np.linalg.norm((target - before)[:2]) < 0.05:
+                # The joints' friction holds the arm beside its goal.
+                self.lag[:2] = np.clip(self.lag[:2] + 0.2 * (target - before)[:2], -0.03, 0.03)
+            yield self.action(target + self.lag, speed)
             still = still + 1 if np.linalg.norm(self.place - before) < 0.0012 and step > 4 else 0
             if still > 5:
                 return
@@ -77,6 +82,14 @@ class Arm:
         rotations = self.data.geom_xmat[boxes].reshape(-1, 3, 3)
         local = signs * self.model.geom_size[boxes][:, None]
         return (self.data.geom_xpos[boxes][:, None] + np.einsum("bij,bkj->bki", rotations, local)).reshape(-1, 3)
+
+    def highest_between(self, one: np.ndarray, other: np.ndarray, thing: str) -> float:
+        """How high all but this thing reaches on the way over the table, and a hand's width beside it."""
+        corners = np.concatenate([self.corners(each) for each in self.base.things if each != thing])
+        way = (other - one)[:2]
+        along = np.clip((corners[:, :2] - one[:2]) @ way / max(way @ way, 1e-9), 0, 1)
+        beside = np.linalg.norm(corners[:, :2] - one[:2] - along[:, None] * way, axis=1)
+        return float(corners[beside < WIDTH, 2].max(initial=0.0))
 
     def body(self, thing: str) -> int:
         return int(self.base.simulation.obj_body_id[thing])

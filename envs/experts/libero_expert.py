@@ -57,6 +57,7 @@ def pick(arm: Arm, thing: str) -> Actions:
 def carry(arm: Arm, thing: str, where: str) -> Actions:
     """What is held above its place, and down until it stands."""
     target, top = place_of(arm, where)
+    top = max(top, arm.highest_between(arm.place, target, thing))
     hanging = arm.place[2] - arm.corners(thing)[:, 2].min()
     height = top + CLEARANCE + hanging
     if arm.place[2] < height - 0.02:
@@ -64,8 +65,9 @@ def carry(arm: Arm, thing: str, where: str) -> Actions:
     for near in (0.02, 0.008):
         offset = arm.data.xpos[arm.body(thing)] - arm.place
         yield from arm.go(np.append((target - offset)[:2], height), near=near)
-    offset = arm.data.xpos[arm.body(thing)] - arm.place
-    yield from arm.go(np.append((target - offset)[:2], target[2] + hanging), near=0.008, patience=40, speed=0.6)
+    for above, speed in ((0.05, 1.0), (0.0, 0.6)):
+        offset = arm.data.xpos[arm.body(thing)] - arm.place
+        yield from arm.go(np.append((target - offset)[:2], target[2] + hanging + above), near=0.008, speed=speed)
 
 
 def place_of(arm: Arm, where: str) -> tuple[np.ndarray, float]:

