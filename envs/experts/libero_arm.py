@@ -38,7 +38,7 @@ class Arm:
 
     def __init__(self, base: Any):
         self.base, self.model, self.data = base, base.model, base.data
-        self.yaw, self.closed, self.lag = 0.0, -1.0, np.zeros(3)
+        self.yaw, self.closed, self.tries = 0.0, -1.0, 0
 
     @property
     def place(self) -> np.ndarray:
@@ -56,15 +56,16 @@ class Arm:
 
     def go(self, target: np.ndarray, *, near: float = 0.01, patience: int = 80, speed: float = 1.0) -> Actions:
         """To a place; shorter where something is in the way."""
-        still = 0
+        still, lag, last = 0, np.zeros(3), self.place
         for step in range(patience):
             before = self.place
             if np.linalg.norm(target - before) < near and self._turned():
                 return
-            if np.linalg.norm((target - before)[:2]) < 0.05:
-                # The joints' friction holds the arm beside its goal.
-                self.lag[:2] = np.clip(self.lag[:2] + 0.2 * (target - before)[:2], -0.03, 0.03)
-            yield self.action(target + self.lag, speed)
+            if np.linalg.norm(before - last) < 0.004 and step > 4:
+                # It has all but stopped short of its goal: what it carries or its joints hold it back.
+                lag[:2] = np.clip(lag[:2] + 0.2 * (target - before)[:2], -0.03, 0.03)
+            last = before
+            yield self.action(target + lag, speed)
             still = still + 1 if np.linalg.norm(self.place - before) < 0.0012 and step > 4 else 0
             if still > 5:
                 return
@@ -95,9 +96,10 @@ class Arm:
         return int(self.base.simulation.obj_body_id[thing])
 
     def grip_of(self, thing: str) -> Grip:
-        """Where to grip a thing from above, with the least in the way."""
+        """Where to grip a thing from above, with the least in the way; after a failure another one of the best four."""
         grips = list(self._at_rim(thing) if any(word in thing for word in HOLLOW) else self._around(thing))
-        return min(grips, key=lambda grip: (self._in_the_way(grip, thing), abs(grip.yaw)))
+        grips.sort(key=lambda grip: (self._in_the_way(grip, thing), abs(grip.yaw)))
+        return grips[self.tries % min(4, len(grips))]
 
     def _around(self, thing: str) -> Iterator[Grip]:
         corners = self.corners(thing)

@@ -33,7 +33,11 @@ def _actions(base: Any) -> Actions:
 
 def put(arm: Arm, thing: str, where: str) -> Actions:
     """A thing onto another one or into a region."""
+    stood = arm.data.xpos[arm.body(thing)][2]
     yield from pick(arm, thing)
+    arm.tries += 1
+    if arm.data.xpos[arm.body(thing)][2] < stood + 0.02:
+        return  # it slipped
     yield from carry(arm, thing, where)
     arm.closed = -1.0
     yield from arm.hold(6)
