@@ -183,13 +183,3 @@ def why_no_expert(name: str) -> str:
     """Of a task's name; empty where the scripted expert can do all that its goal asks for."""
     words = re.sub(r"^[A-Z_]+SCENE\d+_", "", name)
     return next((why for pattern, why in _WITHOUT.items() if re.search(pattern, words)), "")
-
-
-UNMEASURED = ("libero_10", "libero_90")
-"""Suites, and tasks by id, whose expert has no score. Mugs, books, pans and moka pots are in these suites alone."""
-
-
-def note(suite: str, name: str) -> str:
-    """Why a task has no expert, or what a reader should know of the one it has."""
-    unmeasured = suite in UNMEASURED or f"{suite}/{name}" in UNMEASURED
-    return why_no_expert(name) or ("whether the expert succeeds was not measured" if unmeasured else "")
