@@ -218,7 +218,8 @@ def _settings(path: Path) -> Any:
     changed: Any = settings
     changed.CONSOLE_LOGGING_LEVEL = changed.FILE_LOGGING_LEVEL = None
     changed.MUJOCO_GPU_RENDERING = False
-    # It compiles for half a minute and leaves files. What is computed often is in libero_control; the numbers are equal.
+    # It compiles for half a minute and leaves files. Without it the numbers are the same, and what is computed often is
+    # in libero_control.
     changed.ENABLE_NUMBA = False
     return settings
 

@@ -188,8 +188,7 @@ def test_the_expert_ends_an_episode_by_success(env):
 
 
 @pytest.mark.slow
-def test_a_frame_is_drawn_the_right_way_up():
-    """The robot comes in from above in this view, and its gripper is darker than the table."""
+def test_a_frame_is_drawn():
     pytest.importorskip("libero")
     env = libero.make(SUITE, NAME, render_mode="rgb_array")
     env.reset(seed=evaluation_seed(0))
