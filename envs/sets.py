@@ -39,9 +39,6 @@ _ML10_TEST = "drawer-open door-close shelf-place sweep-into lever-pull"
 _ML45_TEST = "bin-picking box-close hand-insert door-lock door-unlock"
 """Yu et al. 2020, Meta-World: which of the 50 tasks are in which benchmark. ML45 trains on all but its five."""
 
-TEXT_WORLDS = ("textworld/", "textworld_choice/")
-"""Tasks whose timesteps are hundreds of tokens of text, most of their actions too: another kind of agent."""
-
 CHEAP_SECONDS = 5.0
 """An expert is cheap up to so much time for one episode."""
 
@@ -50,6 +47,9 @@ MOST_EPISODES, MOST_SECONDS = 10_000, 300.0
 
 OTHER_VIEWS = ("babyai_symbolic/", "dm_control_pixels/", "dm_control_small/", "dm_control_large/")
 """Tasks that show or vary what another task of the table is."""
+
+NOT_IN_ALL = ("envpool", "libero", "text", "web")
+"""Extras that the extra `all` leaves out, and so are their tasks of `local`."""
 
 GOOD_SUCCESS = 0.9
 """Experts that succeed less often are marked in `Task.note` and left out of `local`."""
@@ -97,8 +97,8 @@ def _experts() -> tuple[str, ...]:
 
 def _local() -> tuple[str, ...]:
     """One view of each environment (no pixels where there are states, no symbols where there are pixels)."""
-    left_out = OTHER_VIEWS + TEXT_WORLDS
-    tasks = (task for task in all_tasks() if not task.id.startswith(left_out) and has_good_expert(task))
+    here = (task for task in all_tasks() if not task.id.startswith(OTHER_VIEWS) and task.extra not in NOT_IN_ALL)
+    tasks = filter(has_good_expert, here)
     return tuple(
         task.id for task in tasks if task.expert_reference and (task.expert_reference.seconds or 0) <= CHEAP_SECONDS
     )
@@ -115,6 +115,11 @@ SETS: dict[str, TaskSet] = {
     "metaworld/ml10-test": TaskSet("Meta-World's ML10, held out", lambda: _metaworld(_ML10_TEST)),
     "metaworld/ml45-train": TaskSet("Meta-World's ML45, for training", _ml45_train),
     "metaworld/ml45-test": TaskSet("Meta-World's ML45, held out", lambda: _metaworld(_ML45_TEST)),
+    "libero/spatial": TaskSet("LIBERO-Spatial", _under("libero_spatial")),
+    "libero/object": TaskSet("LIBERO-Object", _under("libero_object")),
+    "libero/goal": TaskSet("LIBERO-Goal", _under("libero_goal")),
+    "libero/10": TaskSet("LIBERO-10, also called LIBERO-Long", _under("libero_10")),
+    "libero/90": TaskSet("LIBERO-90", _under("libero_90")),
     "babyai/all": TaskSet("BabyAI's 96 levels from pixels", _under("babyai"), timesteps=50_000),
     "babyai/symbolic": TaskSet("BabyAI's 96 levels as symbols", _under("babyai_symbolic")),
     "dmc/all": TaskSet("DM Control's suite from states", _under("dm_control")),
