@@ -5,7 +5,12 @@ episode by itself, in the step after the last one, whose action it ignores. Here
 `reset` makes a new one with a seed of its own, and a step after the last is refused.
 """
 
-from collections.abc import Mapping
+import ctypes
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -28,7 +33,10 @@ def package(extra: str = "envpool") -> Any:
 
 def new_pool(id: str, seed: int, extra: str = "envpool", **options: Any) -> Any:
     """A batch of one environment, stepped in a thread of its own."""
-    return package(extra).make_gymnasium(id, num_envs=1, num_threads=1, seed=seed, **options)
+    with _bounds_as_they_are():
+        pool = package(extra).make_gymnasium(id, num_envs=1, num_threads=1, seed=seed, **options)
+        _ = pool.observation_space  # made when it is first asked for, and kept
+    return pool
 
 
 def only(tree: Any) -> Any:
@@ -51,11 +59,10 @@ class PoolEnv(gym.Env):
     def __init__(self, id: str, horizon: int, options: Mapping[str, Any] | None = None, render_mode: str | None = None):
         self._id, self._horizon = id, horizon
         self._options = {"max_episode_steps": horizon, **(options or {})}
-        about = package().make_spec(id, **self._options)
-        self.observation_space = about.gymnasium_observation_space
-        self.action_space = about.gymnasium_action_space
+        self.observation_space, self.action_space = _spaces(id, self._options)
         self.render_mode = render_mode
         if render_mode is not None:
+            _load_opengl()
             self._options |= {"render_mode": render_mode, "render_width": SIDE, "render_height": SIDE}
         self._pool: Any = None
         self._steps: int | None = None
@@ -88,6 +95,28 @@ class PoolEnv(gym.Env):
         if self._pool is not None:
             self._pool.close()
             self._pool, self._steps = None, None
+
+
+@cache
+def _load_opengl() -> None:
+    """Show MuJoCo's drawing the OpenGL that Linux's wheel brings: where it sees none, it ends the process."""
+    folder = Path(package().__file__).parent.with_suffix(".libs")
+    for library in folder.glob("libEGL-*"):
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
+def _spaces(id: str, options: Mapping[str, Any]) -> tuple[gym.Space, gym.Space]:
+    with _bounds_as_they_are():
+        about = package().make_spec(id, **options)
+        return about.gymnasium_observation_space, about.gymnasium_action_space
+
+
+@contextmanager
+def _bounds_as_they_are() -> Iterator[None]:
+    """Without Gymnasium's warning that envpool gives bounds in float64 for values in float32."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*precision lowered by casting", UserWarning)
+        yield
 
 
 def told(info: Mapping[str, Any]) -> dict[str, Any]:

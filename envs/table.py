@@ -12,10 +12,13 @@ from generalist.envs.families import (
     metaworld,
     minigrid,
     mujoco,
+    myosuite,
+    playground,
     procgen,
     robotics,
     sokoban,
     toy_text,
+    vizdoom,
 )
 from generalist.envs.gym_task import gym_task
 from generalist.envs.reference import load_references
@@ -35,6 +38,9 @@ FAMILIES = (
     sokoban,
     atari,
     procgen,
+    vizdoom,
+    playground,
+    myosuite,
 )
 """In the order in which tasks are listed; a module may hold several families."""
 
