@@ -7,6 +7,7 @@ robot's, only the robot's is shown: what a policy is measured on.
 """
 
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 
@@ -60,7 +61,8 @@ class RobotsState(gym.ObservationWrapper):
 
     def __init__(self, env: gym.Env):
         super().__init__(env)
-        self.observation_space = env.observation_space["state"]
+        parts: Any = env.observation_space
+        self.observation_space = parts["state"]
 
     def observation(self, observation):
         return observation["state"]

@@ -101,7 +101,8 @@ class Doom(PoolEnv):
     def __init__(self, scenario: Scenario, render_mode: str | None = None):
         options = {"stack_num": 1, "use_combined_action": True, "max_episode_steps": scenario.horizon + SLACK}
         super().__init__(scenario.id, scenario.horizon, options, render_mode)
-        channels, *sides = self.observation_space.shape or ()
+        shape: Any = self.observation_space.shape
+        channels, *sides = shape
         self.observation_space = gym.spaces.Box(0, 255, (*sides, channels), np.uint8)
         self._reward, _ = RULES[scenario.rule]
         self._has_goal = scenario.rule == "goal"
