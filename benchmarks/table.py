@@ -9,8 +9,8 @@ HEAD = """# Benchmarks
 
 Each file answers one question and measures its own ceiling in the same process; `python benchmarks/NAME.py` writes
 `results/NAME.json`, `python benchmarks/table.py` this page from them. `--small` shows in seconds that one works. They
-run where `pip install -e ".[all]"` was; `peers.py` also needs `pip install torch transformers`, and `accelerators.py`
-the extra `aot`.
+run where `pip install -e ".[all]"` was; `peers.py` also needs `pip install torch transformers`, `accelerators.py`
+the extra `aot`, and `vector.py` the extra `envpool`.
 """
 ORDER = (
     "training_step",
@@ -19,6 +19,7 @@ ORDER = (
     "generation",
     "public_models",
     "rollout",
+    "vector",
     "serving",
     "input",
     "columns",

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +38,10 @@ _PACKAGES = {
     "atari": ("ale-py",),
     "box2d": ("box2d",),
     "text": ("textworld",),
+    "procgen": ("procgen-gym", "envpool"),
+    "envpool": ("envpool",),
 }
-"""By extra: whose versions are stored with a score, beside Gymnasium's and NumPy's."""
+"""By extra: whose versions are stored with a score, beside Gymnasium's and NumPy's; of Procgen's two what is there."""
 
 
 def packages_of(task: Task) -> tuple[str, ...]:
@@ -149,7 +151,7 @@ def measure(
         success=float(np.mean(successes)) if task.has_success else None,
         length=float(np.mean(lengths)),
         seconds=round(seconds / episodes, 5),
-        versions={package: version(package) for package in packages_of(task)},
+        versions={package: version(package) for package in packages_of(task) if _is_there(package)},
     )
 
 
@@ -210,6 +212,13 @@ def _play(env: gym.Env, task: Task, policy: Policy, seed: int) -> tuple[float, b
         success |= bool(info.get("success", False))
         over = terminated or truncated
     return total, success, steps
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def _rows(path: Path) -> dict[str, dict[str, Any]]:

@@ -13,11 +13,14 @@ from generalist.envs.families import (
     metaworld,
     minigrid,
     mujoco,
+    myosuite,
+    playground,
     procgen,
     robotics,
     sokoban,
     textworld,
     toy_text,
+    vizdoom,
 )
 from generalist.envs.gym_task import gym_task
 from generalist.envs.reference import load_references
@@ -39,6 +42,9 @@ FAMILIES = (
     atari,
     procgen,
     textworld,
+    vizdoom,
+    playground,
+    myosuite,
 )
 """In the order in which tasks are listed; a module may hold several families."""
 

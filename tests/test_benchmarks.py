@@ -45,6 +45,12 @@ def test_the_presets_are_compiled_for_an_accelerator(tmp_path):
     test_it_runs_and_its_ratios_are_positive_numbers("accelerators", tmp_path)
 
 
+@pytest.mark.slow
+def test_batches_of_envpool_are_measured(tmp_path):
+    pytest.importorskip("envpool", reason="needs the extra envpool")
+    test_it_runs_and_its_ratios_are_positive_numbers("vector", tmp_path)
+
+
 def test_the_page_has_a_table_for_each_result(tmp_path):
     copied = tmp_path / "benchmarks"
     shutil.copytree(BENCHMARKS, copied, ignore=shutil.ignore_patterns("results", "README.md", "__pycache__"))

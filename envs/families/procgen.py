@@ -1,18 +1,25 @@
-"""Procgen (Cobbe et al. 2020): 16 games whose levels are generated, by procgen-gym's build of the original engine.
+"""Procgen (Cobbe et al. 2020): 16 games whose levels are generated, by either of two builds of the original engine.
 
 Levels are of the hard distribution, in maze and heist of the easy one, as in Gato (Reed et al. 2022, app. F), and of
-the whole distribution: nothing is held out, a seed is a level. There are no experts. PyPI has wheels for Python 3.13
-(procgen-gym, Linux and Windows on x86-64); those for 3.11 and 3.12 (procgen-mirror) need NumPy 1 and gym, which do not
-go with this project. Elsewhere the rows of the table are there and `make` says what to do.
+the whole distribution: nothing is held out, a seed is a level. There are no experts. procgen-gym has wheels for Python
+3.13 on x86-64; elsewhere envpool's build of the same sources plays, which wants Qt 5 beside it. Both draw levels from a
+seed as the original does: 32 episodes of the original package had the same levels, rewards and ends in envpool. Of the
+values of their pictures up to 0.07% differed, because other versions of Qt draw otherwise.
 """
 
+import ctypes
+import importlib
 import sys
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from generalist.envs.envpool_task import new_pool, only, package, told
 from generalist.envs.task import MissingExtra, Task
 
 EASY = ("heist", "maze")
@@ -42,41 +49,80 @@ PROCGEN_NAMES = tuple(HORIZONS)
 ACTIONS = 15
 """Eight directions, none, and six buttons of which a game uses some."""
 
-
-class NoProcgen(MissingExtra):
-    """The engine is not installed; the message says whether it can be."""
-
-    def __init__(self, cause: Exception):
-        ImportError.__init__(self, f"{cause}. {message()}")
-        self.extra = "procgen"
-
-
-def message(version: tuple[int, int] = sys.version_info[:2]) -> str:
-    """How to get Procgen on that version of Python."""
-    if version >= (3, 13):
-        return "Install it with: pip install 'generalist[procgen]'"
-    here = ".".join(map(str, version))
-    return (
-        f"Procgen has no wheel for Python {here} that goes with this project: procgen-gym needs Python 3.13, and"
-        " procgen-mirror needs NumPy 1. Use Python 3.13, and there: pip install 'generalist[procgen]'"
-    )
+QT = ("libicudata.so.56", "libicuuc.so.56", "libicui18n.so.56", "libQt5Core.so.5", "libQt5Gui.so.5")
+"""What envpool's Procgen links to, each after those that it needs itself; as the package PyQt5-Qt5 has them."""
 
 
 def make(name: str, render_mode: str | None = None) -> gym.Env:
-    """A game by its name in `PROCGEN_NAMES`; frames of `render` are 512x512.
+    """A game by its name in `PROCGEN_NAMES`; frames of `render` are 512x512, those of envpool scaled up from 64x64.
 
     Observations: uint8[64, 64, 3]. Actions: 15 (see `ACTIONS`). The engine begins the next level in the step that ends
     one, so the observation of a terminal step is the one before it.
 
     Raises:
-        NoProcgen: procgen-gym is not installed, or has no wheel for this Python.
+        MissingExtra: neither procgen-gym nor envpool is installed, or envpool's engine finds no Qt 5.
     """
+    return OneLevel(engine(name, render_mode), HORIZONS[name], render_mode)
+
+
+def engine(name: str, render_mode: str | None) -> Callable[..., Any]:
+    """What makes an engine of a game, given `rand_seed`."""
+    mode = "easy" if name in EASY else "hard"
+    if find_spec("procgen_gym") is not None:
+        import procgen_gym  # pyright: ignore[reportMissingImports] (it has wheels for Python 3.13 only)
+
+        return partial(procgen_gym.ProcgenEnv, env_name=name, distribution_mode=mode, render_mode=render_mode)
+    package("procgen")
+    load_qt()
+    return partial(PoolEngine, f"{name.capitalize()}{mode.capitalize()}-v0", HORIZONS[name], render_mode)
+
+
+@cache
+def load_qt() -> None:
+    """Let envpool's Procgen find Qt 5: the system's, or else that of the package PyQt5-Qt5. Other wheels than Linux's
+    bring theirs.
+
+    Raises:
+        MissingExtra: there is neither.
+    """
+    if sys.platform != "linux":
+        return
     try:
-        import procgen_gym  # pyright: ignore[reportMissingImports] (an extra with a wheel for Python 3.13 only)
-    except ModuleNotFoundError as cause:
-        raise NoProcgen(cause) from cause
-    options = {"env_name": name, "distribution_mode": "easy" if name in EASY else "hard", "render_mode": render_mode}
-    return OneLevel(partial(procgen_gym.ProcgenEnv, **options), HORIZONS[name], render_mode)
+        ctypes.CDLL(QT[-1], mode=ctypes.RTLD_GLOBAL)
+    except OSError as missing:
+        found = find_spec("PyQt5")
+        if found is None or not found.submodule_search_locations:
+            cause = OSError(f"{missing}: Procgen draws with Qt 5 (PyQt5-Qt5 on PyPI, libqt5gui5 in Debian)")
+            raise MissingExtra("procgen", cause) from missing
+        folder = Path(next(iter(found.submodule_search_locations)), "Qt5", "lib")
+        for library in QT:
+            ctypes.CDLL(str(folder / library), mode=ctypes.RTLD_GLOBAL)
+    games = importlib.import_module("envpool.procgen")
+    if "ProcgenEnvSpec" not in vars(games):  # envpool imported it before, and kept the error for whoever asks
+        importlib.reload(games)
+
+
+class PoolEngine:
+    """envpool's Procgen with the methods of procgen-gym's that `OneLevel` calls."""
+
+    def __init__(self, id: str, horizon: int, render_mode: str | None, rand_seed: int):
+        shown = {"render_mode": render_mode, "render_width": 512, "render_height": 512} if render_mode else {}
+        options = {"channel_first": False, "max_episode_steps": horizon, **shown}
+        self._pool = new_pool(id, rand_seed, "procgen", **options)
+
+    def reset(self):
+        observation, info = self._pool.reset()
+        return only(observation), told(info)
+
+    def step(self, action: int):
+        observation, reward, terminated, truncated, info = self._pool.step(np.array([action], np.int32))
+        return only(observation), only(reward), bool(terminated[0] | truncated[0]), False, told(info)
+
+    def render(self) -> np.ndarray:
+        return only(self._pool.render())
+
+    def close(self) -> None:
+        self._pool.close()
 
 
 class OneLevel(gym.Env):
@@ -124,9 +170,9 @@ def _task(name: str) -> Task:
         horizon=HORIZONS[name],
         score="return",
         has_success=False,
-        note="no training-free expert: demonstrations from public data (generalist import); needs Python 3.13",
+        note="no training-free expert: demonstrations from public data (generalist import)",
         extra="procgen",
-        provenance="procgen-gym, the engine of Cobbe et al. 2020; all levels, "
+        provenance="the engine of Cobbe et al. 2020, by procgen-gym or envpool; all levels, "
         + ("easy" if name in EASY else "hard")
         + " as in Gato",
     )

@@ -11,8 +11,7 @@ SAMPLE = ("CartPole-v1", "Taxi-v4", "Reacher-v5", "babyai/GoToObj", "babyai_symb
 
 
 def test_every_task_has_stored_spaces():
-    """But Procgen's, whose engine runs on Python 3.13 only."""
-    assert set(stored_spaces()) == {task.id for task in all_tasks() if task.family != "procgen"}
+    assert set(stored_spaces()) == {task.id for task in all_tasks()}
 
 
 @pytest.mark.parametrize("id", SAMPLE)

@@ -1,5 +1,6 @@
-"""Procgen: what the message says everywhere, and the games where procgen-gym is installed (Python 3.13)."""
+"""Procgen: its two engines, where either is installed, and what is said where neither is."""
 
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -9,7 +10,9 @@ from generalist.envs.families import procgen
 from generalist.envs.families.procgen import TASKS
 from generalist.envs.task import MissingExtra
 
-installed = pytest.mark.skipif(find_spec("procgen_gym") is None, reason="needs procgen-gym")
+ENGINES = [name for name in ("procgen_gym", "envpool") if find_spec(name) is not None]
+installed = pytest.mark.skipif(not ENGINES, reason="needs procgen-gym or envpool")
+pooled = pytest.mark.skipif(ENGINES != ["envpool"], reason="needs envpool, and not procgen-gym")
 
 
 def play(env, seed: int, steps: int) -> list:
@@ -27,22 +30,35 @@ def same(one: list, other: list) -> bool:
     )
 
 
+@pytest.fixture
+def nothing_installed(monkeypatch):
+    for name in ("procgen_gym", "envpool"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.fixture
+def no_qt(monkeypatch):
+    """Neither the system's nor the package's."""
+    monkeypatch.setattr(procgen, "QT", ("libQtOfNobody.so.5",))
+    monkeypatch.setattr(procgen, "find_spec", lambda name: None if name == "PyQt5" else find_spec(name))
+    procgen.load_qt.cache_clear()
+    yield
+    procgen.load_qt.cache_clear()
+
+
 def test_sixteen_games_are_rows():
     assert len({task.id for task in TASKS}) == 16
 
 
-def test_the_message_names_the_python_that_has_wheels():
-    assert "pip install" in procgen.message((3, 13))
-    assert "NumPy 1" not in procgen.message((3, 13))
-    for part in ("Python 3.11", "Python 3.13", "procgen-mirror needs NumPy 1"):
-        assert part in procgen.message((3, 11))
-
-
-@pytest.mark.skipif(find_spec("procgen_gym") is not None, reason="procgen-gym is installed")
-def test_without_the_engine_make_says_what_to_do():
-    with pytest.raises(MissingExtra, match="generalist\\[procgen\\]") as raised:
+def test_without_an_engine_make_says_what_to_install(nothing_installed):
+    with pytest.raises(MissingExtra, match=r"pip install 'generalist\[procgen\]'"):
         TASKS[0].make()
-    assert procgen.message() in str(raised.value)
+
+
+@pooled
+def test_without_qt_make_says_what_to_install(no_qt):
+    with pytest.raises(MissingExtra, match=r"draws with Qt 5 .*libqt5gui5.*pip install 'generalist\[procgen\]'"):
+        TASKS[0].make()
 
 
 @installed
@@ -55,6 +71,17 @@ def test_a_seed_is_an_episode(task):
     assert same(first, play(env, 5, 60))
     assert not same(first, play(env, 6, 60))
     assert all(env.observation_space.contains(row[0]) for row in first)
+
+
+@pooled
+@pytest.mark.parametrize("seed", [0, 1, 2**30 + 7])
+def test_a_seed_is_the_level_that_the_original_engine_draws(seed):
+    """`rand_seed` seeds a Mersenne Twister, whose first draw seeds the game's, whose first draw is the level."""
+    env = procgen.make("coinrun")
+    _, info = env.reset(seed=seed)
+    rand_seed = int(np.random.default_rng(seed).integers(2**31 - 1))
+    of_game = np.random.RandomState(rand_seed).randint(2**32, dtype=np.uint32)
+    assert info["level_seed"] == np.random.RandomState(of_game).randint(2**32, dtype=np.uint32) % (2**31 - 1)
 
 
 @installed
@@ -74,3 +101,13 @@ def test_idling_is_truncated_where_the_engine_stops(name, horizon):
         *_, terminated, truncated, _ = env.step(4)
         assert (terminated, truncated) == (False, step == horizon)
     assert env._engine.step(4)[2] is False  # the engine has begun another level
+
+
+@installed
+def test_a_frame_is_drawn_from_the_level_that_is_played():
+    env = procgen.make("coinrun", render_mode="rgb_array")
+    observation, _ = env.reset(seed=0)
+    frame = env.render()
+    assert frame.shape == (512, 512, 3)
+    small = frame.reshape(64, 8, 64, 8, 3).mean(axis=(1, 3))
+    assert np.abs(small - observation).mean() < 12
