@@ -36,6 +36,7 @@ _PACKAGES = {
     "robotics": ("gymnasium-robotics", "mujoco"),
     "atari": ("ale-py",),
     "box2d": ("box2d",),
+    "web": ("miniwob",),
 }
 """By extra: whose versions are stored with a score, beside Gymnasium's and NumPy's."""
 
