@@ -41,13 +41,16 @@ FLAGS = (
     "--disable-breakpad",
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--allow-pre-commit-input",  # otherwise clicks are dropped until a page was first drawn
     "--mute-audio",
     "--hide-scrollbars",  # they fade in real time
+    "--disable-smooth-scrolling",
     "--lang=en-US",
     # Pictures that do not depend on the screen's settings.
     "--force-color-profile=srgb",
     "--force-device-scale-factor=1",
     "--disable-lcd-text",
+    "--disable-partial-raster",  # a corner that is drawn over a part of itself differs by one
     "--font-render-hinting=none",
     "about:blank",
 )

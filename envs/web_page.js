@@ -136,7 +136,7 @@
       tag: element.tagName.toLowerCase(), id: element.id, classes: element.getAttribute("class") || "",
       text: ownText(element), value: "", left: box.left, top: box.top, width: box.width, height: box.height,
       focused: document.activeElement === element && element !== document.body, checked: false,
-      leaf: element.childElementCount === 0, fill: style.fill, color: style.color, background: style.backgroundColor,
+      leaf: element.childElementCount === 0, drawn: element instanceof SVGElement, fill: style.fill, color: style.color, background: style.backgroundColor,
       attributes: Object.fromEntries([...element.attributes].map((each) => [each.name, each.value])),
       scroll: [element.scrollTop, element.scrollHeight, element.clientHeight],
     };
@@ -171,6 +171,15 @@
     };
   }
 
+  function scroll(x, y, down) {
+    for (let one = document.elementFromPoint(x, y); one; one = one.parentElement) {
+      const style = getComputedStyle(one).overflowY;
+      const before = one.scrollTop;
+      if (style === "auto" || style === "scroll" || one === document.scrollingElement) one.scrollTop += down;
+      if (one.scrollTop !== before) return;
+    }
+  }
+
   function begun(seed, mode) {
     Math.seedrandom(seed);
     core.setDataMode(mode);
@@ -178,5 +187,5 @@
     clearTimeout(core.EP_TIMER); // episodes end by steps
   }
 
-  window.webPage = { pass, look, begun };
+  window.webPage = { pass, look, scroll, begun };
 })();

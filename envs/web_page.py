@@ -28,8 +28,8 @@ SHRINK = 2
 """The picture shows every 2 x 2 pixels as their mean: 80 x 80, which are 25 patches of 16 x 16. Letters cannot be read
 in it; what is written stands in the texts. The instruction is not in the picture for the same reason."""
 PIXELS = SIDE // SHRINK
-LONGEST_INSTRUCTION, LONGEST_PAGE = 256, 1024
-"""Characters; what is longer is cut."""
+LONGEST_INSTRUCTION, LONGEST_PAGE, LONGEST_WORDS = 256, 1024, 128
+"""Characters of the instruction, of the page and of one element in it; what is longer is cut."""
 
 KINDS = ("nothing", "move", "click", "press", "release", "scroll_up", "scroll_down", "type")
 """What an action does; a place goes with all but the first and the last, a text with the last."""
@@ -53,7 +53,7 @@ CHARACTERS = "".join(map(chr, range(32, 127)))
 TEXTS = FIELDS + len(KEYS) + len(CHARACTERS)
 
 WHEEL = 50
-"""Pixels that a scroll moves."""
+"""Pixels that a scroll moves what lies under the mouse."""
 AWAY = (400, 300)
 """A place beside the task, where the mouse is when an episode begins."""
 
@@ -76,8 +76,9 @@ class Element:
     """An element of a page that has a size: `left`, `top`, `width`, `height` in pixels of the page.
 
     `tag` of an input is its type; `text` is its own, without that of what it holds; of a list, `text` has all options
-    and `value` those that are selected. `leaf`: it holds no other element. `scroll`: pixels above what is seen of it,
-    of its whole content, and seen. `fill`, `color` and `background` are CSS colours.
+    and `value` those that are selected. `leaf`: it holds no other element. `drawn`: it is of an SVG picture.
+    `scroll`: pixels above what is seen of it, of its whole content, and seen. `fill`, `color` and `background` are CSS
+    colours.
     """
 
     tag: str
@@ -92,6 +93,7 @@ class Element:
     focused: bool
     checked: bool
     leaf: bool
+    drawn: bool
     fill: str
     color: str
     background: str
@@ -129,8 +131,8 @@ def _line(element: Element) -> str:
     column, row = element.cell
     name = element.classes.split(" ")[0] or element.id
     parts = [element.tag if element.text or not name else f"{element.tag}.{name}"]
-    parts += [element.text] if element.text else []
-    parts += [f"={element.value}"] if element.value else []
+    parts += [element.text[:LONGEST_WORDS]] if element.text else []
+    parts += [f"={element.value[:LONGEST_WORDS]}"] if element.value else []
     return " ".join([*parts, f"{column},{row}" + "*" * element.focused + "+" * element.checked])
 
 
@@ -158,45 +160,40 @@ def type_character(one: str) -> np.ndarray:
     return act(TYPE, text=FIELDS + len(KEYS) + CHARACTERS.index(one))
 
 
+def point_of(action: Sequence[int]) -> tuple[int, int] | None:
+    """Where an action puts the mouse, in pixels of the page: the middle of its cell; None: it stays where it is."""
+    kind, column, row, _ = (int(each) for each in action)
+    if kind in (NOTHING, TYPE):
+        return None
+    return CELL * column + CELL // 2, TOP + CELL * row + CELL // 2
+
+
 def calls_of(action: Sequence[int], fields: Sequence[str]) -> list[Call]:
     """What the browser is to do for an action. A field that there is not types nothing."""
-    kind, column, row, text = (int(each) for each in action)
-    x, y = CELL * column + CELL // 2, TOP + CELL * row + CELL // 2
-    if kind == NOTHING:
-        return []
-    if kind == TYPE:
-        return _typed(text, fields)
-    moved = _mouse("mouseMoved", x, y)
+    kind, point = int(action[0]), point_of(action)
+    if point is None:
+        return _typed(int(action[3]), fields) if kind == TYPE else []
+    moved = mouse("mouseMoved", point)
     if kind == MOVE:
         return [moved]
     if kind == CLICK:
-        return [moved, _mouse("mousePressed", x, y), _mouse("mouseReleased", x, y)]
+        return [moved, mouse("mousePressed", point), mouse("mouseReleased", point)]
     if kind == PRESS:
-        return [moved, _mouse("mousePressed", x, y)]
+        return [moved, mouse("mousePressed", point)]
     if kind == RELEASE:
         # What is dragged notices two movements, the first of which begins the dragging.
-        return [_mouse("mouseMoved", x - 1, y - 1, held=True), _mouse("mouseMoved", x, y, held=True), released(x, y)]
-    return [("Input.dispatchMouseEvent", {"type": "mouseWheel", "x": x, "y": y, **_wheel(kind)})]
+        beside = mouse("mouseMoved", (point[0] - 1, point[1] - 1), held=True)
+        return [beside, mouse("mouseMoved", point, held=True), mouse("mouseReleased", point)]
+    # A turn of the wheel reaches the page some frames later.
+    down = WHEEL if kind == SCROLL_DOWN else -WHEEL
+    return [moved, ("Runtime.evaluate", {"expression": f"webPage.scroll({point[0]}, {point[1]}, {down})"})]
 
 
-def released(x: float = AWAY[0], y: float = AWAY[1]) -> Call:
-    """The mouse button let go."""
-    return _mouse("mouseReleased", x, y)
-
-
-def moved_away() -> Call:
-    """The mouse beside the task."""
-    return _mouse("mouseMoved", *AWAY)
-
-
-def _mouse(kind: str, x: float, y: float, held: bool = False) -> Call:
+def mouse(kind: str, point: tuple[float, float], *, held: bool = False) -> Call:
+    """ "mouseMoved", with the button held or not, "mousePressed" or "mouseReleased", at a point of the page."""
     button = {"button": "none" if kind == "mouseMoved" and not held else "left", "buttons": int(held)}
-    count = {"clickCount": 1} if kind != "mouseMoved" else {}
-    return "Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **button, **count}
-
-
-def _wheel(kind: int) -> dict[str, int]:
-    return {"deltaX": 0, "deltaY": WHEEL if kind == SCROLL_DOWN else -WHEEL}
+    count = {} if kind == "mouseMoved" else {"clickCount": 1}
+    return "Input.dispatchMouseEvent", {"type": kind, "x": point[0], "y": point[1], **button, **count}
 
 
 def _typed(text: int, fields: Sequence[str]) -> list[Call]:

@@ -20,6 +20,7 @@ from generalist.envs.families.miniwob_table import HORIZON, HORIZONS, NAMES, NOT
 from generalist.envs.task import Task, needs_extra
 from generalist.envs.web_page import (
     ACTION_SPACE,
+    AWAY,
     LONGEST_INSTRUCTION,
     OBSERVATION_SPACE,
     PIXELS,
@@ -29,11 +30,12 @@ from generalist.envs.web_page import (
     SHRINK,
     SIDE,
     TOP,
+    TYPE,
     Element,
     calls_of,
-    moved_away,
+    mouse,
     page_text,
-    released,
+    point_of,
 )
 
 STEP = 500
@@ -84,7 +86,7 @@ class MiniWob(gym.Env):
         self._url = (Path(str(miniwob.__file__)).parent / "html" / "miniwob" / f"{name}.html").as_uri()
         self._horizon, self._patience = horizon, patience
         self._browser: Chromium | None = None
-        self._steps, self._held = 0, False
+        self._steps, self._held, self._mouse = 0, False, AWAY
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed)
@@ -115,14 +117,22 @@ class MiniWob(gym.Env):
             self._browser.close()
             self._browser = None
 
+    @property
+    def _here(self) -> Chromium:
+        if self._browser is None:
+            raise ChromiumFailed("call reset first")
+        return self._browser
+
     def _begin(self, seed: int) -> dict[str, Any]:
         if self._browser is None or not self._browser.alive:
             self._browser = Chromium(*WINDOW, SCRIPT, patience=self._patience)
         browser, self._steps = self._browser, 0
         browser.open(self._url)
         # Where the mouse was left it would point at something of the new page.
-        browser.call_all(([released()] if self._held else []) + [moved_away()])
-        self._held = False
+        if self._held:
+            browser.call_all([mouse("mouseReleased", AWAY)])
+        self._mouse, self._held = AWAY, False
+        self._point()
         browser.evaluate(f"webPage.begun({seed}, {MODE!r})")
         for _ in range(READY):
             if browser.evaluate("webPage.pass(50), WOB_TASK_READY"):
@@ -138,20 +148,27 @@ class MiniWob(gym.Env):
         return self._observation()
 
     def _play(self, action: Any) -> dict[str, Any]:
-        if self._browser is None:
-            raise ChromiumFailed("call reset first")
-        if calls := calls_of(action, [value for _, value in self.fields]):
-            self._browser.call_all(calls)
+        calls = calls_of(action, [value for _, value in self.fields])
+        # Movements that are sent together the browser makes one of, or not: each waits for the one before.
+        for some in [calls] if action[0] == TYPE and calls else [[one] for one in calls]:
+            self._here.call_all(some)
         if action[0] in (PRESS, RELEASE):
             self._held = bool(action[0] == PRESS)
+        self._mouse = point_of(action) or self._mouse
+        self._point()
         return self._look(STEP)
+
+    def _point(self) -> None:
+        """Tell the page where the mouse is: what comes to lie under it notices that itself, but some frames later."""
+        method, parameters = mouse("mouseMoved", self._mouse, held=self._held)
+        self._here.call(method, **parameters)
 
     def _look(self, milliseconds: int) -> dict[str, Any]:
         """Let time pass on the page, and see what it shows with the pictures that it asked for."""
-        browser = self._browser
-        if browser is None:
-            raise ChromiumFailed("call reset first")
-        seen = browser.evaluate(f"webPage.pass({milliseconds}), webPage.look()")
+        browser = self._here
+        browser.evaluate(f"webPage.pass({milliseconds})")
+        self._point()
+        seen = browser.evaluate("webPage.look()")
         if browser.loading:
             browser.settle()
             seen = browser.evaluate("webPage.look()")
@@ -173,10 +190,8 @@ class MiniWob(gym.Env):
 
         from PIL import Image
 
-        if self._browser is None:
-            raise ChromiumFailed("call reset first")
         clip = {"x": 0, "y": top, "width": SIDE, "height": height, "scale": 1}
-        shot = self._browser.call("Page.captureScreenshot", format="png", clip=clip, optimizeForSpeed=True)
+        shot = self._here.call("Page.captureScreenshot", format="png", clip=clip, optimizeForSpeed=True)
         return np.asarray(Image.open(BytesIO(base64.b64decode(shot["data"]))).convert("RGB"))
 
 

@@ -28,7 +28,31 @@ which need a web server and 375 x 667 pixels. The simplest is first: it is tried
 
 HORIZON = 20
 """Steps: the ten seconds of the pages that say nothing else."""
-HORIZONS: dict[str, int] = {}
+HORIZONS: dict[str, int] = {
+    **dict.fromkeys(
+        """
+        click-scroll-list click-shades drag-cube drag-shapes enter-password guess-number login-user-popup
+        social-media text-editor text-transform visual-addition generate-number hot-cold odd-or-even phone-book
+        """.split(),
+        30,
+    ),
+    **dict.fromkeys(
+        """
+        choose-date choose-date-easy choose-date-medium choose-date-nodelay click-checkboxes-large click-tab-2-hard
+        enter-date enter-time multi-layouts multi-orderings read-table-2 search-engine social-media-all
+        social-media-some terminal use-slider-2 daily-calendar order-food
+        """.split(),
+        40,
+    ),
+    **dict.fromkeys(
+        """
+        book-flight book-flight-nodelay email-inbox email-inbox-delete email-inbox-forward email-inbox-forward-nl
+        email-inbox-forward-nl-turk email-inbox-important email-inbox-nl-turk email-inbox-noscroll email-inbox-reply
+        email-inbox-star-reply number-checkboxes drag-shapes-2
+        """.split(),
+        60,
+    ),
+}
 """Of those that give more seconds, two steps each."""
 
 NOTES: dict[str, str] = {}
