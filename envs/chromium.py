@@ -41,6 +41,7 @@ FLAGS = (
     "--disable-breakpad",
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--allow-file-access-from-files",  # a page's script may read its style sheets
     "--allow-pre-commit-input",  # otherwise clicks are dropped until a page was first drawn
     "--mute-audio",
     "--hide-scrollbars",  # they fade in real time
@@ -50,6 +51,7 @@ FLAGS = (
     "--force-color-profile=srgb",
     "--force-device-scale-factor=1",
     "--disable-lcd-text",
+    "--disable-checker-imaging",  # a large picture would be drawn a frame later
     "--disable-partial-raster",  # a corner that is drawn over a part of itself differs by one
     "--font-render-hinting=none",
     "about:blank",

@@ -78,6 +78,22 @@
     document.head.appendChild(style);
   });
 
+  // What a style shows under the mouse is asked for then, and has no size until it is there: have it before.
+  const kept = [];
+  function keepPictures(rules, base) {
+    for (const rule of rules) {
+      if (rule.cssRules) keepPictures(rule.cssRules, base);
+      for (const [, url] of (rule.style ? rule.cssText : "").matchAll(/url\("([^"]+\.(?:png|gif|jpe?g|svg))"\)/g)) {
+        const picture = new Image();
+        picture.src = new URL(url, base).href;
+        kept.push(picture);
+      }
+    }
+  }
+  window.addEventListener("load", () => {
+    for (const sheet of document.styleSheets) keepPictures(sheet.cssRules, sheet.href || document.baseURI);
+  });
+
   // A list's menu is a window of its own, which no picture shows: a click is for the keys alone, and what is typed
   // chooses the option of that name, or the first that begins so, by no measure of time.
   const isMenu = (one) => one instanceof HTMLSelectElement && !one.multiple && one.size <= 1;

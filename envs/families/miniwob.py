@@ -152,6 +152,7 @@ class MiniWob(gym.Env):
         # Movements that are sent together the browser makes one of, or not: each waits for the one before.
         for some in [calls] if action[0] == TYPE and calls else [[one] for one in calls]:
             self._here.call_all(some)
+            self._here.settle()
         if action[0] in (PRESS, RELEASE):
             self._held = bool(action[0] == PRESS)
         self._mouse = point_of(action) or self._mouse
