@@ -169,7 +169,8 @@ class Chromium:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         if "exceptionDetails" in answer:
             thrown = answer["exceptionDetails"].get("exception", {})
-            raise ValueError(f"the page threw {thrown.get('description', thrown.get('value'))}")
+            said = str(thrown.get("description", thrown.get("value")))
+            raise ValueError(f"the page threw {said.splitlines()[0]}")
         return answer["result"].get("value")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:

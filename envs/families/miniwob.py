@@ -126,7 +126,7 @@ class MiniWob(gym.Env):
     def _begin(self, seed: int) -> dict[str, Any]:
         if self._browser is None or not self._browser.alive:
             self._browser = Chromium(*WINDOW, SCRIPT, patience=self._patience)
-        browser, self._steps = self._browser, 0
+        browser, self._steps = self._here, 0
         browser.open(self._url)
         # Where the mouse was left it would point at something of the new page.
         if self._held:

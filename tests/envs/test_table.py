@@ -187,7 +187,11 @@ ENDS_EARLY = ("CartPole-v1", "InvertedPendulum-v5", "InvertedDoublePendulum-v5",
 def test_every_episode_ends_at_the_horizon(task: Task):
     """An action that solves nothing: truncated exactly at the horizon, or terminated before it."""
     env = task.make()
-    idle = {"Box": lambda: np.zeros(env.action_space.shape, np.float32), "Discrete": lambda: 0}
+    idle = {
+        "Box": lambda: np.zeros(env.action_space.shape, np.float32),
+        "Discrete": lambda: 0,
+        "MultiDiscrete": lambda: np.zeros(env.action_space.shape, np.int64),
+    }
     action = idle[type(env.action_space).__name__]()
     _, steps, terminated, truncated, info = play(env, lambda env: lambda observation: action, seed=2)
     assert steps <= task.horizon
