@@ -142,6 +142,29 @@
     return null;
   }
 
+  // Where a click at the middle of a cell (4 pixels, from 50 down) hits an element, which others may cover; the nearest to
+  // its middle, or that.
+  const CELL = 4, TOP = 50, SIDE = 160;
+  function spot(element, box) {
+    const middle = [box.left + box.width / 2, box.top + box.height / 2];
+    const inside = ([x, y]) => x >= 0 && x < SIDE && y >= TOP && y < TOP + SIDE;
+    const hit = ([x, y]) => {
+      const there = document.elementFromPoint(x, y);
+      return there !== null && element.contains(there);
+    };
+    const snap = ([x, y]) =>
+      [CELL * Math.floor(x / CELL) + CELL / 2, TOP + CELL * Math.floor((y - TOP) / CELL) + CELL / 2];
+    if (!inside(middle) || hit(snap(middle))) return middle;
+    let best = middle, least = Infinity;
+    for (let x = box.left; x < box.right; x += CELL) {
+      for (let y = box.top; y < box.bottom; y += CELL) {
+        const point = snap([x, y]), away = Math.hypot(point[0] - middle[0], point[1] - middle[1]);
+        if (away < least && inside(point) && hit(point)) [best, least] = [point, away];
+      }
+    }
+    return best;
+  }
+
   function seen(element, found) {
     if (HIDDEN.has(element.id) || SKIPPED.has(element.tagName)) return;
     if (element instanceof HTMLOptionElement && isMenu(element.closest("select"))) return;
@@ -173,6 +196,8 @@
     }
     const words = one.text && !one.leaf ? textBox(element) : null;
     if (words) Object.assign(one, { left: words.left, top: words.top, width: words.width, height: words.height });
+    const shown = new DOMRect(one.left, one.top, one.width, one.height);
+    one.spot = one.text || one.leaf ? spot(element, shown) : [one.left + one.width / 2, one.top + one.height / 2];
     if (style.visibility !== "hidden" && one.width > 0 && one.height > 0) found.push(one);
     for (const child of element.children) seen(child, found);
   }

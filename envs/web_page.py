@@ -78,7 +78,7 @@ class Element:
     `tag` of an input is its type; `text` is its own, without that of what it holds; of a list, `text` has all options
     and `value` those that are selected. `leaf`: it holds no other element. `drawn`: it is of an SVG picture.
     `scroll`: pixels above what is seen of it, of its whole content, and seen. `fill`, `color` and `background` are CSS
-    colours.
+    colours. `spot`: where a click meets it, which others may cover: its middle, or what is nearest to that.
     """
 
     tag: str
@@ -99,6 +99,7 @@ class Element:
     background: str
     attributes: dict[str, str]
     scroll: tuple[float, float, float]
+    spot: tuple[float, float]
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -106,18 +107,18 @@ class Element:
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Column and row of its middle; outside of the area, beyond the ends."""
-        x, y = self.middle
+        """Column and row of its spot; outside of the area, beyond the ends."""
+        x, y = self.spot
         return int(x // CELL), int((y - TOP) // CELL)
 
     @property
     def inside(self) -> bool:
-        """Whether its middle lies in the task area."""
+        """Whether its spot lies in the task area."""
         return all(0 <= each < CELLS for each in self.cell)
 
 
 def page_text(elements: Iterable[Element]) -> str:
-    """One line for each element that says or takes something: "button ONE 12,5", with column and row of its middle.
+    """One line for each element that says or takes something: "button ONE 12,5", with the column and row of its spot.
 
     What says nothing is told by its class: "span.star 30,2". What was typed stands after "=", "*" is the one that keys
     go to, "+" a box that is ticked. Cut to `LONGEST_PAGE` characters.
@@ -141,7 +142,7 @@ def _line(element: Element) -> str:
 
 def act(kind: int, place: Element | tuple[float, float] = (0, TOP), text: int = 0) -> np.ndarray:
     """An action, at an element or a point of the page in pixels: int64[4]."""
-    x, y = place.middle if isinstance(place, Element) else place
+    x, y = place.spot if isinstance(place, Element) else place
     column, row = (int(np.clip(each // CELL, 0, CELLS - 1)) for each in (x, y - TOP))
     return np.array([kind, column, row, text], np.int64)
 

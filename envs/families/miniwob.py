@@ -173,7 +173,9 @@ class MiniWob(gym.Env):
         if browser.loading:
             browser.settle()
             seen = browser.evaluate("webPage.look()")
-        self.elements = tuple(Element(**each | {"scroll": tuple(each["scroll"])}) for each in seen["elements"])
+        self.elements = tuple(
+            Element(**each | {name: tuple(each[name]) for name in ("scroll", "spot")}) for each in seen["elements"]
+        )
         return seen
 
     def _observation(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ BUTTON = Element(
     background="",
     attributes={},
     scroll=(0, 0, 0),
+    spot=(48, TOP + 24),
 )
 
 
@@ -44,7 +45,12 @@ def test_a_line_says_what_an_element_is_and_where():
 
 
 def test_what_holds_others_and_what_lies_outside_is_not_told():
-    assert page_text([replace(BUTTON, text="", leaf=False), replace(BUTTON, left=170), replace(BUTTON, top=10)]) == ""
+    assert (
+        page_text(
+            [replace(BUTTON, text="", leaf=False), replace(BUTTON, spot=(170, 80)), replace(BUTTON, spot=(20, 10))]
+        )
+        == ""
+    )
 
 
 def test_long_texts_are_cut():
@@ -59,7 +65,7 @@ def test_an_action_points_at_the_cell_of_an_element():
     assert action.tolist() == [web_page.CLICK, *BUTTON.cell, 0]
     assert ACTION_SPACE.contains(action)
     x, y = point_of(action)
-    assert (abs(x - BUTTON.middle[0]) <= 2, abs(y - BUTTON.middle[1]) <= 2) == (True, True)
+    assert (abs(x - BUTTON.spot[0]) <= 2, abs(y - BUTTON.spot[1]) <= 2) == (True, True)
     assert ACTION_SPACE.contains(act(web_page.PRESS, (-5, 1000)))
 
 
