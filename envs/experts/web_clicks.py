@@ -316,7 +316,9 @@ def date_in_calendar(page: Page) -> Plan:
 
 
 EAST = "ui-icon-circle-triangle-e"
-MONTHS = "January February March April May June July August September October November December".split()
+MONTHS: tuple[str, ...] = tuple(
+    "January February March April May June July August September October November December".split()
+)
 
 
 def month_shown(page: Page) -> int:

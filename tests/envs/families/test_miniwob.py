@@ -12,9 +12,9 @@ from browser import needs_chromium, processes
 from generalist.envs.chromium import BINARY, ChromiumFailed, NoChromium
 from generalist.envs.families import miniwob
 from generalist.envs.families.miniwob_table import NAMES
-from generalist.envs.seeds import selection_seed
+from generalist.envs.seeds import evaluation_seed, selection_seed
 from generalist.envs.task import MissingExtra
-from generalist.envs.web_page import CLICK, NOTHING, PRESS, RELEASE, act, type_character
+from generalist.envs.web_page import CLICK, NOTHING, PRESS, RELEASE, act, page_text, type_character
 
 slow = pytest.mark.slow
 TYPED = ("choose-list", "click-menu", "choose-date-easy", "enter-time")
@@ -113,6 +113,19 @@ def test_a_goal_terminates_with_the_raw_reward_and_a_mistake_too(shared):
         button = next(each for each in env.elements if each.text == name)
         _, got, terminated, truncated, info = env.step(act(CLICK, button))
         assert (got, terminated, truncated, info["success"]) == (reward, True, False, reward > 0)
+
+
+@needs_chromium
+def test_what_is_covered_is_clicked_where_it_shows(shared):
+    """One button lies on the middle of the other."""
+    env = shared("click-test-2")
+    env.reset(seed=evaluation_seed(2))
+    button = next(each for each in env.elements if each.text == "ONE")
+    assert button.spot != button.middle
+    assert f"button ONE {button.cell[0]},{button.cell[1]}" in page_text(env.elements)
+    assert env.step(act(CLICK, button))[1] == 1.0
+    env.reset(seed=evaluation_seed(2))
+    assert env.step(act(CLICK, button.middle))[1] == -1.0
 
 
 @needs_chromium
