@@ -22,8 +22,8 @@ from typing import Any, NoReturn
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BINARY = "MINIWOB_CHROME_BINARY"
 """Environment variable with the path of another one; miniwob itself reads it too."""
-PATIENCE = 30.0
-"""Seconds until a page that does not answer is given up."""
+PATIENCE = 90.0
+"""Seconds until a page that does not answer is given up; a machine that has much else to do takes several for one."""
 LAST_SECONDS = 5.0
 """That it has to end by itself, before it is killed."""
 
