@@ -55,4 +55,7 @@ HORIZONS: dict[str, int] = {
 }
 """Of those that give more seconds, two steps each."""
 
-NOTES: dict[str, str] = {}
+NOTES: dict[str, str] = {
+    "drag-box": "the expert lets go at the middle of the larger box, also where it took hold of the smaller one beside its",
+}
+"""Why an expert fails."""
