@@ -56,6 +56,6 @@ HORIZONS: dict[str, int] = {
 """Of those that give more seconds, two steps each."""
 
 NOTES: dict[str, str] = {
-    "drag-box": "the expert lets go at the middle of the larger box, also where it took hold of the smaller one beside its",
+    "drag-box": "lets go at the middle of the larger box, also where it took hold of the smaller one elsewhere",
 }
 """Why an expert fails."""
