@@ -40,6 +40,7 @@ _PACKAGES = {
     "text": ("textworld",),
     "procgen": ("procgen-gym", "envpool"),
     "envpool": ("envpool",),
+    "web": ("miniwob",),
 }
 """By extra: whose versions are stored with a score, beside Gymnasium's and NumPy's; of Procgen's two what is there."""
 

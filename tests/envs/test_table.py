@@ -189,7 +189,12 @@ DEADLY = ("atari", "procgen", "vizdoom", "playground", "myosuite")
 def test_every_episode_ends_at_the_horizon(task: Task):
     """An action that solves nothing: truncated exactly at the horizon, or terminated before it."""
     env = task.make()
-    idle = {"Box": lambda: np.zeros(env.action_space.shape, np.float32), "Discrete": lambda: 0, "Text": str}
+    idle = {
+        "Box": lambda: np.zeros(env.action_space.shape, np.float32),
+        "Discrete": lambda: 0,
+        "MultiDiscrete": lambda: np.zeros(env.action_space.shape, np.int64),
+        "Text": str,
+    }
     action = idle[type(env.action_space).__name__]()
     _, steps, terminated, truncated, info = play(env, lambda env: lambda observation: action, seed=2)
     assert steps <= task.horizon
