@@ -97,13 +97,13 @@ def open_corpus(name: str, split: Split) -> Reasoning:
 @cache
 def _names() -> tuple[str, ...]:
     with needs_extra("text"):
-        import reasoning_gym  # noqa: F401 (registers its generators)
-        from reasoning_gym.factory import DATASETS
+        import reasoning_gym  # pyright: ignore[reportMissingImports]  # noqa: F401 (registers its generators)
+        from reasoning_gym.factory import DATASETS  # pyright: ignore[reportMissingImports]
     return tuple(DATASETS)
 
 
 @cache
 def _generator(name: str, settings: tuple[tuple[str, Any], ...]) -> Any:
     with needs_extra("text"):
-        import reasoning_gym
+        import reasoning_gym  # pyright: ignore[reportMissingImports]
     return reasoning_gym.create_dataset(name, seed=0, **dict(settings))

@@ -137,7 +137,7 @@ class Libero(gym.Env):
 
     def _draw(self) -> None:
         """A start, by NumPy's global generator. Anew where there was no place for all things, as LIBERO does."""
-        from robosuite.utils.errors import RandomizationError
+        from robosuite.utils.errors import RandomizationError  # pyright: ignore[reportMissingImports]
 
         while True:
             try:
@@ -204,8 +204,8 @@ def _package() -> tuple[Any, Any]:
                 raise ModuleNotFoundError("No module named 'robosuite'", name="robosuite")
             sys.modules["robosuite.macros"] = _settings(Path(spec.origin).with_name("macros.py"))
             sys.modules["robosuite.macros_private"] = ModuleType("robosuite.macros_private")  # else it warns
-        from libero.libero import get_libero_path
-        from libero.libero.envs.env_wrapper import ControlEnv
+        from libero.libero import get_libero_path  # pyright: ignore[reportMissingImports]
+        from libero.libero.envs.env_wrapper import ControlEnv  # pyright: ignore[reportMissingImports]
     return ControlEnv, lambda name: Path(get_libero_path(name))
 
 

@@ -71,8 +71,8 @@ class MiniWob(gym.Env):
 
     def __init__(self, name: str, horizon: int, render_mode: str | None = None, *, patience: float = PATIENCE):
         with needs_extra("web"):
-            import miniwob
-            from miniwob.fields import get_field_extractor
+            import miniwob  # pyright: ignore[reportMissingImports]
+            from miniwob.fields import get_field_extractor  # pyright: ignore[reportMissingImports]
         find_chromium()
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 2}
         self.observation_space, self.action_space = OBSERVATION_SPACE, ACTION_SPACE

@@ -56,12 +56,12 @@ class WrittenCommands(gym.Env):
 
     def __init__(self, level: str, render_mode: str | None = None):
         with needs_extra("text"):
-            import textworld  # noqa: F401 (so that it is missed now, not at the first reset)
+            import textworld  # pyright: ignore[reportMissingImports]  # noqa: F401 (so that it is missed now, not at the first reset)
         self.level, self.render_mode = LEVELS[level], render_mode
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        from textworld.generator.game import GameProgression
-        from textworld.generator.inform7 import Inform7Game
+        from textworld.generator.game import GameProgression  # pyright: ignore[reportMissingImports]
+        from textworld.generator.inform7 import Inform7Game  # pyright: ignore[reportMissingImports]
 
         super().reset(seed=seed)
         self.game = draw_game(self.level, self.np_random)
@@ -103,7 +103,7 @@ class WrittenCommands(gym.Env):
         """Of the game's own solution, from here on; "look" where it has none any more."""
         if self.level.kind == "cooking":  # its quests are told by facts, not by the commands that lead there
             return self._due
-        policy = self._progress.winning_policy or (None,)
+        policy: Any = self._progress.winning_policy or (None,)
         return plain(self._inform7.gen_commands_from_actions(policy[:1])[0]) if policy[0] else "look"
 
     def render(self) -> Any:

@@ -72,8 +72,8 @@ def draw_game(level: Level, rng: np.random.Generator) -> Any:
         RuntimeError: `DRAFTS` maps had no room for the quest.
     """
     with needs_extra("text"):
-        import textworld
-        from textworld.generator import QuestGenerationError
+        import textworld  # pyright: ignore[reportMissingImports]
+        from textworld.generator import QuestGenerationError  # pyright: ignore[reportMissingImports]
     for _ in range(DRAFTS):
         seed = int(rng.integers(2**31 - 1))
         textworld.g_rng.set_seed(seed)  # what has no seed of its own in the options
@@ -88,9 +88,9 @@ def draw_game(level: Level, rng: np.random.Generator) -> Any:
 
 
 def _make(level: Level, options: Any) -> Any:
-    from textworld.challenges import CHALLENGES
-    from textworld.generator import make_game
-    from textworld.generator.data import BUILTIN_DATA_PATH, KnowledgeBase
+    from textworld.challenges import CHALLENGES  # pyright: ignore[reportMissingImports]
+    from textworld.generator import make_game  # pyright: ignore[reportMissingImports]
+    from textworld.generator.data import BUILTIN_DATA_PATH, KnowledgeBase  # pyright: ignore[reportMissingImports]
 
     if level.kind != "quest":
         with _without_compiling():
@@ -113,21 +113,23 @@ def _without_compiling() -> Iterator[None]:
     """TextWorld's challenges parse their rules anew for each game, and compile it by Inform 7, which takes seconds, to
     see which actions their commands are.
     """
-    from textworld import GameMaker
-    from textworld.generator.data import KnowledgeBase
+    from textworld import GameMaker  # pyright: ignore[reportMissingImports]
+    from textworld.generator.data import KnowledgeBase  # pyright: ignore[reportMissingImports]
 
-    load, compiled = KnowledgeBase.load, GameMaker.set_walkthrough
-    KnowledgeBase.load, GameMaker.set_walkthrough = partial(_knowledge, load), _set_walkthrough
+    loader: Any = KnowledgeBase
+    maker: Any = GameMaker
+    load, compiled = loader.load, maker.set_walkthrough
+    loader.load, maker.set_walkthrough = partial(_knowledge, load), _set_walkthrough
     try:
         yield
     finally:
-        KnowledgeBase.load, GameMaker.set_walkthrough = load, compiled
+        loader.load, maker.set_walkthrough = load, compiled
 
 
 def _set_walkthrough(maker: Any, commands: list[str]) -> None:
     """Give each event of the maker's quests the actions that lead to it, as `GameMaker.set_walkthrough` does."""
-    from textworld.generator.game import GameProgression
-    from textworld.generator.inform7 import Inform7Game
+    from textworld.generator.game import GameProgression  # pyright: ignore[reportMissingImports]
+    from textworld.generator.inform7 import Inform7Game  # pyright: ignore[reportMissingImports]
 
     game = maker.build()
     progress, inform7 = GameProgression(game), Inform7Game(game)
