@@ -271,6 +271,8 @@ def test_pushing_needs_an_export_that_is_whole_and_a_place_on_the_hub(run, share
 def test_a_task_whose_extra_is_missing_is_one_clear_line_and_the_others_load(shared, tmp_path, capsys, monkeypatch):
     for name in ("procgen_gym", "envpool"):
         monkeypatch.setitem(sys.modules, name, None)
+    # The export's rooms stand in for a game of other spaces; known ones would have it measured on demonstrations.
+    monkeypatch.setattr("generalist.eval.playable.stored_spaces", dict)
     folder, coins = Path(shutil.copytree(shared, tmp_path / "copy")), "procgen/coinrun"
     stored = json.loads((folder / "config.json").read_text())
     stored["config"]["sources"][0]["task"] = coins

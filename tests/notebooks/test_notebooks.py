@@ -10,6 +10,8 @@ import pytest
 from nbmake.nb_run import NotebookRun
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+MINUTES = {"studies", "texts_and_pictures", "adapt"}
+"""Notebooks that train for minutes."""
 PATHS = re.compile(r"(?<![\w.])/(tmp|home|root|work|Users)/")
 
 
@@ -26,7 +28,11 @@ def test_there_are_notebooks():
     assert {"meet_an_agent", "your_own_environment", "data", "adapt"} <= set(map(named, NOTEBOOKS))
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=named)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=pytest.mark.rare if named(path) in MINUTES else ()) for path in NOTEBOOKS],
+    ids=named,
+)
 def test_it_runs(path):
     error = NotebookRun(path, default_timeout=600).execute().error
     assert error is None, error.trace

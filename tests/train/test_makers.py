@@ -38,6 +38,8 @@ from generalist.train.sources import open_mixture
 from generalist.train.streams import BatchStream
 
 SMALL = Capacity(tokens=16, targets=16)
+ALONE = ("docstrings", "reasoning")
+"""Corpora that take seconds to find in every process, or an extra."""
 
 
 def order(sources, capacity=SMALL, streams=2, **changes) -> Order:
@@ -230,7 +232,7 @@ def assert_same_in_a_worker(sources: list) -> None:
 def test_every_kind_of_source_gives_the_same_batches_in_a_worker(tmp_path):
     config = replace(CONFIG, sequence_length=128, agent=replace(CONFIG.agent, window=128))
     sources = list(open_mixture(config, demonstrations()).sources)
-    names = [*write_corpora(tmp_path), *(name for name in BUILT_IN if name != "docstrings")]
+    names = [*write_corpora(tmp_path), *(name for name in BUILT_IN if name not in ALONE)]
     corpora = [(name, open_corpus(name)) for name in names] + [("broken", Broken(30))]
     sources += [documents(*each, index) for index, each in enumerate(corpora, start=len(sources))]
     _ = sources[4][0], sources[-1][0]  # what was used can be sent too
@@ -239,9 +241,11 @@ def test_every_kind_of_source_gives_the_same_batches_in_a_worker(tmp_path):
 
 
 @pytest.mark.slow
-def test_docstrings_are_the_same_in_a_worker():
-    """Finding them takes seconds in every process."""
-    assert_same_in_a_worker([documents("docstrings", open_corpus("docstrings"))])
+@pytest.mark.parametrize("name", ALONE)
+def test_a_corpus_alone_is_the_same_in_a_worker(name):
+    if name == "reasoning":
+        pytest.importorskip("reasoning_gym")
+    assert_same_in_a_worker([documents(name, open_corpus(name))])
 
 
 def test_a_failure_in_a_worker_is_raised_here_with_its_traceback():
