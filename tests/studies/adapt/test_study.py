@@ -122,6 +122,7 @@ def test_an_interrupted_study_makes_what_is_missing_and_no_more(tmp_path):
     assert found["ways"] == record(studied())["ways"]
 
 
+@pytest.mark.rare
 def test_runs_of_another_foundation_are_not_taken_for_its_own(tmp_path):
     """Its runs are left; the same study of an earlier checkpoint of the foundation begins anew."""
     few = replace(SETTINGS, numbers=(1,), steps=(2,), demonstration_seeds=1, plain=(), ways=("full",))
