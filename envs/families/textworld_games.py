@@ -76,7 +76,8 @@ def draw_game(level: Level, rng: np.random.Generator) -> Any:
         from textworld.generator import QuestGenerationError  # pyright: ignore[reportMissingImports]
     for _ in range(DRAFTS):
         seed = int(rng.integers(2**31 - 1))
-        textworld.g_rng.set_seed(seed)  # what has no seed of its own in the options  # pyright: ignore[reportAttributeAccessIssue]
+        # What has no seed of its own in the options.
+        textworld.g_rng.set_seed(seed)  # pyright: ignore[reportAttributeAccessIssue]
         options = textworld.GameOptions()  # pyright: ignore[reportAttributeAccessIssue]
         options.seeds = seed
         options.grammar.only_last_action = not level.steps
@@ -113,7 +114,7 @@ def _without_compiling() -> Iterator[None]:
     """TextWorld's challenges parse their rules anew for each game, and compile it by Inform 7, which takes seconds, to
     see which actions their commands are.
     """
-    from textworld import GameMaker  # pyright: ignore[reportMissingImports]  # pyright: ignore[reportAttributeAccessIssue]
+    from textworld import GameMaker  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
     from textworld.generator.data import KnowledgeBase  # pyright: ignore[reportMissingImports]
 
     loader: Any = KnowledgeBase
