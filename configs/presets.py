@@ -18,6 +18,7 @@ PRESETS = (
     "babyai",
     "rooms",
     "local",
+    "worlds",
     "multimodal",
     "multimodal_ablation/control",
     "multimodal_ablation/text",

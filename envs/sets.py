@@ -33,6 +33,18 @@ QUICKSTART = (
     "metaworld/push-v3",
 )
 
+_GROCERIES = "alphabet_soup cream_cheese salad_dressing bbq_sauce ketchup tomato_sauce butter milk"
+
+WORLDS = (
+    *(
+        f"libero_object/pick_up_the_{thing}_and_place_it_in_the_basket"
+        for thing in f"{_GROCERIES} chocolate_pudding orange_juice".split()
+    ),
+    "textworld/coin-easy",
+    "miniwob/login-user",
+)
+"""Of the families that need an extra of their own, what one small agent learns beside the quickstart's tasks."""
+
 _MT10 = "reach push pick-place door-open drawer-open drawer-close button-press-topdown peg-insert-side window-open"
 _ML10_TRAIN = "reach push pick-place door-open drawer-close button-press-topdown peg-insert-side window-open sweep"
 _ML10_TEST = "drawer-open door-close shelf-place sweep-into lever-pull"
@@ -107,6 +119,7 @@ def _local() -> tuple[str, ...]:
 SETS: dict[str, TaskSet] = {
     "all": TaskSet("every task of the table", lambda: tuple(task.id for task in all_tasks())),
     "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART, timesteps=20_000),
+    "worlds": TaskSet("the quickstart's tasks and some of each newer family", lambda: QUICKSTART + WORLDS),
     "local": TaskSet("every task with a good expert that takes seconds, in one view", _local, timesteps=50_000),
     "experts": TaskSet("every task whose measured expert is good", _experts),
     "metaworld/mt10": TaskSet("Meta-World's MT10", lambda: _metaworld(f"{_MT10} window-close")),

@@ -73,10 +73,11 @@ class ByteTokenizer:
         return space.max_length * _widest(space)
 
 
-MISSIONS = "missions"
-SHIPPED = {MISSIONS: Path(__file__).parent / "missions.model"}
+MISSIONS, WORLDS = "missions", "worlds"
+SHIPPED = {name: Path(__file__).parent / f"{name}.model" for name in (MISSIONS, WORLDS)}
 """Models that are part of this package. `missions`: 512 pieces for MiniGrid's and BabyAI's missions, such as "go to
-the" and " red ball"; made by `python docs/make_missions.py`.
+the" and " red ball"; made by `python docs/make_missions.py`. `worlds`: 1,024 pieces for these, instructions of LIBERO,
+rooms of TextWorld, pages of MiniWoB++ and questions of reasoning-gym; made by `python docs/make_worlds.py`.
 """
 
 
@@ -106,7 +107,9 @@ class SentencePieceTokenizer:
         """
         path = SHIPPED.get(str(path), Path(path))
         if not path.is_file():
-            raise ValueError(f"no SentencePiece model at {path}; give the path of a .model file, or {MISSIONS}")
+            raise ValueError(
+                f"no SentencePiece model at {path}; give the path of a .model file, or {' or '.join(SHIPPED)}"
+            )
         try:
             return cls(path.read_bytes())
         except ValueError as problem:

@@ -205,8 +205,8 @@ class MeshConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """`bytes` needs no file; `sentencepiece` reads a model file, or "missions", which is part of this package; `json`
-    reads the tokenizer.json of a public language model, or the folder that it is in.
+    """`bytes` needs no file; `sentencepiece` reads a model file, or "missions" or "worlds", which are part of this
+    package; `json` reads the tokenizer.json of a public language model, or the folder that it is in.
     """
 
     tokenizer: Literal["bytes", "sentencepiece", "json"] = "bytes"

@@ -19,7 +19,7 @@ from generalist.tokenizers.document import DocumentLayout
 from generalist.tokenizers.json_text import JsonTokenizer
 from generalist.tokenizers.layout import Layout, LayoutOptions
 from generalist.tokenizers.sequence import Capacity
-from generalist.tokenizers.text import MISSIONS, ByteTokenizer, SentencePieceTokenizer, TextTokenizer
+from generalist.tokenizers.text import SHIPPED, ByteTokenizer, SentencePieceTokenizer, TextTokenizer
 from generalist.tokenizers.visual import VisualTokenizer
 from generalist.train.agent_fits import check_document_positions, check_local_positions, check_window
 from generalist.train.bands import with_band_statistics
@@ -47,7 +47,9 @@ def make_text_tokenizer(config: TextConfig) -> TextTokenizer:
             raise ValueError("text.tokenizer json needs text.model, the path of a tokenizer.json or of its folder")
         return JsonTokenizer.load(config.model)
     if not config.model:
-        raise ValueError(f"text.tokenizer sentencepiece needs text.model, the path of a model file, or {MISSIONS}")
+        raise ValueError(
+            f"text.tokenizer sentencepiece needs text.model, the path of a model file, or {' or '.join(SHIPPED)}"
+        )
     return SentencePieceTokenizer.load(config.model)
 
 

@@ -1,4 +1,4 @@
-"""The command `generalist expert`: an expert for a task that has none, learned by SAC and kept as a small file."""
+"""The command `generalist expert`: an expert for a task that has none, learned and kept as a small file."""
 
 import shlex
 from dataclasses import dataclass, replace
@@ -12,8 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from generalist.configs.commands.terminal import console, print_notice, table
 
 if TYPE_CHECKING:
-    from generalist.envs.experts.sac import Progress as Trained
-    from generalist.envs.experts.sac import Settings
+    from generalist.envs.experts.settings import Settings
+    from generalist.envs.experts.training import Progress as Trained
     from generalist.envs.task import Reference, Task
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
@@ -22,10 +22,10 @@ Sizes = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainExpert:
-    """Train an expert by SAC: a file that `generalist collect --policy FILE` records with. Extra: sac.
+    """Train an expert by SAC or PPO: a file that `generalist collect --policy FILE` records with. Extra: sac.
 
-    For tasks with continuous actions and a state of numbers. The best actor so far is always in the file; Ctrl-C ends
-    the training early.
+    For tasks with a state of numbers: SAC where actions are continuous, PPO where they are numbered. The best actor so
+    far is always in the file; Ctrl-C ends the training early.
     """
 
     task: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="TASK")]
@@ -37,7 +37,7 @@ class TrainExpert:
     out: Path | None = None
     """File to write, NAME.npz; default: the task's id, in this folder."""
     updates: float = 1.0
-    """Updates per step of the environment."""
+    """Updates per step of the environment; SAC only."""
     batch: int = 256
     """Steps that an update is made on."""
     learning_rate: float = 3e-4
@@ -45,11 +45,11 @@ class TrainExpert:
     discount: float = 0.99
     """Discount per step."""
     averaging: float = 0.005
-    """Share of the critics that their slow copies take at each update (tau)."""
+    """Share of the critics that their slow copies take at each update (tau); SAC only."""
     actor: Sizes = (64, 64)
     """Hidden sizes of the network that is kept."""
     critic: Sizes = (128, 128)
-    """Hidden sizes of the two networks that only train it."""
+    """Hidden sizes of the networks that only train it: two critics of SAC, one of PPO."""
     every: int = 10_000
     """Steps between two evaluations, by which the best actor is chosen."""
     chosen_by: int = 10
@@ -60,7 +60,7 @@ class TrainExpert:
     """Replace a file that is there."""
 
     def __call__(self) -> None:
-        from generalist.envs.experts.sac import Settings
+        from generalist.envs.experts.settings import Settings
         from generalist.envs.table import find_task
 
         task = find_task(self.task)
@@ -92,7 +92,7 @@ class TrainExpert:
 
 
 def _train_with_bar(task: "Task", settings: "Settings", out: Path, overwrite: bool) -> "Trained":
-    from generalist.envs.experts.sac import train_sac
+    from generalist.envs.experts.training import train_expert
 
     columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     times = TimeElapsedColumn(), TimeRemainingColumn(compact=True)
@@ -106,7 +106,7 @@ def _train_with_bar(task: "Task", settings: "Settings", out: Path, overwrite: bo
             done = min(progress.steps, settings.steps)  # a training ends with a whole round
             bar.update(line, completed=done, rate=rate, score=score)
 
-        return train_sac(task, settings, out, overwrite=overwrite, report=report)
+        return train_expert(task, settings, out, overwrite=overwrite, report=report)
 
 
 def _row(task: "Task", out: Path, trained: "Trained", episodes: int) -> dict[str, Any]:

@@ -49,6 +49,19 @@ def test_an_expert_is_trained_measured_and_recorded_with(capsys):
     assert metadata.expert.startswith("sac:Pendulum-v1.npz@")
 
 
+def test_an_expert_for_numbered_actions_is_ppos(capsys):
+    assert cli.main(["expert", "CartPole-v1", *SHORT]) == 0
+    assert "CartPole-v1.npz" in capsys.readouterr().out
+    assert (
+        cli.main(
+            ["collect", "--task", "CartPole-v1", "--policy", "CartPole-v1.npz", "--episodes", "1", "--workers", "0"]
+        )
+        == 0
+    )
+    metadata = Demonstrations.open(dataset_folder("data", "CartPole-v1")).episode(0).metadata
+    assert metadata.expert.startswith("ppo:CartPole-v1.npz@")
+
+
 def test_random_play_is_measured_where_the_table_has_none(capsys):
     assert cli.main(["expert", "gym:Pendulum-v1", *SHORT, "--out", "own.npz"]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
@@ -65,9 +78,9 @@ def test_random_play_is_measured_where_the_table_has_none(capsys):
 @pytest.mark.parametrize(("evaluations", "code"), [(0, 130), (1, 0)])
 def test_a_training_that_was_interrupted_says_so(evaluations, code, capsys, monkeypatch):
     """Ctrl-C before the first evaluation, and before the second one: then there is an actor to show."""
-    from generalist.envs.experts import sac
+    from generalist.envs.experts import training
 
-    kept, calls = sac._keep_best, []
+    kept, calls = training._keep_best, []
 
     def interrupted(*given):
         if len(calls) == evaluations:
@@ -75,8 +88,8 @@ def test_a_training_that_was_interrupted_says_so(evaluations, code, capsys, monk
         calls.append(given)
         return kept(*given)
 
-    monkeypatch.setattr(sac, "REPORTED", sac.ROUND)
-    monkeypatch.setattr(sac, "_keep_best", interrupted)
+    monkeypatch.setattr(training, "REPORTED", 64)
+    monkeypatch.setattr(training, "_keep_best", interrupted)
     assert cli.main(["expert", "Pendulum-v1", *SHORT, "--steps", "192"]) == code
     out, err = capsys.readouterr()
     assert ("ended after 128 of 192 steps" in err) == bool(evaluations)
@@ -91,7 +104,6 @@ def test_a_training_that_was_interrupted_says_so(evaluations, code, capsys, monk
         (["Pendulum-v1", "--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["Pendulum-v1", "--out", "actor.zip"], "must end in .npz, got actor.zip"),
         (["Pendulum-v1", "--out", "none/actor.npz"], "there is no folder none"),
-        (["CartPole-v1"], "CartPole-v1 has actions of Discrete(2): SAC needs a Box of floats"),
         (["CarRacing-v3"], "CarRacing-v3 shows image"),
         (["Pendulum-v2"], "Pendulum-v1"),
         ([], "TASK"),

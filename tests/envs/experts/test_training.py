@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from generalist.envs.experts import sac
+from generalist.envs.experts import ppo, sac, training
 from generalist.envs.experts.learned import learned_expert, play, read_actor
-from generalist.envs.experts.sac import Settings, train_sac
+from generalist.envs.experts.settings import ROUND, Settings
+from generalist.envs.experts.training import new_model, train_expert
 from generalist.envs.reference import measure
 from generalist.envs.seeds import SELECTION_BLOCK
 from generalist.envs.table import find_task
@@ -49,9 +50,9 @@ def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("sac") / "pendulum.npz"
     reports, seeds = [], []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sac, "REPORTED", sac.ROUND)
-        patch.setattr(sac, "selection_seed", lambda n: seeds.append(n) or SELECTION_BLOCK[0] + n)
-        train_sac(PENDULUM, SHORT, path, report=reports.append)
+        patch.setattr(training, "REPORTED", ROUND)
+        patch.setattr(training, "selection_seed", lambda n: seeds.append(n) or SELECTION_BLOCK[0] + n)
+        train_expert(PENDULUM, SHORT, path, report=reports.append)
     return path, reports, seeds
 
 
@@ -60,7 +61,7 @@ def test_a_training_leaves_no_folder_of_logs_among_temporary_files(tmp_path, mon
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
 
-    train_sac(PENDULUM, SHORT, tmp_path / "pendulum.npz")
+    train_expert(PENDULUM, SHORT, tmp_path / "pendulum.npz")
 
     assert not list(folder.glob("SB3-*"))
 
@@ -71,7 +72,7 @@ def test_the_actor_of_the_file_is_the_librarys(make):
     import torch
 
     env = make()
-    model = sac._model(sac._flat(env), SHORT)
+    model = new_model(training._flat(env), SHORT)
     with torch.no_grad():
         for parameter in model.policy.actor.parameters():
             parameter.add_(0.5 * torch.randn_like(parameter))
@@ -87,13 +88,13 @@ def test_the_actor_of_the_file_is_the_librarys(make):
 
 def test_every_setting_reaches_the_library():
     fields = {"updates": 0.5, "batch": 7, "learning_rate": 0.01, "discount": 0.9, "averaging": 0.1}
-    model = sac._model(sac._flat(Nested()), Settings(steps=1000, seed=5, **fields, actor=(4, 3), critic=(6,)))
+    model = new_model(training._flat(Nested()), Settings(steps=1000, seed=5, **fields, actor=(4, 3), critic=(6,)))
     assert (model.seed, model.gradient_steps, model.batch_size) == (5, 32, 7)
     assert (model.learning_rate, model.gamma, model.tau) == (0.01, 0.9, 0.1)
     assert (model.buffer_size, model.learning_starts) == (1064, 100)
     assert [layer[0].shape[1] for layer in sac.actor_of(model, {}).layers] == [4, 3, 2]
     assert model.critic.q_networks[0][0].out_features == 6
-    large = sac._model(sac._flat(Nested()), Settings(steps=10**6))
+    large = new_model(training._flat(Nested()), Settings(steps=10**6))
     assert (large.buffer_size, large.learning_starts) == (sac.BUFFER, sac.WARM_UP)
 
 
@@ -122,7 +123,7 @@ def test_the_file_plays_as_well_as_it_was_when_it_was_chosen(trained):
 def test_the_same_seed_is_the_same_actor(tmp_path):
     short = Settings(**{**vars(SHORT), "steps": 128})
     for name, seed in (("one", 0), ("again", 0), ("other", 1)):
-        train_sac(PENDULUM, Settings(**{**vars(short), "seed": seed}), tmp_path / f"{name}.npz")
+        train_expert(PENDULUM, Settings(**{**vars(short), "seed": seed}), tmp_path / f"{name}.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
     one, other = (read_actor(tmp_path / f"{name}.npz").layers[0][0] for name in ("one", "other"))
     assert not np.array_equal(one, other)
@@ -132,15 +133,60 @@ def test_a_nested_state_and_actions_of_any_shape_are_learned(tmp_path):
     """The reward is the first action: after some updates it is above that of the untrained actor."""
     task = task_of(Nested)
     settings = Settings(steps=512, every=128, episodes=1, batch=32, learning_rate=0.02, discount=0.5, critic=(16,))
-    done = train_sac(task, settings, tmp_path / "nested.npz")
+    done = train_expert(task, settings, tmp_path / "nested.npz")
     assert done.best is not None
     assert done.best > 4, "at most 5, random play about -5"
     act = learned_expert(tmp_path / "nested.npz", Nested())
     assert act(Nested().observation_space.sample()).shape == (1, 2)
 
 
+class Lever(Nested):
+    """The reward is 1 for the action numbered 3, which is the last of three."""
+
+    action_space = spaces.Discrete(3, start=1)
+
+    def step(self, action):
+        self.count += 1
+        return self.observation_space.sample(), float(action == 3), False, self.count == 5, {}
+
+
+def test_numbered_actions_are_learned_by_ppo(tmp_path):
+    settings = Settings(steps=2048, every=2048, episodes=1, batch=64, learning_rate=0.01, actor=(8,), critic=(8,))
+    done = train_expert(task_of(Lever), settings, tmp_path / "lever.npz")
+    assert done.best == 5
+    chooser = read_actor(tmp_path / "lever.npz")
+    assert chooser.provenance["algorithm"] == ppo.ALGORITHM
+    act = learned_expert(tmp_path / "lever.npz", Lever())
+    assert act(Lever().observation_space.sample()) == 3
+    with pytest.raises(ValueError, match="has 3 actions: need one for actions of Discrete"):
+        learned_expert(tmp_path / "lever.npz", Other())
+
+
+class Other(Lever):
+    action_space = spaces.Discrete(3)
+
+
+def test_the_policy_of_the_file_is_ppos():
+    env = Lever()
+    env.reset(seed=0)
+    model = new_model(
+        training._flat(env), Settings(steps=256, batch=32, seed=5, discount=0.9, actor=(4, 3), critic=(6,))
+    )
+    assert (model.seed, model.n_steps, model.batch_size, model.gamma) == (5, 256, 32, 0.9)
+    assert model.policy.mlp_extractor.value_net[0].out_features == 6
+    act = play(ppo.actor_of(model, {}), env.observation_space)
+    chosen = []
+    for _ in range(50):
+        observation = env.observation_space.sample()
+        flat = spaces.flatten(env.observation_space, observation).astype(np.float32)
+        expected, _ = model.predict(flat, deterministic=True)
+        chosen.append(act(observation))
+        assert chosen[-1] == 1 + expected
+    assert len(set(chosen)) > 1
+
+
 def test_what_ended_by_time_alone_is_not_learned_as_an_end():
-    model = sac._model(sac._flat(Nested()), SHORT)
+    model = new_model(training._flat(Nested()), SHORT)
     model.learn(64)
     buffer = model.replay_buffer
     assert buffer.dones[:64].sum() == 12
@@ -148,7 +194,7 @@ def test_what_ended_by_time_alone_is_not_learned_as_an_end():
 
 
 def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
-    monkeypatch.setattr(sac, "REPORTED", sac.ROUND)
+    monkeypatch.setattr(training, "REPORTED", ROUND)
 
     def stop(after):
         def report(progress):
@@ -158,9 +204,9 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path, monkeypatch):
         return report
 
     with pytest.raises(KeyboardInterrupt):
-        train_sac(PENDULUM, SHORT, tmp_path / "early.npz", report=stop(64))
+        train_expert(PENDULUM, SHORT, tmp_path / "early.npz", report=stop(64))
     assert not (tmp_path / "early.npz").exists()
-    progress = train_sac(PENDULUM, SHORT, tmp_path / "late.npz", report=stop(192))
+    progress = train_expert(PENDULUM, SHORT, tmp_path / "late.npz", report=stop(192))
     assert progress.steps == 192
     assert read_actor(tmp_path / "late.npz").provenance["selected_at"]["mean"] == progress.best
 
@@ -171,7 +217,7 @@ def test_pytorchs_threads_are_as_before():
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        with sac._one_thread():
+        with training._one_thread():
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     finally:
@@ -180,6 +226,10 @@ def test_pytorchs_threads_are_as_before():
 
 class Unbounded(Nested):
     action_space = spaces.Box(-np.inf, np.inf, (1,))
+
+
+class Switches(Nested):
+    action_space = spaces.MultiDiscrete([2, 3])
 
 
 class Rows(Nested):
@@ -197,16 +247,16 @@ class Frames(Nested):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (find_task("CartPole-v1"), r"CartPole-v1 has actions of Discrete\(2\): SAC needs a Box of floats"),
+        (task_of(Switches), r"mine has actions of MultiDiscrete.*: SAC needs a Box of floats, PPO a Discrete"),
         (task_of(Unbounded), "mine has unbounded actions.*need.* finite bounds"),
         (task_of(Frames), "mine shows image, .*the actor needs a state of numbers"),
         (task_of(Words), "mine shows text, "),
         (task_of(Rows), "mine shows parts of no fixed size"),
     ],
 )
-def test_tasks_that_sac_cannot_learn_are_refused(task, message, tmp_path):
+def test_tasks_that_neither_can_learn_are_refused(task, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        train_sac(task, SHORT, tmp_path / "x.npz")
+        train_expert(task, SHORT, tmp_path / "x.npz")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -240,11 +290,11 @@ def test_files_that_cannot_be_written_are_refused_before_training(trained, tmp_p
         (tmp_path / "none" / "actor.npz", "there is no folder"),
     ):
         with pytest.raises(ValueError, match=message):
-            train_sac(PENDULUM, SHORT, out)
+            train_expert(PENDULUM, SHORT, out)
     assert path.read_bytes() == before
 
 
 def test_without_the_library_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(MissingExtra, match=r"pip install 'generalist\[sac\]'"):
-        train_sac(PENDULUM, SHORT, tmp_path / "x.npz")
+        train_expert(PENDULUM, SHORT, tmp_path / "x.npz")
