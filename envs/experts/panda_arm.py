@@ -1,7 +1,7 @@
 """The Franka Panda arm of MuJoCo Playground: its kinematics, and picking a cube up by them.
 
-Joints, links and the tip between the fingers are those of MuJoCo Menagerie's mjx_panda.xml. Every law here is a function
-of the present observation, which has (Playground's pick.py): positions of 7 joints, 2 fingers and the cube's pose (16),
+Joints, links and the tip between the fingers are those of MuJoCo Menagerie's mjx_panda.xml. Every law is a function of
+the present observation, which has (Playground's pick.py): positions of 7 joints, 2 fingers and the cube's pose (16),
 velocities (15), the tip's place (3), the last two rows of the hand's and of the cube's rotation (6, 6), cube minus tip
 (3), target minus cube (3), the first two rows of the target's rotation minus the cube's (6), commanded minus present
 positions of 7 joints and the gripper (8). The Cartesian task adds 4 numbers, which are not looked at.
@@ -28,7 +28,7 @@ DOWN = np.array([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
 """Rotation of a hand that points down and opens along the world's x."""
 
 UPRIGHT, LEAN, MOST_LEAN = 0.72, 4.0, 0.7
-"""Beyond so many metres before the arm's foot the hand leans forward, by radians a metre, to at most so many radians."""
+"""Beyond so many metres before the arm's foot the hand leans forward, radians a metre, at most so many radians."""
 
 STEP = 0.04
 """Radians that an action of 1 adds to a joint's command."""
@@ -45,11 +45,11 @@ NEAR = 0.011
 HOLD = 0.035
 """The greatest distance of tip and cube in a hold, in metres."""
 STALLED = 0.01
-"""Fingers hold something if they are so far from where they are sent (metres) and slower than this (metres a second)."""
+"""Fingers hold something if they are so far from their command (metres) and slower than this (metres a second)."""
 OPEN = 0.038
 """A finger's place from which on the hand is open, in metres."""
 RIM, SLOPE, ABOVE = 0.01, 2.0, 0.1
-"""The way down is a funnel: beside the cube by more than `RIM`, the tip is led `SLOPE` times as high, at most `ABOVE`."""
+"""The way down is a funnel: so far as the tip is off by more than `RIM`, it is led `SLOPE` times higher, at most `ABOVE`."""
 
 
 def kinematics(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +92,7 @@ def joint_action(
 ) -> np.ndarray:
     """Changes [7] in [-1, 1] of the joints' commands that lead the tip along `way` (metres) and `turn` (radians).
 
-    Damped least squares; together they are scaled down to what the fastest joint can do.
+    Damped least squares, a radian counting for `weight` metres; together they are scaled down to what the fastest joint can do.
     """
     jacobian = kinematics(joints)[1]
     jacobian[3:] *= weight
@@ -128,7 +128,7 @@ def _way_and_grip(observation: np.ndarray) -> tuple[np.ndarray, float]:
     if np.linalg.norm(to_cube) < (HOLD if closing else NEAR):
         return to_cube, -1.0
     height = np.clip(SLOPE * (np.linalg.norm(to_cube[:2]) - RIM), 0, ABOVE)
-    return to_cube + [0, 0, height], 1.0
+    return to_cube + np.array([0, 0, height]), 1.0
 
 
 def _holds(observation: np.ndarray) -> bool:

@@ -76,7 +76,7 @@ EXPERTS = {
     "PandaPickCubeCartesian": (cartesian_pick_expert, _STILL.format(0.5)),
     "PandaPickCubeOrientation": (pick_expert, _STILL.format(116)),
 }
-"""Experts, and the mean return of doing nothing over the 100 first evaluation seeds, beside which theirs is to be seen."""
+"""Experts, and the mean return of doing nothing over the first 100 evaluation seeds."""
 
 
 def _task(name: str) -> Task:
