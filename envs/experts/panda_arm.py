@@ -49,7 +49,7 @@ STALLED = 0.01
 OPEN = 0.038
 """A finger's place from which on the hand is open, in metres."""
 RIM, SLOPE, ABOVE = 0.01, 2.0, 0.1
-"""The way down is a funnel: so far as the tip is off by more than `RIM`, it is led `SLOPE` times higher, at most `ABOVE`."""
+"""The way down is a funnel: the tip, off by more than `RIM`, is led `SLOPE` times higher, at most `ABOVE`."""
 
 
 def kinematics(joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +92,7 @@ def joint_action(
 ) -> np.ndarray:
     """Changes [7] in [-1, 1] of the joints' commands that lead the tip along `way` (metres) and `turn` (radians).
 
-    Damped least squares, a radian counting for `weight` metres; together they are scaled down to what the fastest joint can do.
+    Damped least squares, a radian counting for `weight` metres; scaled down to what the fastest joint can do.
     """
     jacobian = kinematics(joints)[1]
     jacobian[3:] *= weight
