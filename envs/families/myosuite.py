@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from generalist.envs.envpool_task import PoolEnv
+from generalist.envs.experts import muscles
 from generalist.envs.task import Task
 
 SOLVED_STEPS = 5
@@ -34,6 +35,9 @@ _NAMES = {
 }
 HORIZONS = {id: horizon for horizon, names in _NAMES.items() for id in names.split()}
 """Steps of an episode that does not end by itself, by MyoSuite's id."""
+
+NOISE = 0.1
+"""Of demonstrations: without it they would all be the same episode."""
 
 BY_CHANCE = ("myoTorsoPoseFixed-v0", "myoTorsoExoPoseFixed-v0", "myoLegWalk-v0")
 """Random play succeeds in every episode: their score is the return."""
@@ -59,19 +63,35 @@ class Solved(gym.Wrapper):
         return observation, reward, terminated, truncated, {**info, "success": success}
 
 
+EXPERTS = {
+    "myoElbowPose1D6MFixed-v0": partial(muscles.pose_expert, muscles=muscles.ELBOW),
+    "myoElbowPose1D6MExoFixed-v0": partial(muscles.pose_expert, muscles=muscles.ELBOW_WITH_MOTOR),
+    "myoFingerPoseFixed-v0": partial(muscles.pose_expert, muscles=muscles.FINGER_POSE),
+    "myoFingerReachFixed-v0": partial(muscles.reach_expert, muscles=muscles.FINGER_REACH, pose=muscles.POINTING),
+}
+
+
+def _note(id: str) -> str:
+    start = "one start and one goal, whatever the seed"
+    if id in EXPERTS:
+        return f"{start}: without noise all demonstrations are one"
+    by_chance = "; random play succeeds, so the return is the score" if id in BY_CHANCE else ""
+    return f"{start}; no training-free expert{by_chance}"
+
+
 def _task(id: str) -> Task:
     return Task(
         id=f"myosuite/{id}",
         family="myosuite",
         make=partial(make, id),
-        expert=None,
+        expert=EXPERTS.get(id),
         horizon=HORIZONS[id],
         score="return" if id in BY_CHANCE else "success",
         has_success=True,
-        note="one start and one goal, whatever the seed; no training-free expert"
-        + ("; random play succeeds, so the return is the score" if id in BY_CHANCE else ""),
+        noise=NOISE if id in EXPERTS else 0.0,
+        note=_note(id),
         extra="envpool",
-        provenance="MyoSuite 2.11, by envpool",
+        provenance="MyoSuite 2.11, by envpool" + ("; moment arms and a PD law" if id in EXPERTS else ""),
     )
 
 

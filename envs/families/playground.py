@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from generalist.envs.envpool_task import PoolEnv
+from generalist.envs.experts.panda_arm import cartesian_pick_expert, pick_expert
 from generalist.envs.task import Task
 
 HORIZONS = {
@@ -68,18 +69,30 @@ class RobotsState(gym.ObservationWrapper):
         return observation["state"]
 
 
+_STILL = "an arm that stands still (actions of 0) has a return of {}"
+
+EXPERTS = {
+    "PandaPickCube": (pick_expert, _STILL.format(116)),
+    "PandaPickCubeCartesian": (cartesian_pick_expert, _STILL.format(0.5)),
+    "PandaPickCubeOrientation": (pick_expert, _STILL.format(116)),
+}
+"""Experts, and the mean return of doing nothing over the first 100 evaluation seeds."""
+
+
 def _task(name: str) -> Task:
+    expert, note = EXPERTS.get(name, (None, "no training-free expert: Playground's policies are trained"))
+    how = "; reach, grasp and carry by kinematics" if expert else ""
     return Task(
         id=f"playground/{name}",
         family="playground",
         make=partial(make, name),
-        expert=None,
+        expert=expert,
         horizon=HORIZONS[name],
         score="return",
         has_success=False,
-        note="no training-free expert: Playground's policies are trained",
+        note=note,
         extra="envpool",
-        provenance="MuJoCo Playground 0.2.0, by envpool",
+        provenance="MuJoCo Playground 0.2.0, by envpool" + how,
     )
 
 

@@ -53,6 +53,24 @@ def test_a_body_that_falls_is_terminated():
     assert info["success"] is False
 
 
+@installed
+@pytest.mark.parametrize("noise", [0.0, myosuite.NOISE])
+@pytest.mark.parametrize("id", myosuite.EXPERTS)
+def test_an_expert_solves_its_task_also_with_noise(id, noise):
+    env, rng = myosuite.make(id), np.random.default_rng(0)
+    observation, _ = env.reset(seed=0)
+    act, over, reached, solved = myosuite.EXPERTS[id](env), False, 0, 0
+    while not over:
+        action = act(observation)
+        assert env.action_space.contains(action)
+        given = np.clip(action + noise * rng.normal(size=action.shape), -1, 1)
+        observation, _, terminated, truncated, info = env.step(given)
+        over = terminated or truncated
+        reached, solved = reached + info["success"], solved + info["solved"]
+    assert reached == 1
+    assert solved > 30
+
+
 class Script(gym.Env):
     """Solved on the steps that a list says."""
 
