@@ -51,6 +51,9 @@ REASONING = 6.0
 
 STEPS = 6000
 
+SLOTS = 5
+"""Environments that are played at once: one of LIBERO takes 300 MB, and seconds to make."""
+
 
 def config() -> Experiment:
     base = quickstart()
@@ -67,7 +70,8 @@ def config() -> Experiment:
         batch_size=8,
         steps=STEPS,
     )
-    return Experiment(train=train, evaluation=replace(base.evaluation, sampled=("babyai", "procgen")))
+    evaluation = replace(base.evaluation, sampled=("babyai", "procgen"), slots=SLOTS)
+    return Experiment(train=train, evaluation=evaluation)
 
 
 def _source(task: str, weight: float) -> SourceConfig:

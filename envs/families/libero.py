@@ -6,6 +6,7 @@ draw the start from the regions that the task names, as LIBERO does without a st
 begins where evaluation does. The observation is the state; scores in the literature are from pixels.
 """
 
+import gc
 import importlib.util
 import random
 import sys
@@ -84,7 +85,7 @@ class Libero(gym.Env):
             }
         )
         self.action_space = Box(-1, 1, (7,), np.float32)
-        self._control = ArmControl(self.simulation)
+        self._control: Any = ArmControl(self.simulation)
         self._renderer: Any = None
 
     @property
@@ -134,6 +135,10 @@ class Libero(gym.Env):
         if self._renderer is not None:
             self._renderer.close()
             self._renderer = None
+        if self.simulation is not None:
+            # A model and what is computed from it are 300 MB, in a circle of references.
+            self.simulation = self._control = None
+            gc.collect()
 
     def _draw(self) -> None:
         """A start, by NumPy's global generator. Anew where there was no place for all things, as LIBERO does."""
