@@ -1,4 +1,4 @@
-"""Marksmen for scenarios of ViZDoom (Kempka et al. 2016): they see the frame alone and remember nothing.
+"""Marksmen for scenarios of ViZDoom (Kempka et al. 2016): they see the frame alone, and remember nothing or one action.
 
 A frame uint8[84, 84, channels] looks straight ahead, so that whoever stands crosses the row of the horizon and a shot
 goes to the middle column. Monsters are told from the rooms by their colours.
@@ -7,8 +7,10 @@ goes to the middle column. Monsters are told from the rooms by their colours.
 import numpy as np
 from scipy import ndimage
 
-RIGHT, LEFT, SHOOT = 1, 2, 3
-"""Actions: the buttons are move or turn right, move or turn left, attack; 0 is none, 4 and 5 are moves with a shot."""
+from generalist.envs.task import ActionFunction
+
+NONE, RIGHT, LEFT, SHOOT = range(4)
+"""Actions: none, move or turn right, move or turn left, attack; 4 and 5 are the moves with a shot."""
 
 MIDDLE = 41.5
 """Column of the aim."""
@@ -26,6 +28,19 @@ def strafe_to_dark(frame: np.ndarray) -> int:
     """Basic with rockets, in grey: the monster is the darkest before the wall, between the ceiling and the floor."""
     wall = slice(34, 50)
     return _strafe(frame[wall, :, 0] < 30)
+
+
+def letting_go(act: ActionFunction) -> ActionFunction:
+    """The same with none after each shot: a launcher does not fire while attack is held since before it was ready."""
+    last = NONE
+
+    def pulsed(frame: np.ndarray) -> int:
+        nonlocal last
+        wanted = act(frame)
+        last = NONE if wanted == last == SHOOT else wanted
+        return last
+
+    return pulsed
 
 
 def _strafe(monster: np.ndarray) -> int:

@@ -24,7 +24,7 @@ import gymnasium as gym
 import numpy as np
 
 from generalist.envs.envpool_task import PoolEnv
-from generalist.envs.experts.doom_eye import strafe_to_blue, strafe_to_dark, turn_to_widest
+from generalist.envs.experts.doom_eye import letting_go, strafe_to_blue, strafe_to_dark, turn_to_widest
 from generalist.envs.task import ActionFunction, Task
 
 SKIP = 4
@@ -97,7 +97,7 @@ EYES: dict[str, ActionFunction] = {
 
 def eye(name: str, env: gym.Env) -> ActionFunction:
     """The expert of a scenario in `EYES`: it needs nothing of the environment but its frames."""
-    return EYES[name]
+    return letting_go(EYES[name]) if name == "rocket_basic" else EYES[name]
 
 
 def make(name: str, render_mode: str | None = None) -> gym.Env:

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from generalist.envs.experts.doom_eye import LEFT, RIGHT, SHOOT, strafe_to_blue, strafe_to_dark, turn_to_widest
+from generalist.envs.experts.doom_eye import (
+    LEFT,
+    NONE,
+    RIGHT,
+    SHOOT,
+    letting_go,
+    strafe_to_blue,
+    strafe_to_dark,
+    turn_to_widest,
+)
 
 WALL, BLUE, RED = (110, 85, 60), (20, 20, 90), (180, 70, 70)
 
@@ -55,3 +64,9 @@ def test_a_corpse_on_the_floor_is_no_monster():
     frame = room((slice(10, 14), RED))
     frame[50:60, 36:60] = RED
     assert turn_to_widest(frame) == LEFT
+
+
+def test_the_trigger_is_let_go_after_each_shot_and_moves_are_as_they_were():
+    wanted = [SHOOT, SHOOT, SHOOT, LEFT, LEFT, SHOOT, SHOOT]
+    act = letting_go(lambda index: wanted[index])
+    assert [act(index) for index in range(7)] == [SHOOT, NONE, SHOOT, LEFT, LEFT, SHOOT, NONE]
