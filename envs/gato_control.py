@@ -120,7 +120,7 @@ GATO_CONTROL = (
         episodes="1.6M",
         weight=5.34,
         prefixes=("procgen/",),
-        note="16 games; no experts",
+        note="16 games; an expert for maze",
     ),
     ControlDataset(name="RGB Stacking simulator", tasks=1, episodes="387K", weight=1.33, note=f"{_NO_ENVIRONMENT}"),
     ControlDataset(

@@ -1,10 +1,11 @@
 """Procgen (Cobbe et al. 2020): 16 games whose levels are generated, by either of two builds of the original engine.
 
 Levels are of the hard distribution, in maze and heist of the easy one, as in Gato (Reed et al. 2022, app. F), and of
-the whole distribution: nothing is held out, a seed is a level. There are no experts. procgen-gym has wheels for Python
-3.13 on x86-64; elsewhere envpool's build of the same sources plays, which wants Qt 5 beside it. Both draw levels from a
-seed as the original does: 32 episodes of the original package had the same levels, rewards and ends in envpool. Of the
-values of their pictures up to 0.07% differed, because other versions of Qt draw otherwise.
+the whole distribution: nothing is held out, a seed is a level. `EYES` has the experts, which see what the agent sees.
+procgen-gym has wheels for Python 3.13 on x86-64; elsewhere envpool's build of the same sources plays, which wants Qt 5
+beside it. Both draw levels from a seed as the original does: 32 episodes of the original package had the same levels,
+rewards and ends in envpool. Of the values of their pictures up to 0.07% differed, because other versions of Qt draw
+otherwise.
 """
 
 import ctypes
@@ -20,7 +21,8 @@ import gymnasium as gym
 import numpy as np
 
 from generalist.envs.envpool_task import new_pool, only, package, told
-from generalist.envs.task import MissingExtra, Task
+from generalist.envs.experts.maze_eye import to_the_cheese
+from generalist.envs.task import ActionFunction, MissingExtra, Task
 
 EASY = ("heist", "maze")
 """Games with easy levels; the others are hard."""
@@ -51,6 +53,15 @@ ACTIONS = 15
 
 QT = ("libicudata.so.56", "libicuuc.so.56", "libicui18n.so.56", "libQt5Core.so.5", "libQt5Gui.so.5")
 """What envpool's Procgen links to, each after those that it needs itself; as the package PyQt5-Qt5 has them."""
+
+
+EYES: dict[str, ActionFunction] = {"maze": to_the_cheese}
+"""Games with an expert, a function of the frame that the agent sees."""
+
+
+def eye(name: str, env: gym.Env) -> ActionFunction:
+    """The expert of a game in `EYES`: it needs nothing of the environment but its frames."""
+    return EYES[name]
 
 
 def make(name: str, render_mode: str | None = None) -> gym.Env:
@@ -166,15 +177,16 @@ def _task(name: str) -> Task:
         id=f"procgen/{name}",
         family="procgen",
         make=partial(make, name),
-        expert=None,
+        expert=partial(eye, name) if name in EYES else None,
         horizon=HORIZONS[name],
         score="return",
         has_success=False,
-        note="no training-free expert: demonstrations from public data (generalist import)",
+        note="" if name in EYES else "no training-free expert: demonstrations from public data (generalist import)",
         extra="procgen",
         provenance="the engine of Cobbe et al. 2020, by procgen-gym or envpool; all levels, "
         + ("easy" if name in EASY else "hard")
-        + " as in Gato",
+        + " as in Gato"
+        + ("; expert: a shortest way over the cells that the frame shows" if name in EYES else ""),
     )
 
 

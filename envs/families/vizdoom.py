@@ -24,7 +24,8 @@ import gymnasium as gym
 import numpy as np
 
 from generalist.envs.envpool_task import PoolEnv
-from generalist.envs.task import Task
+from generalist.envs.experts.doom_eye import letting_go, strafe_to_blue, strafe_to_dark, turn_to_widest
+from generalist.envs.task import ActionFunction, Task
 
 SKIP = 4
 """Tics of a step."""
@@ -86,6 +87,19 @@ SCENARIOS = {
 }
 
 
+EYES: dict[str, ActionFunction] = {
+    "basic": strafe_to_blue,
+    "rocket_basic": strafe_to_dark,
+    "defend_the_center": turn_to_widest,
+}
+"""Scenarios with an expert, a function of the frame that the agent sees."""
+
+
+def eye(name: str, env: gym.Env) -> ActionFunction:
+    """The expert of a scenario in `EYES`: it needs nothing of the environment but its frames."""
+    return letting_go(EYES[name]) if name == "rocket_basic" else EYES[name]
+
+
 def make(name: str, render_mode: str | None = None) -> gym.Env:
     """A scenario by its name in `SCENARIOS`.
 
@@ -129,13 +143,13 @@ def _task(name: str) -> Task:
         id=f"vizdoom/{name}",
         family="vizdoom",
         make=partial(make, name),
-        expert=None,
+        expert=partial(eye, name) if name in EYES else None,
         horizon=scenario.horizon,
         score="success" if has_goal else "return",
         has_success=has_goal,
-        note=f"{RULES[scenario.rule][1]}; no training-free expert",
+        note=RULES[scenario.rule][1] + ("" if name in EYES else "; no training-free expert"),
         extra="envpool",
-        provenance="ViZDoom's scenario with Freedoom, by envpool",
+        provenance="ViZDoom's scenario with Freedoom, by envpool; experts aim by the colours of the frame",
     )
 
 

@@ -111,3 +111,16 @@ def test_a_frame_is_drawn_from_the_level_that_is_played():
     assert frame.shape == (512, 512, 3)
     small = frame.reshape(64, 8, 64, 8, 3).mean(axis=(1, 3))
     assert np.abs(small - observation).mean() < 12
+
+
+@installed
+def test_the_expert_of_maze_finds_the_cheese_by_what_it_sees():
+    """On small and large mazes, of frames alone: it is given no environment."""
+    env, act = procgen.make("maze"), procgen.eye("maze", None)
+    for seed in range(6):
+        observation, _ = env.reset(seed=seed)
+        for _ in range(120):
+            observation, reward, terminated, _, _ = env.step(act(observation))
+            if terminated:
+                break
+        assert (reward, terminated) == (10.0, True), seed

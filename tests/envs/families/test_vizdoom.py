@@ -10,8 +10,8 @@ from generalist.envs.families.vizdoom import RULES, SCENARIOS, TASKS
 
 pytestmark = pytest.mark.skipif(find_spec("envpool") is None, reason="needs the extra envpool")
 
-NONE, RIGHT, ATTACK = 0, 2, 3
-"""Of `basic`: its combinations of a move (none, left, right) without and with a shot."""
+NONE, LEFT, ATTACK = 0, 2, 3
+"""Of `basic`: its combinations of a move (none, right, left) without and with a shot."""
 
 
 def play(env, seed: int, actions: list[int]) -> list:
@@ -58,10 +58,10 @@ def test_the_game_leaves_nothing_in_the_working_folder(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_hit_is_the_goal():
-    """The monster of the seed 1 stands to the right of the player."""
+    """The monster of the seed 1 stands to the left of the player."""
     env = vizdoom.make("basic", render_mode="rgb_array")
     for seed in range(1, 4):
-        rows = play(env, seed, [RIGHT, ATTACK, RIGHT, NONE] * 20)
+        rows = play(env, seed, [LEFT, ATTACK, LEFT, NONE] * 20)
         if rows[-1][2]:
             break
     assert rows[-1][1:] == (1.0, True, False, True)
@@ -82,6 +82,21 @@ def test_the_picture_has_its_colours_last_and_survival_pays_for_tics():
     rows = play(env, 0, [0] * 524)
     assert rows[-1][1:4] == (-100.0, True, False), "idling dies of the floor's acid"
     assert {row[1] for row in rows[1:-1]} == {4.0}
+    env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("basic", 1.0), ("rocket_basic", 1.0), ("defend_the_center", 8.0)])
+def test_experts_hit_by_what_they_see(name, least):
+    """Of frames alone: they are given no environment. Random play kills 0.6 in the middle of the round room."""
+    env, act = vizdoom.make(name), vizdoom.eye(name, None)
+    for seed in (0, 3):
+        observation, _ = env.reset(seed=seed)
+        total, over = 0.0, False
+        while not over:
+            observation, reward, terminated, truncated, _ = env.step(act(observation))
+            total, over = total + reward, terminated or truncated
+        assert total >= least
     env.close()
 
 
