@@ -30,26 +30,26 @@ STATES = replace(LAYOUT, max_text_tokens=64)
 ROOMS = replace(STATES, separator=True, past_actions="shown", actions="sequential", context=2, action_text_tokens=8)
 """One step back: which way one came is not in the description of a room."""
 
-MAZES = replace(STATES, images="patches", patch_size=8)
-"""A token for each of the 64 patches: from a single one no way through a maze was to be read."""
+FRAMES = replace(STATES, images="patches", patch_size=12)
+"""A token for each patch, 36 of a maze and 49 of a first-person view: a few pixels decide there."""
 
-LAYOUTS: dict[str, LayoutOptions] = {"textworld": ROOMS, "procgen": MAZES}
+LAYOUTS: dict[str, LayoutOptions] = {"textworld": ROOMS, "procgen": FRAMES, "vizdoom": FRAMES}
 """Of the families that are not shown as in the quickstart."""
 
 WEIGHTS = {
     "libero_object": 24.0,
     "textworld": 4.0,
     "miniwob": 5.0,
-    "vizdoom": 3.0,
-    "procgen": 6.0,
-    "myosuite": 1.0,
-    "playground": 2.0,
+    "vizdoom": 8.0,
+    "procgen": 10.0,
+    "myosuite": 2.0,
+    "playground": 5.0,
 }
 """Share of sequences of each newer family, its tasks alike; the quickstart's tasks have theirs (40.5 in all)."""
 
 REASONING = 6.0
 
-STEPS = 6000
+STEPS = 5000
 
 SLOTS = 5
 """Environments that are played at once: one of LIBERO takes 300 MB, and seconds to make."""
@@ -65,7 +65,9 @@ def config() -> Experiment:
         documents=(DocumentsConfig(corpus="reasoning", weight=REASONING, pictures_per_row=0),),
         text=TextConfig(tokenizer="sentencepiece", model=PIECES),
         vocabulary=replace(base.train.vocabulary, text_size=1024),
-        agent=replace(base.train.agent, width=96, layers=3, head_size=24, window=256, local_positions=160),
+        agent=replace(
+            base.train.agent, width=96, layers=3, head_size=24, window=256, local_positions=160, patch_channels=8
+        ),
         sequence_length=256,
         batch_size=8,
         steps=STEPS,

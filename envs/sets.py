@@ -42,6 +42,12 @@ WORLDS = (
     ),
     "textworld/coin-easy",
     "miniwob/login-user",
+    "vizdoom/defend_the_center",
+    "procgen/maze",
+    "myosuite/myoFingerPoseFixed-v0",
+    "myosuite/myoFingerReachFixed-v0",
+    "playground/PandaPickCube",
+    "playground/PandaPickCubeCartesian",
 )
 """Of the families that need an extra of their own, what one small agent learns beside the quickstart's tasks."""
 
@@ -60,7 +66,7 @@ MOST_EPISODES, MOST_SECONDS = 10_000, 300.0
 OTHER_VIEWS = ("babyai_symbolic/", "dm_control_pixels/", "dm_control_small/", "dm_control_large/")
 """Tasks that show or vary what another task of the table is."""
 
-NOT_IN_ALL = ("envpool", "libero", "text", "web")
+NOT_IN_ALL = ("envpool", "libero", "procgen", "text", "web")
 """Extras that the extra `all` leaves out, and so are their tasks of `local`."""
 
 GOOD_SUCCESS = 0.9

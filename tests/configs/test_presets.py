@@ -2,6 +2,7 @@ import pytest
 
 from generalist.configs.local import SHARES
 from generalist.configs.presets import PRESETS, load_preset
+from generalist.configs.worlds import WEIGHTS
 from generalist.envs.sets import task_set
 from generalist.envs.table import find_task
 from generalist.envs.task_spaces import stored_spaces
@@ -16,7 +17,7 @@ def test_every_preset_names_tasks_that_there_are(name):
     assert [find_task(source.task).id for source in sources] == [source.task for source in sources]
 
 
-@pytest.mark.parametrize("name", ["mt50", "babyai", "local"])
+@pytest.mark.parametrize("name", ["mt50", "babyai", "local", "worlds"])
 def test_timesteps_of_a_set_fit_its_preset(name):
     config = load_preset(name).train
     for source in config.sources:
@@ -27,7 +28,7 @@ def test_timesteps_of_a_set_fit_its_preset(name):
         assert layout.max_tokens <= config.sequence_length
 
 
-@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local")])
+@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local"), ("worlds", "worlds")])
 def test_a_preset_trains_on_its_set(name, tasks):
     sources = load_preset(name).train.sources
     assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
@@ -39,6 +40,18 @@ def test_every_family_of_the_local_suite_has_its_share_and_every_task_of_it_the_
         weights.setdefault(find_task(source.task).family, []).append(source.weight)
     assert {family: pytest.approx(sum(each)) for family, each in weights.items()} == SHARES
     assert all(len(set(each)) == 1 for each in weights.values())
+
+
+def test_worlds_has_the_quickstarts_tasks_as_they_are_and_a_share_of_each_newer_family():
+    quickstart, worlds = load_preset("quickstart").train, load_preset("worlds").train
+    count = len(quickstart.sources)
+    assert worlds.sources[:count] == quickstart.sources
+    newer: dict[str, float] = {}
+    for source in worlds.sources[count:]:
+        family = find_task(source.task).family
+        newer[family] = newer.get(family, 0) + source.weight
+    assert newer == pytest.approx(WEIGHTS)
+    assert all(find_task(source.task).expert for source in worlds.sources)
 
 
 def test_words_first_shows_as_many_rows_of_missions_as_of_captions_and_of_text():
