@@ -9,6 +9,7 @@ import pytest
 
 from generalist.demonstrations.storage import Demonstrations, dataset_folder
 from generalist.envs.sets import task_set
+from generalist.envs.table import all_tasks
 
 README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -66,6 +67,10 @@ def at_home(home, monkeypatch):
 
 
 @pytest.mark.slow
+def test_it_says_how_many_tasks_there_are():
+    assert f"{len(all_tasks())} tasks in families" in README.replace(",", "")
+
+
 def test_the_quickstart_leaves_data_run_and_report(home):
     out = home / "runs" / "quickstart"
     asked = {task.id: task.episodes for task in task_set("quickstart")}
