@@ -62,6 +62,7 @@ class Import:
     def __call__(self) -> None:
         from generalist.demonstrations.public.convert import open_source
         from generalist.demonstrations.public.form import Form, pairs
+        from generalist.demonstrations.public.libero import as_seen_by
         from generalist.demonstrations.public.told import of_suite, told
 
         if self.suite and (self.task or self.told):
@@ -73,6 +74,7 @@ class Import:
             last_action_taken=self.last_action_taken,
         )
         source = open_source(self.source, task=self.task, split=self.split, form=form)
+        source = as_seen_by(source, self.suite or self.task or "")
         sources, passed_over = [told(source, self.told) if self.told else source], list[str]()
         if self.suite:
             sources, passed_over = of_suite(source, self.suite)

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.reader import PublicData
-from generalist.envs.families.libero_tasks import NAMES, ids_of_instruction
+from generalist.envs.families.libero_tasks import NAMES, PIXELS, ids_of_instruction
 from generalist.envs.task import nearest_ids
 
+SUITES = (*NAMES, *(f"{suite}{PIXELS}" for suite in NAMES))
 MOST_NAMED = 10
 """Instructions that have a line of their own."""
 
@@ -46,9 +47,9 @@ def of_suite(source: PublicData, suite: str) -> tuple[list[PublicData], list[str
     Raises:
         ValueError: no such suite, no episode is of it, or the data set does not say what was told.
     """
-    if suite not in NAMES:
-        near = nearest_ids(suite, list(NAMES), 1) or list(NAMES)
-        raise ValueError(f"unknown suite {suite!r}: did you mean {', '.join(near)}? suites are {', '.join(NAMES)}")
+    if suite not in SUITES:
+        near = nearest_ids(suite, list(SUITES), 1) or SUITES
+        raise ValueError(f"unknown suite {suite!r}: did you mean {', '.join(near)}? suites are {', '.join(SUITES)}")
     chosen: list[PublicData] = []
     unknown: dict[str, int] = {}
     lines: list[str] = []
