@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from generalist.envs import gato_control
 from generalist.envs.families.atari_scores import ATARI_57
+from generalist.envs.families.libero_tasks import NAMES, PIXELS
 from generalist.envs.table import all_tasks
 from generalist.envs.task import Task, UnknownTask, nearest_ids
 
@@ -63,7 +64,13 @@ CHEAP_SECONDS = 5.0
 MOST_EPISODES, MOST_SECONDS = 10_000, 300.0
 """Of one task's demonstrations that a set asks for, by what was measured of its expert."""
 
-OTHER_VIEWS = ("babyai_symbolic/", "dm_control_pixels/", "dm_control_small/", "dm_control_large/")
+OTHER_VIEWS = (
+    "babyai_symbolic/",
+    "dm_control_pixels/",
+    "dm_control_small/",
+    "dm_control_large/",
+    *(f"{suite}{PIXELS}/" for suite in NAMES),
+)
 """Tasks that show or vary what another task of the table is."""
 
 NOT_IN_ALL = ("envpool", "libero", "procgen", "text", "web")

@@ -198,7 +198,13 @@ CATALOGUE: tuple[Row, ...] = (
         action=("action/world_vector", "action/rotation_delta", "action/gripper_closedness_action"),
         **_OPEN_X,
     ),
-    Row(name=r"(\w+_converted_externally_to_rlds|bridge_\w+|libero_\w+)", **_OPEN_X),
+    Row(
+        scheme="rlds",
+        name=r"(libero_\w+)",
+        task="robot/{}",
+        note="--suite libero_object_pixels, or another, imports each episode into the task that its instruction names",
+    ),
+    Row(name=r"(\w+_converted_externally_to_rlds|bridge_\w+)", **_OPEN_X),
     Row(
         scheme="jat",
         name=r"atari-(.+)",

@@ -35,6 +35,7 @@ from generalist.envs.progress import CollectionProgress
 from generalist.envs.spaces import path_name, space_leaves
 from generalist.envs.table import task_in_file
 from generalist.envs.task import GYM_PREFIX, MissingExtra, Task, UnknownTask, nearest_ids
+from generalist.envs.task_spaces import stored_spaces
 from generalist.envs.trust import UntrustedModule, trust_task
 
 OPENERS = {"rlds": open_rlds, "minari": open_minari, "jat": open_jat, "lerobot": open_lerobot}
@@ -86,9 +87,11 @@ def open_source(source: str, *, task: str | None = None, split: str = "train", f
 def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:
     """The source in the spaces of its task's environment, and "" - or as it is, and why.
 
-    The environment is made only if the catalogue or the user named a task that we know, or the data one whose module is
-    trusted.
+    Those of a task of the table are stored. Another environment is made only if the catalogue or the user named a task
+    that we know, or the data one whose module is trusted.
     """
+    if source.task_id in stored_spaces():
+        return _in_spaces(source, *stored_spaces()[source.task_id])
     try:
         env = task_in_file(source.task_id).make()
     except UntrustedModule as untrusted:
@@ -99,11 +102,16 @@ def in_task_spaces(source: PublicData) -> tuple[PublicData, str]:
     except MissingExtra as missing:
         return source, f"the spaces are the data's own, not checked against the task ({missing})"
     try:
-        return with_spaces(source, env.observation_space, env.action_space), ""
-    except ValueError as differs:
-        return source, f"kept as it is, an agent trained on it alone cannot play {source.task_id} ({differs})"
+        return _in_spaces(source, env.observation_space, env.action_space)
     finally:
         env.close()
+
+
+def _in_spaces(source: PublicData, observation_space: gym.Space, action_space: gym.Space) -> tuple[PublicData, str]:
+    try:
+        return with_spaces(source, observation_space, action_space), ""
+    except ValueError as differs:
+        return source, f"kept as it is, an agent trained on it alone cannot play {source.task_id} ({differs})"
 
 
 def with_actions(source: PublicData, count: int) -> PublicData:

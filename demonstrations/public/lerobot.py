@@ -24,11 +24,11 @@ from generalist.demonstrations.episode import Episode
 from generalist.demonstrations.public.catalogue import find_row
 from generalist.demonstrations.public.distrust import no_steps, own_name, shown_name
 from generalist.demonstrations.public.form import BY_RULE, Form, check_last_action
-from generalist.demonstrations.public.lerobot_features import OUTCOMES, Feature, Parts, choose_parts
+from generalist.demonstrations.public.lerobot_features import INSTRUCTION, OUTCOMES, Feature, Parts, choose_parts
 from generalist.demonstrations.public.lerobot_meta import Meta, Place, locate, read_instructions, read_meta, read_places
 from generalist.demonstrations.public.parquet import open_parquet, read_batches, to_array
 from generalist.demonstrations.public.pictures import decode_picture
-from generalist.demonstrations.public.reader import Origin, PublicData, make_episode, naming, nest
+from generalist.demonstrations.public.reader import BadDataError, Origin, PublicData, make_episode, naming, nest
 from generalist.demonstrations.public.video import read_frames
 
 TIME = "timestamp"
@@ -74,7 +74,16 @@ def open_lerobot(path: str | Path, *, task: str | None = None, form: Form = BY_R
         origin=Origin(folder=folder, version=str(meta.info["codebase_version"])),
         read=read,
         note="; ".join(filter(None, (row.note, *parts.notes))),
+        instructions=lambda: [_told(place, meta, form) for place in places],
     )
+
+
+def _told(place: Place, meta: Meta, form: Form) -> str:
+    """What the robot was told in an episode, by its description: no step is read. Raises BadDataError."""
+    if form.instruction not in ("", INSTRUCTION) or place.told is None:
+        where = f"{form.instruction} says it step by step" if form.instruction else "meta/episodes has no tasks"
+        raise BadDataError(f"{meta.folder}: what was told in each episode cannot be looked up: {where}")
+    return "; ".join(place.told)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ CONVERT = """LeRobot of commit c574eb49845d makes version 2.0 of it: python \
 lerobot/common/datasets/v2/convert_dataset_v1_to_v2.py --repo-id NAME --single-task "WHAT THE ROBOT WAS TOLD\""""
 TASK_INDEX, SUBTASK_INDEX = "task_index", "subtask_index"
 FIELD = re.compile(r"(\w+)(?::0?([1-9])d)?")
+TASKS = "tasks"
+"""Of an episode's description: the texts that the robot was told in it."""
 PLACES = ("episode_index", "length", "data/chunk_index", "data/file_index", "dataset_from_index", "dataset_to_index")
 
 
@@ -35,6 +37,7 @@ class Place:
         begin: number of its first row among those of the whole data set; None: the file is its own.
         rows: how many the description gives it, which must be its length; None: all of the file.
         films: by camera the file, and the seconds at which the episode begins in it.
+        told: all that the robot was told in it, None where the description does not say it.
     """
 
     episode: int
@@ -44,6 +47,7 @@ class Place:
     row: int
     begin: int | None
     films: Mapping[str, tuple[Path, float]]
+    told: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +209,7 @@ def _read_json_places(meta: Meta, cameras: list[str]) -> Iterator[Place]:
                 camera: (fill(meta.info.get("video_path"), {**fields, "video_key": camera}, "video_path", meta), 0.0)
                 for camera in cameras
             },
+            told=_told(row),
         )
 
 
@@ -235,6 +240,7 @@ def _read_parquet_places(meta: Meta, cameras: list[str]) -> Iterator[Place]:
             row=row["dataset_from_index"] - begins[chunk, file],
             begin=row["dataset_from_index"],
             films={camera: _film(meta, camera, row) for camera in cameras},
+            told=_told(row),
         )
 
 
@@ -247,10 +253,11 @@ def _parquet_rows(meta: Meta, cameras: list[str]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in files:
         file = open_parquet(path, columns := [*PLACES, *indices, *begins])
+        columns += [TASKS] if TASKS in file.schema_arrow.names else []
         with naming(path):
             for row in file.read(columns=columns).to_pylist():
                 numbers = {name: _count(row, name) for name in (*PLACES, *indices)}
-                found.append(numbers | {name: float(row[name]) for name in begins})
+                found.append(numbers | {name: float(row[name]) for name in begins} | {TASKS: row.get(TASKS)})
     return found
 
 
@@ -258,6 +265,11 @@ def _film(meta: Meta, camera: str, row: dict[str, Any]) -> tuple[Path, float]:
     fields = {kind: row[f"videos/{camera}/{kind}"] for kind in ("chunk_index", "file_index")}
     path = fill(meta.info.get("video_path"), {**fields, "video_key": camera}, "video_path", meta)
     return path, row[f"videos/{camera}/from_timestamp"]
+
+
+def _told(row: Mapping[str, Any]) -> tuple[str, ...] | None:
+    texts = row.get(TASKS)
+    return tuple(map(str, texts)) if isinstance(texts, list) else None
 
 
 def _count(row: Any, name: str) -> int:

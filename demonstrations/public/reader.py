@@ -68,6 +68,10 @@ class PublicData:
         note: what a user of the data should know.
         notices: lines about what was decided about the data and what of it is left out.
         origin: the files it is read from; None for data that is no file's.
+        instructions: what the robot was told in each episode, in their order ("" where nothing was said); None where
+            the format does not say it.
+        told: the instruction that all these episodes have, where they were chosen by it; it is part of what an import
+            remembers of its source.
     """
 
     name: str
@@ -79,6 +83,8 @@ class PublicData:
     note: str = ""
     notices: tuple[str, ...] = ()
     origin: Origin | None = None
+    instructions: Callable[[], list[str]] | None = None
+    told: str = ""
 
     def __len__(self) -> int:
         return self.episodes_total

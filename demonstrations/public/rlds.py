@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from generalist.demonstrations.public.catalogue import Row, find_row, minimal_ac
 from generalist.demonstrations.public.form import BY_RULE, Form
 from generalist.demonstrations.public.own import OWN, open_own, own_facts
 from generalist.demonstrations.public.reader import (
+    BadDataError,
     Origin,
     PublicData,
     UnusableEpisodeError,
@@ -80,6 +82,7 @@ def open_rlds(path: str | Path, *, task: str | None = None, split: str = "train"
         note=row.note,
         notices=(_said(ending, form), *layout.choice.left_out),
         origin=origin,
+        instructions=partial(_told, prepared, layout.choice.told),
     )
     return with_action_codes(source, *minimal_actions(task_id)) if row.minimal else source
 
@@ -92,6 +95,18 @@ def _read(prepared: Prepared, layout: _Layout, task_id: str, start: int) -> Iter
                 episode = layout.episode(_Record(record), f"rlds:{prepared.full_name}", task_id)
             yield episode
         start = max(0, start - count)
+
+
+def _told(prepared: Prepared, leaf: Leaf | None) -> list[str]:
+    """What was told first in each episode: all records are read, and no picture is unpacked. Raises BadDataError."""
+    if leaf is None:
+        raise BadDataError(f"{prepared.folder} has no text that says what to do (--instruction PATH names it)")
+    found = []
+    for file, count in prepared.shards:
+        for number, record in enumerate(read_records(file, prepared.file_format, count)):
+            with naming(file, f"record {number}"):
+                found.append(next(iter(_Record(record).rows(leaf)), ""))
+    return found
 
 
 class _Record:

@@ -33,13 +33,14 @@ STRUCTURE = ("steps/is_first", "steps/is_last", "steps/is_terminal")
 class Choice:
     """Leaves by our key, "wrist/pose" for nested ones and "" for one that is the whole of it, and why others are not.
 
-    `left_out` holds lines for whoever imports.
+    `left_out` holds lines for whoever imports; `told` says what to do, whether or not it is observed.
     """
 
     observation: dict[str, Leaf]
     action: dict[str, Leaf]
     reward: Leaf | None
     left_out: tuple[str, ...]
+    told: Leaf | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def choose(leaves: dict[str, Leaf | Unreadable], row: Row, form: Form, where: Pa
         action=_alone(action, form),
         reward=usable,
         left_out=tuple(_left_out(leaves, taken, row, usable is not None)),
+        told=_told(record, form),
     )
 
 
@@ -152,6 +154,13 @@ def _instruction(record: _Record, form: Form, observation: dict[str, Leaf]) -> d
             key = leaf.path.rpartition("/")[2]
             named[key if key not in observation | named else leaf.path.replace("/", ".")] = leaf
     return named
+
+
+def _told(record: _Record, form: Form) -> Leaf | None:
+    if form.instruction:
+        return record.below(form.instruction, "--instruction PATH")[""]
+    everything = {leaf for leaf in record.leaves.values() if isinstance(leaf, Leaf)}
+    return next(iter(_instructions(record, everything)), None)
 
 
 def _instructions(record: _Record, shown: set[Leaf]) -> list[Leaf]:

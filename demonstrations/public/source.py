@@ -60,6 +60,7 @@ def describe(source: PublicData, form: Form, *, actions: int = 0, skip_bad: bool
             "last_action_taken": form.last_action_taken,
             "actions": actions,
             "skip_bad": skip_bad,
+            **({"told": source.told} if source.told else {}),
         },
         "fingerprint": fingerprint(origin.folder, origin.files),
     }
@@ -100,8 +101,10 @@ def settle(folder: Path, settings: dict[str, Any]) -> tuple[dict[str, Any], str]
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
     """Of what decides the contents of episodes; which are passed over may be said later."""
     old, new = ({**each.get("options", {}), "split": each.get("split")} for each in (before, now))
-    compared = [key for key in new if key != "skip_bad"]
-    return "; ".join(f"{key} was {old.get(key)}, now {new[key]}" for key in compared if old.get(key) != new[key])
+    compared = [key for key in {**new, "told": ""} if key != "skip_bad"]
+    return "; ".join(
+        f"{key} was {old.get(key)}, now {new.get(key)}" for key in compared if old.get(key) != new.get(key)
+    )
 
 
 def _named(source: dict[str, Any]) -> str:

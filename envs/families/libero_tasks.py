@@ -157,6 +157,10 @@ NAMES: dict[str, tuple[str, ...]] = {
 """By suite, in LIBERO's order: the numbers by which other programs name a task of a suite count through these."""
 
 
+PIXELS = "_pixels"
+"""What the name of a suite ends with whose tasks are seen by cameras."""
+
+
 def instruction(name: str) -> str:
     """ "KITCHEN_SCENE3_turn_on_the_stove" -> "turn on the stove", as LIBERO has it."""
     return re.sub(r"^[A-Z_]+SCENE\d+_", "", name).replace("_", " ")
@@ -165,11 +169,13 @@ def instruction(name: str) -> str:
 def ids_of_instruction(text: str, suite: str = "") -> tuple[str, ...]:
     """The tasks that tell the robot this, of one suite or of all: for data sets of others, which name no task.
 
-    Within `libero_90` an instruction can be given in several scenes, so there can be several; none if it is unknown.
+    A suite can be one of pixels, "libero_goal_pixels"; of all, those of states are meant. Within `libero_90` an
+    instruction can be given in several scenes, so there can be several; none if it is unknown.
     """
     told = " ".join(re.sub(r"[^a-z ]", " ", text.lower()).split())
     suites = [suite] if suite else list(NAMES)
-    return tuple(f"{each}/{name}" for each in suites for name in NAMES[each] if instruction(name) == told)
+    named = ((each, name) for each in suites for name in NAMES[each.removesuffix(PIXELS)])
+    return tuple(f"{each}/{name}" for each, name in named if instruction(name) == told)
 
 
 _WITHOUT = {

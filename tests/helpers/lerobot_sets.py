@@ -2,6 +2,7 @@
 
 import fractions
 import io
+import itertools
 import json
 from pathlib import Path
 
@@ -118,11 +119,14 @@ def write_set(
     (folder / "meta" / "info.json").write_text(json.dumps(about))
     table = pa.table({name: pa.array(values) for name, values in counters.items()} | columns)
     write = _write_3 if version == "v3.0" else _write_2
-    write(folder, table, lengths, begins, texts, films or {}, fps)
+    of_steps = counters.get("task_index", np.zeros(total, int))
+    said = [sorted(set(of_steps[begin:end].tolist())) for begin, end in itertools.pairwise(begins)]
+    tasks = [[texts[number] for number in numbers if number < len(texts)] for numbers in said]
+    write(folder, table, lengths, begins, texts, tasks, films or {}, fps)
     return folder
 
 
-def _write_3(folder, table, lengths, begins, texts, films, fps):
+def _write_3(folder, table, lengths, begins, texts, tasks, films, fps):
     (folder / "meta" / "episodes" / "chunk-000").mkdir(parents=True)
     (folder / "data" / "chunk-000").mkdir(parents=True)
     pq.write_table(table, folder / "data" / "chunk-000" / "file-000.parquet", row_group_size=7)
@@ -134,6 +138,7 @@ def _write_3(folder, table, lengths, begins, texts, films, fps):
         "data/file_index": zeros,
         "dataset_from_index": begins[:-1].tolist(),
         "dataset_to_index": begins[1:].tolist(),
+        "tasks": pa.array(tasks, pa.list_(pa.string())),
     }
     for name, frames in films.items():
         places |= {f"videos/{name}/{kind}_index": zeros for kind in ("chunk", "file")}
@@ -145,7 +150,7 @@ def _write_3(folder, table, lengths, begins, texts, films, fps):
         pq.write_table(told, folder / "meta" / "tasks.parquet")
 
 
-def _write_2(folder, table, lengths, begins, texts, films, fps):
+def _write_2(folder, table, lengths, begins, texts, tasks, films, fps):
     for number, length in enumerate(lengths):
         part, chunk = table.slice(begins[number], length), f"chunk-{number // PATHS['v2.1']['chunks_size']:03d}"
         path = folder / "data" / chunk / f"episode_{number:06d}.parquet"
@@ -155,7 +160,7 @@ def _write_2(folder, table, lengths, begins, texts, films, fps):
             if length:
                 path = folder / "videos" / chunk / name / f"episode_{number:06d}.mp4"
                 write_film(path, frames[begins[number] : begins[number + 1]], np.arange(length) / fps)
-    lines = [{"episode_index": i, "tasks": list(texts[:1]), "length": length} for i, length in enumerate(lengths)]
+    lines = [{"episode_index": i, "tasks": tasks[i], "length": length} for i, length in enumerate(lengths)]
     _write_lines(folder / "meta" / "episodes.jsonl", lines)
     if texts:
         _write_lines(folder / "meta" / "tasks.jsonl", [{"task_index": i, "task": text} for i, text in enumerate(texts)])
