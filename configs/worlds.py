@@ -1,6 +1,6 @@
 """The quickstart's tasks and a share of each newer family in one small transformer, on two CPU cores.
 
-    generalist collect --set worlds
+    generalist collect --set worlds      (or as many episodes as docs/worlds.md has)
     generalist train worlds
     generalist eval runs/worlds
 
@@ -72,7 +72,7 @@ def config() -> Experiment:
         batch_size=8,
         steps=STEPS,
     )
-    evaluation = replace(base.evaluation, sampled=("babyai", "procgen"), slots=SLOTS)
+    evaluation = replace(base.evaluation, sampled=("babyai", "procgen", "textworld"), slots=SLOTS)
     return Experiment(train=train, evaluation=evaluation)
 
 
