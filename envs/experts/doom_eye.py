@@ -4,6 +4,8 @@ A frame uint8[84, 84, channels] looks straight ahead, so that whoever stands cro
 goes to the middle column. Monsters are told from the rooms by their colours.
 """
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
@@ -62,7 +64,8 @@ def turn_to_widest(frame: np.ndarray) -> int:
     """
     red, green, blue = np.moveaxis(frame[HORIZON].astype(int), -1, 0)
     monster = (red - green > 45) | (blue > red - 5)
-    labels, _ = ndimage.label(monster.any(axis=0))
+    labelled: Any = ndimage.label(monster.any(axis=0))  # its type says it may be a number, which it is with an output
+    labels, _ = labelled
     spans = [(found.start, found.stop) for (found,) in ndimage.find_objects(labels) if found.stop - found.start >= 3]
     if not spans:
         return RIGHT
