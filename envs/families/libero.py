@@ -52,8 +52,7 @@ def make(suite: str, name: str, render_mode: str | None = None) -> gym.Env:
     doors and knobs. Metres and radians. Actions float32[7] in [-1, 1], twenty a second: a step of the gripper (1 is
     5 cm), a turn (1 is half a radian), and closing (above 0) or opening it.
     """
-    if render_mode is not None:
-        prepare_mujoco()
+    prepare_mujoco()  # read when MuJoCo is imported, also where frames are asked for only later
     return Libero(suite, name, render_mode)
 
 

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -250,3 +251,19 @@ def test_a_task_has_an_expert_or_says_what_it_cannot_do():
     assert all(note.startswith("no expert: ") for note in lacking.values())
     assert "libero_goal/turn_on_the_stove" in lacking
     assert "libero_goal/put_the_bowl_on_the_stove" not in lacking
+
+
+@pytest.mark.slow
+def test_frames_can_be_drawn_after_an_episode_without_any():
+    """In a process of its own: MuJoCo reads how to draw when it is imported."""
+    code = """
+from generalist.envs.families import libero
+libero.make("libero_goal", "turn_on_the_stove").close()
+env = libero.make("libero_goal", "turn_on_the_stove", render_mode="rgb_array")
+env.reset(seed=0)
+print(env.render().shape)
+"""
+    pytest.importorskip("libero")
+    unset = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run([sys.executable, "-c", code], env=unset, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip().endswith("(256, 256, 3)"), done.stderr
