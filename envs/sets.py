@@ -11,7 +11,7 @@ from generalist.envs import gato_control
 from generalist.envs.families.atari_scores import ATARI_57
 from generalist.envs.families.libero_tasks import NAMES, PIXELS
 from generalist.envs.table import all_tasks
-from generalist.envs.task import Task, UnknownTask, nearest_ids
+from generalist.envs.task import GOOD_SUCCESS, Task, UnknownTask, nearest_ids
 
 QUICKSTART = (
     "CartPole-v1",
@@ -75,9 +75,6 @@ OTHER_VIEWS = (
 
 NOT_IN_ALL = ("envpool", "libero", "procgen", "text", "web")
 """Extras that the extra `all` leaves out, and so are their tasks of `local`."""
-
-GOOD_SUCCESS = 0.9
-"""Experts that succeed less often are marked in `Task.note` and left out of `local`."""
 
 
 def _metaworld(names: str) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ class MissingExtra(ImportError):  # noqa: N818
         self.extra = extra
 
 
+GOOD_SUCCESS = 0.9
+"""Experts that succeed less often are marked in `Task.note` and left out of the set `local`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reference:
     """Measured scores of one policy: mean and population standard deviation over consecutive evaluation seeds.

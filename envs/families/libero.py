@@ -28,7 +28,7 @@ from generalist.envs.headless import prepare_mujoco
 from generalist.envs.mujoco_models import mujoco_module
 from generalist.envs.reference import load_references
 from generalist.envs.seeds import DEMONSTRATION_BLOCK, EVALUATION_BLOCK
-from generalist.envs.task import Task, needs_extra
+from generalist.envs.task import GOOD_SUCCESS, Task, needs_extra
 
 STARTS = 50
 """Start states that LIBERO has of every task."""
@@ -36,8 +36,6 @@ SETTLING = 10
 """Steps of standing still before an episode: things hang a little above what they are to stand on."""
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 """Standing still with an open gripper."""
-GOOD_SUCCESS = 0.9
-"""An expert that succeeds less often is marked in `Task.note`."""
 SIDE = 256
 """Pixels along a side of what `render` gives."""
 INSTRUCTION = Text(max_length=128, charset=frozenset("abcdefghijklmnopqrstuvwxyz "))

@@ -13,9 +13,9 @@ from wheels import marked
 from generalist.demonstrations.storage import dataset_folder
 from generalist.envs.reference import EPISODES, Measurement, load_references, measure, random_policy
 from generalist.envs.seeds import evaluation_seed, selection_seed
-from generalist.envs.sets import GOOD_SUCCESS, task_set
+from generalist.envs.sets import task_set
 from generalist.envs.table import all_tasks, find_task
-from generalist.envs.task import Task
+from generalist.envs.task import GOOD_SUCCESS, Task
 
 OTHERS = (
     "FrozenLake-v1",
