@@ -36,6 +36,8 @@ SETTLING = 10
 """Steps of standing still before an episode: things hang a little above what they are to stand on."""
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 """Standing still with an open gripper."""
+ROBOT = 8
+"""Values of a state that are the robot's."""
 SIDE = 256
 """Pixels along a side of what `render` gives."""
 INSTRUCTION = Text(max_length=128, charset=frozenset("abcdefghijklmnopqrstuvwxyz "))
@@ -44,11 +46,11 @@ INSTRUCTION = Text(max_length=128, charset=frozenset("abcdefghijklmnopqrstuvwxyz
 def make(suite: str, name: str, render_mode: str | None = None) -> gym.Env:
     """A task by suite and name, for example "libero_goal" and "turn_on_the_stove".
 
-    Observations {"instruction": text, "robot": float32[8], "things": float32[7 * things + joints]}. The robot: where
-    its gripper is, how it is turned (axis times angle), the positions of its two fingers. Then of every object and
-    fixture, in the order of `Libero.things`, the position and the quaternion (w first), and last the joints of drawers,
-    doors and knobs. Metres and radians. Actions float32[7] in [-1, 1], twenty a second: a step of the gripper (1 is
-    5 cm), a turn (1 is half a radian), and closing (above 0) or opening it.
+    Observations {"instruction": text, "state": float32[8 + 7 * things + joints]}. First the robot: where its gripper
+    is, how it is turned (axis times angle), the positions of its two fingers. Then of every object and fixture, in the
+    order of `Libero.things`, the position and the quaternion (w first), and last the joints of drawers, doors and
+    knobs. Metres and radians. Actions float32[7] in [-1, 1], twenty a second: a step of the gripper (1 is 5 cm), a turn
+    (1 is half a radian), and closing (above 0) or opening it.
     """
     prepare_mujoco()  # read when MuJoCo is imported, also where frames are asked for only later
     return Libero(suite, name, render_mode)
@@ -79,8 +81,7 @@ class Libero(gym.Env):
         self.observation_space = Dict(
             {
                 "instruction": INSTRUCTION,
-                "robot": Box(-np.inf, np.inf, (8,), np.float32),
-                "things": Box(-np.inf, np.inf, (size,), np.float32),
+                "state": Box(-np.inf, np.inf, (ROBOT + size,), np.float32),
             }
         )
         self.action_space = Box(-1, 1, (7,), np.float32)
@@ -154,17 +155,16 @@ class Libero(gym.Env):
         self._control.step(action)
         self.simulation._post_process()
 
+    def robot(self) -> np.ndarray:
+        """float64[8], with which a state begins."""
+        turned = _axis_angle(self.data.body("robot0_right_hand").xquat)
+        return np.concatenate([self.data.site("gripper0_grip_site").xpos, turned, self.data.qpos[self._fingers]])
+
     def _observation(self) -> dict[str, Any]:
         data = self.data
-        turned = _axis_angle(data.body("robot0_right_hand").xquat)
-        robot = np.concatenate([data.site("gripper0_grip_site").xpos, turned, data.qpos[self._fingers]])
         poses = np.concatenate([data.xpos[self._bodies], data.xquat[self._bodies]], axis=1).ravel()
-        things = np.concatenate([poses, data.qpos[self._joints]])
-        return {
-            "instruction": self.instruction,
-            "robot": robot.astype(np.float32),
-            "things": things.astype(np.float32),
-        }
+        state = np.concatenate([self.robot(), poses, data.qpos[self._joints]])
+        return {"instruction": self.instruction, "state": state.astype(np.float32)}
 
 
 def start_of(seed: int) -> int | None:

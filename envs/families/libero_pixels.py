@@ -26,7 +26,7 @@ CAMERAS = {"image": "agentview", "wrist": "robot0_eye_in_hand"}
 OBSERVATION = Dict(
     {
         "instruction": libero.INSTRUCTION,
-        "robot": Box(-np.inf, np.inf, (8,), np.float32),
+        "robot": Box(-np.inf, np.inf, (libero.ROBOT,), np.float32),
         **{key: Box(0, 255, (SIDE, SIDE, 3), np.uint8) for key in CAMERAS},
     }
 )
@@ -57,9 +57,8 @@ class LiberoPixels(libero.Libero):
             self._eyes = None
 
     def _observation(self) -> dict[str, Any]:
-        state = super()._observation()
         seen = {key: self._seen(camera) for key, camera in CAMERAS.items()}
-        return {"instruction": state["instruction"], "robot": state["robot"], **seen}
+        return {"instruction": self.instruction, "robot": self.robot().astype(np.float32), **seen}
 
     def _seen(self, camera: str) -> np.ndarray:
         mujoco = mujoco_module()

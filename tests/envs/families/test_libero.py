@@ -34,7 +34,7 @@ def other():
 
 
 def flat(observation) -> np.ndarray:
-    return np.concatenate([observation["robot"], observation["things"]])
+    return observation["state"]
 
 
 def play(env, seed: int, actions) -> np.ndarray:
@@ -152,21 +152,22 @@ def test_spaces_contain_what_comes_out_and_the_observation_is_what_it_says(env):
         observation, reward, terminated, truncated, info = env.step(action)
         assert (reward, terminated, truncated, info) == (0.0, False, False, {"success": False})
     number = env.things.index("plate_1")
-    pose = observation["things"][7 * number : 7 * number + 7]
+    begin = libero.ROBOT + 7 * number
+    pose = observation["state"][begin : begin + 7]
     assert np.allclose(pose[:3], env.data.body("plate_1_main").xpos)
     assert np.allclose(np.linalg.norm(pose[3:]), 1, atol=1e-5)
-    assert np.allclose(np.linalg.norm(observation["robot"][3:6]), np.pi, atol=0.6), "it points down"
+    assert np.allclose(np.linalg.norm(observation["state"][: libero.ROBOT][3:6]), np.pi, atol=0.6), "it points down"
 
 
 def test_a_step_of_one_asks_for_five_centimetres_and_the_last_number_closes(env):
     observation, _ = env.reset(seed=evaluation_seed(0))
-    before = observation["robot"]
+    before = observation["state"][: libero.ROBOT]
     for _ in range(10):
         observation, *_ = env.step(np.array([0, 0.5, 0, 0, 0, 0, 1], np.float32))
-    moved = observation["robot"] - before
+    moved = observation["state"][: libero.ROBOT] - before
     assert 0.03 < moved[1] < 0.15
     assert abs(moved[[0, 2]]).max() < 0.02
-    assert observation["robot"][6] < 0.005 < before[6]
+    assert observation["state"][: libero.ROBOT][6] < 0.005 < before[6]
 
 
 def test_an_unsolved_episode_is_truncated_at_the_horizon(env):
