@@ -19,6 +19,7 @@ PRESETS = (
     "rooms",
     "local",
     "worlds",
+    "libero",
     "multimodal",
     "multimodal_ablation/control",
     "multimodal_ablation/text",

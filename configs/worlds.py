@@ -27,18 +27,26 @@ from generalist.train.config import DocumentsConfig, SourceConfig, TextConfig
 STATES = replace(LAYOUT, max_text_tokens=64)
 """As in the quickstart, with room for a page of MiniWoB++ and what TextWorld asks for."""
 
+TOLD = replace(STATES, text_every=8, context=8)
+"""What LIBERO's arm is told never changes and has six times as many tokens as a state: it is shown now and then."""
+
 ROOMS = replace(STATES, separator=True, past_actions="shown", actions="sequential", context=2, action_text_tokens=8)
 """One step back: which way one came is not in the description of a room."""
 
 FRAMES = replace(STATES, images="patches", patch_size=12)
 """A token for each patch, 36 of a maze and 49 of a first-person view: a few pixels decide there."""
 
-LAYOUTS: dict[str, LayoutOptions] = {"textworld": ROOMS, "procgen": FRAMES, "vizdoom": FRAMES}
+LAYOUTS: dict[str, LayoutOptions] = {
+    "libero_object": TOLD,
+    "textworld": ROOMS,
+    "procgen": FRAMES,
+    "vizdoom": FRAMES,
+}
 """Of the families that are not shown as in the quickstart."""
 
 WEIGHTS = {
-    "libero_object": 24.0,
-    "textworld": 4.0,
+    "libero_object": 20.0,
+    "textworld": 10.0,
     "miniwob": 5.0,
     "vizdoom": 8.0,
     "procgen": 10.0,
@@ -72,7 +80,7 @@ def config() -> Experiment:
         batch_size=8,
         steps=STEPS,
     )
-    evaluation = replace(base.evaluation, sampled=("babyai", "procgen", "textworld"), slots=SLOTS)
+    evaluation = replace(base.evaluation, sampled=("babyai", "libero_object", "procgen"), slots=SLOTS)
     return Experiment(train=train, evaluation=evaluation)
 
 

@@ -126,6 +126,11 @@ def _local() -> tuple[str, ...]:
     )
 
 
+def _libero_scripted() -> tuple[str, ...]:
+    suites = [suite for suite in NAMES if suite != "libero_90"]
+    return tuple(task.id for task in all_tasks() if task.family in suites and has_good_expert(task))
+
+
 SETS: dict[str, TaskSet] = {
     "all": TaskSet("every task of the table", lambda: tuple(task.id for task in all_tasks())),
     "quickstart": TaskSet("eighteen tasks of five families", lambda: QUICKSTART, timesteps=20_000),
@@ -143,6 +148,7 @@ SETS: dict[str, TaskSet] = {
     "libero/goal": TaskSet("LIBERO-Goal", _under("libero_goal")),
     "libero/10": TaskSet("LIBERO-10, also called LIBERO-Long", _under("libero_10")),
     "libero/90": TaskSet("LIBERO-90", _under("libero_90")),
+    "libero/scripted": TaskSet("what a good scripted expert does of all but LIBERO-90", _libero_scripted),
     "babyai/all": TaskSet("BabyAI's 96 levels from pixels", _under("babyai"), timesteps=50_000),
     "babyai/symbolic": TaskSet("BabyAI's 96 levels as symbols", _under("babyai_symbolic")),
     "dmc/all": TaskSet("DM Control's suite from states", _under("dm_control")),

@@ -28,7 +28,8 @@ class EvaluationConfig:
         episodes: per task and policy, on the evaluation seeds.
         slots: environments that the agent plays at once.
         decode: how actions are chosen.
-        sampled: task ids or families whose discrete actions are drawn instead, whatever `decode.discrete` says.
+        sampled: task ids or families whose actions are drawn instead, whatever `decode` says: an arm whose mean action
+            keeps it where it is leaves that place by chance.
         likeliest: task ids or families whose continuous actions are the likeliest bin, whatever `decode.continuous`
             says: the mean of two ways around an obstacle leads into it.
         prompts: demonstrations shown before an episode, taken in turn from this many; 0 plays without a prompt.

@@ -252,7 +252,7 @@ def decode_of_named(config: EvaluationConfig, task: str, family: str) -> DecodeC
     """The same by the task's id and family, also where no environment plays it."""
     decode, names = config.decode, {task, family}
     if names & set(config.sampled):
-        decode = replace(decode, discrete="sample")
+        decode = replace(decode, discrete="sample", continuous="sample")
     if names & set(config.likeliest):
         decode = replace(decode, continuous="mode")
     return decode

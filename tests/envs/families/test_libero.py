@@ -118,6 +118,20 @@ def test_the_global_random_state_has_no_say_and_is_left_alone(env):
     assert np.array_equal(flat(env.reset(seed=3)[0]), one)
 
 
+@installed
+def test_what_a_task_says_of_its_start_holds_in_every_episode():
+    env = libero.make("libero_spatial", "pick_up_the_black_bowl_on_the_stove_and_place_it_on_the_plate")
+    bowls = (
+        ["on", "akita_black_bowl_1", "flat_stove_1_cook_region"],
+        ["on", "akita_black_bowl_2", "wooden_cabinet_1_top_side"],
+    )
+    for seed in (demonstration_seed(0, 0), demonstration_seed(0, 1), evaluation_seed(0), demonstration_seed(0, 2)):
+        env.reset(seed=seed)
+        assert all(predicate in env.simulation.parsed_problem["initial_state"] for predicate in bowls)
+        assert all(env.simulation._eval_predicate(predicate) for predicate in bowls), seed
+    env.close()
+
+
 def test_without_a_seed_the_next_episode_is_another_one(env):
     one = flat(env.reset(seed=3)[0])
     two = flat(env.reset()[0])
