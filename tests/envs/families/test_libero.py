@@ -231,12 +231,13 @@ def test_nothing_is_asked_printed_or_written(tmp_path, monkeypatch):
     """In a home of its own, with nobody to answer; robosuite would write a log into /tmp and choose how to draw."""
     log = Path("/tmp/robosuite.log")
     before = log.stat().st_mtime_ns if log.exists() else None
-    for name in ("LIBERO_CONFIG_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MUJOCO_GL"):
+    for name in ("LIBERO_CONFIG_PATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MUJOCO_GL", "disable")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path.parent))
-    code = CHILD + "import os; assert 'MUJOCO_GL' not in os.environ"
-    ran = subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    chosen = "import os; assert os.environ['MUJOCO_GL'] == 'disable', 'robosuite draws by EGL whatever was chosen'"
+    ran = subprocess.run([sys.executable, "-c", CHILD + chosen], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
     assert (log.stat().st_mtime_ns if log.exists() else None) == before
