@@ -21,6 +21,7 @@ import gymnasium as gym
 import numpy as np
 
 from generalist.envs.envpool_task import new_pool, only, package, told
+from generalist.envs.experts.fruitbot_eye import to_the_fruit
 from generalist.envs.experts.maze_eye import to_the_cheese
 from generalist.envs.task import ActionFunction, MissingExtra, Task
 
@@ -55,8 +56,15 @@ QT = ("libicudata.so.56", "libicuuc.so.56", "libicui18n.so.56", "libQt5Core.so.5
 """What envpool's Procgen links to, each after those that it needs itself; as the package PyQt5-Qt5 has them."""
 
 
-EYES: dict[str, ActionFunction] = {"maze": to_the_cheese}
+EYES: dict[str, ActionFunction] = {"fruitbot": to_the_fruit, "maze": to_the_cheese}
 """Games with an expert, a function of the frame that the agent sees."""
+WAYS = {
+    "fruitbot": "the best way up the frame through gaps, fruit, other food and locks, told by their colours",
+    "maze": "a shortest way over the cells that the frame shows",
+}
+"""What the experts of `EYES` do."""
+NOTES = {"fruitbot": "the expert has 15.8 points of 27.2, the upper constant of Cobbe et al. 2020, app. C", "maze": ""}
+UNSOLVED = "no training-free expert: demonstrations from public data (generalist import)"
 
 
 def eye(name: str, env: gym.Env) -> ActionFunction:
@@ -181,12 +189,12 @@ def _task(name: str) -> Task:
         horizon=HORIZONS[name],
         score="return",
         has_success=False,
-        note="" if name in EYES else "no training-free expert: demonstrations from public data (generalist import)",
+        note=NOTES.get(name, UNSOLVED),
         extra="procgen",
         provenance="the engine of Cobbe et al. 2020, by procgen-gym or envpool; all levels, "
         + ("easy" if name in EASY else "hard")
         + " as in Gato"
-        + ("; expert: a shortest way over the cells that the frame shows" if name in EYES else ""),
+        + (f"; expert: {WAYS[name]}" if name in EYES else ""),
     )
 
 

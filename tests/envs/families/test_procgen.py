@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from generalist.envs.experts.fruitbot_eye import FIRE
 from generalist.envs.families import procgen
 from generalist.envs.families.procgen import TASKS
 from generalist.envs.task import MissingExtra
@@ -124,3 +125,25 @@ def test_the_expert_of_maze_finds_the_cheese_by_what_it_sees():
             if terminated:
                 break
         assert (reward, terminated) == (10.0, True), seed
+
+
+@installed
+@pytest.mark.parametrize(("seed", "has_locks"), [(0, False), (1, True)])
+def test_the_expert_of_fruitbot_comes_to_the_end_by_what_it_sees(seed, has_locks):
+    """With more fruit than other food on the way: two presents at the end are 20 points."""
+    env, act = procgen.make("fruitbot"), procgen.eye("fruitbot", None)
+    observation, _ = env.reset(seed=seed)
+    total, over, actions = 0.0, False, set()
+    while not over:
+        actions.add(action := act(observation))
+        observation, reward, over, _, _ = env.step(action)
+        total += reward
+    assert reward >= 10
+    assert total > 20
+    assert (FIRE in actions) == has_locks
+
+
+def test_what_an_expert_does_is_told_for_each():
+    assert procgen.WAYS.keys() == procgen.NOTES.keys() == procgen.EYES.keys()
+    assert {task.id for task in TASKS if task.expert} == {"procgen/fruitbot", "procgen/maze"}
+    assert {task.id for task in TASKS if "; expert: " in task.provenance} == {"procgen/fruitbot", "procgen/maze"}
