@@ -5,7 +5,7 @@
     generalist eval runs/worlds
 
 An arm that is told what to lift (LIBERO), rooms in words (TextWorld), a web page (MiniWoB++), a first-person game
-(ViZDoom), a maze (Procgen), muscles (MyoSuite) and robots (MuJoCo Playground) stand beside classic control, grids and
+(ViZDoom), a game that is steered through gaps (Procgen), muscles (MyoSuite) and robots (MuJoCo Playground) stand beside classic control, grids and
 Meta-World, and questions that reasoning-gym draws beside all of them. Gato has none of these families but Procgen
 (Reed et al. 2022, table 1). They need the extras libero, text, web, envpool and procgen, and MiniWoB++ a Chromium.
 
@@ -34,7 +34,7 @@ ROOMS = replace(STATES, separator=True, past_actions="shown", actions="sequentia
 """One step back: which way one came is not in the description of a room."""
 
 FRAMES = replace(STATES, images="patches", patch_size=12)
-"""A token for each patch, 36 of a maze and 49 of a first-person view: a few pixels decide there."""
+"""A token for each patch, 36 of a frame of Procgen and 49 of a first-person view: a few pixels decide there."""
 
 LAYOUTS: dict[str, LayoutOptions] = {
     "libero_object": TOLD,

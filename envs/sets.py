@@ -44,7 +44,7 @@ WORLDS = (
     "textworld/coin-easy",
     "miniwob/login-user",
     "vizdoom/defend_the_center",
-    "procgen/maze",
+    "procgen/fruitbot",
     "myosuite/myoFingerPoseFixed-v0",
     "myosuite/myoFingerReachFixed-v0",
     "playground/PandaPickCube",
