@@ -7,7 +7,7 @@ Nothing is remembered between frames.
 """
 
 import numpy as np
-from scipy.ndimage import maximum_filter
+from scipy.ndimage import maximum_filter1d
 
 LEFT, STAY, RIGHT, FIRE = 1, 4, 7, 9
 
@@ -85,7 +85,8 @@ def walls(frame: np.ndarray) -> np.ndarray:
 
 def around(seen: np.ndarray, columns: int) -> np.ndarray:
     """int[rows, 64]: 1 where the feet are when the robot, four rows high, has something seen within so many columns."""
-    return maximum_filter(seen.astype(int), (4, 2 * columns + 1), origin=(1, 0))
+    wide = maximum_filter1d(seen.astype(int), 2 * columns + 1, axis=1)
+    return maximum_filter1d(wide, 4, axis=0, origin=1)
 
 
 def worth_of_ways(gain: np.ndarray) -> np.ndarray:
