@@ -17,7 +17,7 @@ def test_every_preset_names_tasks_that_there_are(name):
     assert [find_task(source.task).id for source in sources] == [source.task for source in sources]
 
 
-@pytest.mark.parametrize("name", ["mt50", "babyai", "local", "worlds"])
+@pytest.mark.parametrize("name", ["mt50", "babyai", "local", "worlds", "libero"])
 def test_timesteps_of_a_set_fit_its_preset(name):
     config = load_preset(name).train
     for source in config.sources:
@@ -28,7 +28,10 @@ def test_timesteps_of_a_set_fit_its_preset(name):
         assert layout.max_tokens <= config.sequence_length
 
 
-@pytest.mark.parametrize(("name", "tasks"), [("mt50", "metaworld/mt50"), ("local", "local"), ("worlds", "worlds")])
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [("mt50", "metaworld/mt50"), ("local", "local"), ("worlds", "worlds"), ("libero", "libero/scripted")],
+)
 def test_a_preset_trains_on_its_set(name, tasks):
     sources = load_preset(name).train.sources
     assert {source.task for source in sources} == {task.id for task in task_set(tasks)}
