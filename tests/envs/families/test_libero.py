@@ -237,7 +237,9 @@ def test_nothing_is_asked_printed_or_written(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path.parent))
     chosen = "import os; assert os.environ['MUJOCO_GL'] == 'disable', 'robosuite draws by EGL whatever was chosen'"
-    ran = subprocess.run([sys.executable, "-c", CHILD + chosen], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", CHILD + chosen], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
     assert (log.stat().st_mtime_ns if log.exists() else None) == before
