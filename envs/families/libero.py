@@ -35,8 +35,8 @@ STARTS = 50
 SETTLING = 10
 """Steps of standing still before an episode: things hang a little above what they are to stand on."""
 NOISE = 0.2
-"""Of demonstrations, so that they show how to come back. The expert has 98% of LIBERO-Object with it; with 0.4 it had 15
-of 40 episodes of four tasks."""
+"""Of demonstrations, so that they show how to come back. The expert has 98% of LIBERO-Object with it; with 0.4 it had
+15 of 40 episodes of four tasks."""
 STILL = np.array([0, 0, 0, 0, 0, 0, -1], np.float32)
 """Standing still with an open gripper."""
 ROBOT = 8
