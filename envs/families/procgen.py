@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -56,20 +56,29 @@ QT = ("libicudata.so.56", "libicuuc.so.56", "libicui18n.so.56", "libQt5Core.so.5
 """What envpool's Procgen links to, each after those that it needs itself; as the package PyQt5-Qt5 has them."""
 
 
-EYES: dict[str, ActionFunction] = {"fruitbot": to_the_fruit, "maze": to_the_cheese}
-"""Games with an expert, a function of the frame that the agent sees."""
-WAYS = {
-    "fruitbot": "the best way up the frame through gaps, fruit, other food and locks, told by their colours",
-    "maze": "a shortest way over the cells that the frame shows",
+class Eye(NamedTuple):
+    """An expert: an action from the frame that the agent sees, what it does, and what is to be known of its scores."""
+
+    act: ActionFunction
+    way: str
+    note: str = ""
+
+
+EYES = {
+    "fruitbot": Eye(
+        to_the_fruit,
+        "the best way up the frame through gaps, fruit, other food and locks, told by their colours",
+        "the expert has 15.8 points of 27.2, the upper constant of Cobbe et al. 2020, app. C",
+    ),
+    "maze": Eye(to_the_cheese, "a shortest way over the cells that the frame shows"),
 }
-"""What the experts of `EYES` do."""
-NOTES = {"fruitbot": "the expert has 15.8 points of 27.2, the upper constant of Cobbe et al. 2020, app. C", "maze": ""}
+"""By game."""
 UNSOLVED = "no training-free expert: demonstrations from public data (generalist import)"
 
 
 def eye(name: str, env: gym.Env) -> ActionFunction:
     """The expert of a game in `EYES`: it needs nothing of the environment but its frames."""
-    return EYES[name]
+    return EYES[name].act
 
 
 def make(name: str, render_mode: str | None = None) -> gym.Env:
@@ -189,12 +198,12 @@ def _task(name: str) -> Task:
         horizon=HORIZONS[name],
         score="return",
         has_success=False,
-        note=NOTES.get(name, UNSOLVED),
+        note=EYES[name].note if name in EYES else UNSOLVED,
         extra="procgen",
         provenance="the engine of Cobbe et al. 2020, by procgen-gym or envpool; all levels, "
         + ("easy" if name in EASY else "hard")
         + " as in Gato"
-        + (f"; expert: {WAYS[name]}" if name in EYES else ""),
+        + (f"; expert: {EYES[name].way}" if name in EYES else ""),
     )
 
 
