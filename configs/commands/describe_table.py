@@ -82,7 +82,7 @@ def _tasks(description: Description, name: str, out: Console) -> None:
         reasons.setdefault(why, []).append(task)
     for why, tasks in reasons.items():
         more = f" and {len(tasks) - NAMED} more" * (len(tasks) > NAMED)
-        out.print(f"not counted: {', '.join(tasks[:NAMED])}{more}: {why}", markup=False)
+        out.print(f"not counted: {', '.join(tasks[:NAMED])}{more}:\n  {why}", markup=False)
 
 
 def _task_row(task: TaskTokens) -> dict[str, str]:
