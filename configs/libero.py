@@ -16,15 +16,11 @@ the gripper and of not yet closing it keeps the arm where it is for good.
 from dataclasses import replace
 
 from generalist.configs.experiment import Experiment
-from generalist.configs.quickstart import LAYOUT
 from generalist.configs.quickstart import config as quickstart
-from generalist.configs.worlds import SLOTS
+from generalist.configs.worlds import SLOTS, UNTOLD
 from generalist.envs.families.libero_tasks import NAMES
 from generalist.envs.sets import task_set
 from generalist.train.config import SourceConfig
-
-UNTOLD = replace(LAYOUT, max_text_tokens=1)
-"""The present alone: with seven timesteps more, the arm succeeded less often (`docs/libero.md`)."""
 
 STEPS = 4000
 

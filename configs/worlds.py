@@ -28,8 +28,9 @@ from generalist.train.config import DocumentsConfig, SourceConfig, TextConfig
 STATES = replace(LAYOUT, max_text_tokens=64)
 """As in the quickstart, with room for a page of MiniWoB++ and what TextWorld asks for."""
 
-TOLD = replace(STATES, text_every=8, context=8)
-"""What LIBERO's arm is told never changes and has six times as many tokens as a state: it is shown now and then."""
+UNTOLD = replace(LAYOUT, max_text_tokens=1)
+"""The present alone, and one token of what LIBERO's arm is told: all of it has six times as many tokens as a state, and a
+learned vector tells tasks apart. With seven timesteps more the arm succeeded less often (`docs/libero.md`)."""
 
 ROOMS = replace(STATES, separator=True, past_actions="shown", actions="sequential", context=2, action_text_tokens=8)
 """One step back: which way one came is not in the description of a room."""
@@ -38,7 +39,7 @@ FRAMES = replace(STATES, images="patches", patch_size=12)
 """A token for each patch, 36 of a frame of Procgen and 49 of a first-person view: a few pixels decide there."""
 
 LAYOUTS: dict[str, LayoutOptions] = {
-    "libero_object": TOLD,
+    "libero_object": UNTOLD,
     "textworld": ROOMS,
     "procgen": FRAMES,
     "vizdoom": FRAMES,

@@ -70,6 +70,15 @@ def test_local_has_one_view_of_each_environment_and_good_experts_only():
     assert {"classic_control", "toy_text", "metaworld", "babyai"} <= {task.family for task in local}
 
 
+def test_scripted_libero_is_what_a_script_does_well_of_the_four_smaller_suites():
+    suites = {"libero_spatial", "libero_object", "libero_goal", "libero_10"}
+    scripted = task_set("libero/scripted")
+    assert {task.family for task in scripted} == suites
+    others = [task for suite in suites for task in task_set(suite.replace("_", "/")) if task not in scripted]
+    assert all(map(has_good_expert, scripted))
+    assert others and not any(map(has_good_expert, others))
+
+
 @pytest.mark.parametrize(
     ("score", "expert", "good"),
     [
