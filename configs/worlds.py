@@ -29,8 +29,8 @@ STATES = replace(LAYOUT, max_text_tokens=64)
 """As in the quickstart, with room for a page of MiniWoB++ and what TextWorld asks for."""
 
 UNTOLD = replace(LAYOUT, max_text_tokens=1)
-"""The present alone, and one token of what LIBERO's arm is told: all of it has six times as many tokens as a state, and a
-learned vector tells tasks apart. With seven timesteps more the arm succeeded less often (`docs/libero.md`)."""
+"""The present alone, and one token of what LIBERO's arm is told: the whole has six times as many tokens as a state, and
+a learned vector tells tasks apart. With seven timesteps more the arm succeeded less often (`docs/libero.md`)."""
 
 ROOMS = replace(STATES, separator=True, past_actions="shown", actions="sequential", context=2, action_text_tokens=8)
 """One step back: which way one came is not in the description of a room."""
