@@ -17,6 +17,7 @@ from generalist.envs.experts.dm_control_experts import (
     reacher_expert,
 )
 from generalist.envs.experts.planner import Reward, Search
+from generalist.envs.experts.swimmers import Wave, swimmer_expert
 from generalist.envs.task import ActionFunction
 
 SUITE: dict[str, tuple[str, ...]] = {
@@ -99,6 +100,38 @@ _FINGER: dict[str, Any] = {"steps": 12, "knots": 6, "samples": 150, "noise": 1.0
 _FISH: dict[str, Any] = {"steps": 30, "knots": 5, "samples": 20, "every": 2, "noise": 0.7, "coarse": 2}
 _CUP: dict[str, Any] = {"steps": 30, "knots": 6, "samples": 40, "every": 2, "noise": 0.7, "coarse": 2}
 
+_SWIMMER_6 = Wave(
+    rate=2.34,
+    lag=1.04,
+    lead=1.70,
+    torque_lag=1.20,
+    torque=1.60,
+    stiffness=1.58,
+    turn=0.443,
+    most_turn=2.0,
+    turn_fade=1.118,
+    heading_fade=0.30,
+    damping=0.016,
+    stop=0.089,
+    slow=0.087,
+)
+
+_SWIMMER_15 = Wave(
+    rate=2.79,
+    lag=1.212,
+    lead=2.335,
+    torque_lag=1.317,
+    torque=1.57,
+    stiffness=1.376,
+    turn=0.288,
+    most_turn=1.57,
+    turn_fade=1.09,
+    heading_fade=0.477,
+    damping=0.019,
+    stop=0.115,
+    slow=0.062,
+)
+
 EXPERTS: dict[tuple[str, str], Expert] = {
     ("acrobot", "swingup"): _planned(costs.acrobot, _ACROBOT_NOTE, **_ACROBOT),
     ("acrobot", "swingup_sparse"): _planned(costs.acrobot, _ACROBOT_NOTE, **_ACROBOT),
@@ -119,6 +152,8 @@ EXPERTS: dict[tuple[str, str], Expert] = {
     ("point_mass", "hard"): _POINT_MASS_HARD,
     ("reacher", "easy"): _REACHER,
     ("reacher", "hard"): _REACHER,
+    ("swimmer", "swimmer6"): Expert(policy=partial(swimmer_expert, wave=_SWIMMER_6), method="travelling wave"),
+    ("swimmer", "swimmer15"): Expert(policy=partial(swimmer_expert, wave=_SWIMMER_15), method="travelling wave"),
     ("walker", "stand"): _planned(partial(costs.walker, speed=0), **_WALKER),
     ("walker", "walk"): _planned(partial(costs.walker, speed=1), **_WALKER),
     ("walker", "run"): _planned(partial(costs.walker, speed=8), **_WALKER_RUN),
@@ -142,7 +177,5 @@ WITHOUT_EXPERT: dict[tuple[str, str], str] = {
     ("quadruped", "walk"): "No expert: the planner (24 samples of 20 steps) reaches 17 in 200 steps.",
     **{("quadruped", task): _UNTRIED for task in ("run", "escape", "fetch")},
     **{("stacker", task): _UNTRIED for task in SUITE["stacker"]},
-    ("swimmer", "swimmer6"): "No expert: the planner (20 samples of 60 steps) reaches 3 in 300 steps.",
-    ("swimmer", "swimmer15"): _UNTRIED,
 }
 """Why a task has no expert, with what was seen of one episode."""
