@@ -6,7 +6,7 @@ wave's centre. The constants were found by CMA-ES (Hansen 2016) on selection see
 """
 
 from dataclasses import dataclass
-from math import atan2, cos, hypot, pi, sin, tanh
+from math import atan2, cos, hypot, pi, tanh
 from typing import Any
 
 import gymnasium as gym
@@ -76,3 +76,84 @@ def swimmer_expert(env: gym.Env, *, wave: Wave) -> ActionFunction:
         return np.clip(stroke + wave.stiffness * (center - angles), -1, 1).astype(np.float32)
 
     return act
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """A fish's strokes. Angles in rad, rates in rad/s, distances in m; actions are angles in [-1, 1] that servos seek.
+
+    Args:
+        tail, tail_rate, tail_lead: amplitude of the tail's action, by which its velocity is divided to be an angle,
+            and the action's lead over its phase.
+        flap, flap_rate, flap_lead: as these, of the fins' flapping.
+        paddle: pitch of the fins in phase with their flapping: forward if positive, backward if negative.
+        tail_reach, flap_reach: effort per m that the target is ahead; it is limited to 1.
+        push: how much of the distance beyond `near_by` counts as ahead, wherever the target is.
+        near_by: see `push`.
+        bend, drift: the tail's centre and its action per rad of yaw.
+        pivot, pivot_from: opposed paddling per rad of yaw beyond a yaw.
+        climb: the tail's twist in phase with its beat per rad of pitch.
+        level: opposed pitch of the fins by the height of the torso's right side.
+        hold: within this distance yaw and pitch count less.
+    """
+
+    tail: float
+    tail_rate: float
+    tail_lead: float
+    flap: float
+    flap_rate: float
+    flap_lead: float
+    paddle: float
+    tail_reach: float
+    flap_reach: float
+    push: float
+    near_by: float
+    bend: float
+    drift: float
+    pivot: float
+    pivot_from: float
+    climb: float
+    level: float
+    hold: float
+
+
+MOST_BEND = 0.8
+
+
+def fish_expert(env: gym.Env, *, beat: Beat) -> ActionFunction:
+    """Tail and fins beat by their own phases: the tail drives and turns, fins also brake, and a twisted tail climbs.
+
+    It sees joint angles and velocities, the target from the mouth in the torso's frame, and how far the torso is
+    rolled. All but the side to which it is rolled is in the state's observation.
+    """
+    base: Any = env.unwrapped
+    data, named = base.physics.data, base.physics.named.data
+
+    def act(observation: Any) -> np.ndarray:
+        frame = named.xmat["torso"].reshape(3, 3)  # its columns: right, ahead, up
+        right, ahead, up = (named.geom_xpos["target"] - named.geom_xpos["mouth"]) @ frame
+        distance = hypot(right, ahead, up)
+        far = min(1.0, (distance / beat.hold) ** 2)
+        yaw, pitch = far * atan2(-right, ahead), far * atan2(up, hypot(right, ahead))
+        angles, rates = data.qpos[7:], data.qvel[6:]  # tail1, twist, tail2, right fin roll, pitch, left fin roll, pitch
+
+        to_go = ahead + beat.push * max(0.0, distance - beat.near_by)
+        center = _limited(beat.bend * yaw, MOST_BEND)
+        phase = atan2(-rates[0] / beat.tail_rate, angles[0] - center)
+        effort = max(0.0, _limited(beat.tail_reach * to_go))
+        tail = beat.tail * effort * cos(phase + beat.tail_lead) + beat.drift * yaw
+        twist = _limited(beat.climb * pitch) * cos(phase)
+
+        spread, spreading = (angles[3] - angles[5]) / 2, (rates[3] - rates[5]) / 2
+        phase = atan2(-spreading / beat.flap_rate, spread)
+        flap = beat.flap * cos(phase + beat.flap_lead)
+        paddle = beat.paddle * _limited(beat.flap_reach * to_go) * cos(phase)
+        excess = yaw - _limited(yaw, beat.pivot_from)
+        opposed = beat.pivot * excess * cos(phase) + beat.level * frame[2, 0]
+        return np.clip([tail, twist, flap, paddle + opposed, paddle - opposed], -1, 1).astype(np.float32)
+
+    return act
+
+
+def _limited(value: float, most: float = 1.0) -> float:
+    return max(-most, min(most, value))
