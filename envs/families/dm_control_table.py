@@ -117,19 +117,19 @@ _SWIMMER_6 = Wave(
 )
 
 _SWIMMER_15 = Wave(
-    rate=2.79,
-    lag=1.212,
-    lead=2.335,
-    torque_lag=1.317,
-    torque=1.57,
-    stiffness=1.376,
-    turn=0.288,
-    most_turn=1.57,
-    turn_fade=1.09,
-    heading_fade=0.477,
-    damping=0.019,
-    stop=0.115,
-    slow=0.062,
+    rate=2.9,
+    lag=1.455,
+    lead=1.894,
+    torque_lag=1.546,
+    torque=1.379,
+    stiffness=1.641,
+    turn=0.462,
+    most_turn=1.737,
+    turn_fade=0.89,
+    heading_fade=0.532,
+    damping=0.022,
+    stop=0.19,
+    slow=0.039,
 )
 
 _FISH_SWIM = Expert(
@@ -158,6 +158,7 @@ _FISH_SWIM = Expert(
     ),
     method="tail and fin beats",
     note="To which side the torso is rolled is not observed; the expert knows it.",
+    not_for=("large",),
 )
 
 EXPERTS: dict[tuple[str, str], Expert] = {
@@ -197,6 +198,7 @@ WITHOUT_EXPERT: dict[tuple[str, str], str] = {
     ): "No expert: the planner (80 samples of 100 steps) does not balance both poles: 101 in 400 steps.",
     ("cartpole", "three_poles"): _UNTRIED,
     **{("dog", task): _UNTRIED for task in SUITE["dog"]},
+    ("fish", "swim"): "No expert: the beats seldom fit, and the simulator diverged in one of 53 episodes.",
     ("hopper", "stand"): "No expert: the planner does not get up from sitting: return 0 in 300 steps.",
     ("hopper", "hop"): "No expert: the planner does not get up from sitting: return 0 in 400 steps.",
     **{("humanoid", task): _UNTRIED for task in SUITE["humanoid"]},
@@ -206,4 +208,4 @@ WITHOUT_EXPERT: dict[tuple[str, str], str] = {
     **{("quadruped", task): _UNTRIED for task in ("run", "escape", "fetch")},
     **{("stacker", task): _UNTRIED for task in SUITE["stacker"]},
 }
-"""Why a task has no expert, with what was seen of one episode."""
+"""Why a task, or those of its variants that its expert is not for, has none, with what was seen."""
