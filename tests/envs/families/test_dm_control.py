@@ -219,7 +219,11 @@ LEAST = {
     "dm_control/point_mass-easy": 800,
     "dm_control/point_mass-hard": 800,
     "dm_control/reacher-easy": 930,
+    "dm_control/fish-swim": 500,
     "dm_control/reacher-hard": 930,
+    "dm_control/swimmer-swimmer6": 400,
+    "dm_control/swimmer-swimmer15": 200,
+    "dm_control_small/fish-swim": 500,
     "dm_control_small/cartpole-swingup": 600,
     "dm_control_large/cartpole-balance": 990,
 }
