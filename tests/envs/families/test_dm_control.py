@@ -213,6 +213,7 @@ LEAST = {
     "dm_control/cartpole-balance_sparse": 990,
     "dm_control/cartpole-swingup": 820,
     "dm_control/cartpole-swingup_sparse": 600,
+    "dm_control/cartpole-two_poles": 700,
     "dm_control/lqr-lqr_2_1": 700,
     "dm_control/lqr-lqr_6_2": 650,
     "dm_control/pendulum-swingup": 650,
