@@ -221,6 +221,8 @@ LEAST = {
     "dm_control/point_mass-hard": 800,
     "dm_control/reacher-easy": 930,
     "dm_control/fish-swim": 500,
+    "dm_control/quadruped-walk": 600,
+    "dm_control/quadruped-run": 400,
     "dm_control/reacher-hard": 930,
     "dm_control/swimmer-swimmer6": 400,
     "dm_control/swimmer-swimmer15": 200,
