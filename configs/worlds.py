@@ -36,12 +36,11 @@ ROOMS = replace(STATES, separator=True, past_actions="shown", actions="sequentia
 """One step back: which way one came is not in the description of a room."""
 
 FRAMES = replace(STATES, images="patches", patch_size=12)
-"""A token for each patch, 36 of a frame of Procgen and 49 of a first-person view: a few pixels decide there."""
+"""A token for each of the 49 patches of a first-person view: a few pixels decide there."""
 
 LAYOUTS: dict[str, LayoutOptions] = {
     "libero_object": UNTOLD,
     "textworld": ROOMS,
-    "procgen": FRAMES,
     "vizdoom": FRAMES,
 }
 """Of the families that are not shown as in the quickstart."""
@@ -51,7 +50,7 @@ WEIGHTS = {
     "textworld": 10.0,
     "miniwob": 5.0,
     "vizdoom": 8.0,
-    "procgen": 10.0,
+    "procgen": 15.0,
     "myosuite": 2.0,
     "playground": 5.0,
 }
@@ -76,13 +75,25 @@ def config() -> Experiment:
         text=TextConfig(tokenizer="sentencepiece", model=PIECES),
         vocabulary=replace(base.train.vocabulary, text_size=1024),
         agent=replace(
-            base.train.agent, width=96, layers=3, head_size=24, window=256, local_positions=160, patch_channels=8
+            base.train.agent,
+            width=96,
+            layers=3,
+            head_size=24,
+            window=256,
+            local_positions=160,
+            vector_hidden=256,
+            patch_channels=8,
         ),
         sequence_length=256,
         batch_size=8,
         steps=STEPS,
     )
-    evaluation = replace(base.evaluation, sampled=("babyai", "libero_object", "procgen"), slots=SLOTS)
+    evaluation = replace(
+        base.evaluation,
+        sampled=("babyai", "libero_object"),
+        likeliest=(*base.evaluation.likeliest, "myosuite"),
+        slots=SLOTS,
+    )
     return Experiment(train=train, evaluation=evaluation)
 
 

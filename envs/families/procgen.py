@@ -57,11 +57,19 @@ QT = ("libicudata.so.56", "libicuuc.so.56", "libicui18n.so.56", "libQt5Core.so.5
 
 
 class Eye(NamedTuple):
-    """An expert: an action from the frame that the agent sees, what it does, and what is to be known of its scores."""
+    """An expert.
+
+    Args:
+        act: an action from the frame that the agent sees.
+        way: what it does.
+        note: what is to be known of its scores.
+        noise: of its demonstrations; where a thing met by mistake ends the level, they show how to get away from it.
+    """
 
     act: ActionFunction
     way: str
     note: str = ""
+    noise: float = 0.0
 
 
 EYES = {
@@ -69,6 +77,7 @@ EYES = {
         to_the_fruit,
         "the best way up the frame through gaps, fruit, other food and locks, told by their colours",
         "the expert has 15.8 points of 27.2, the upper constant of Cobbe et al. 2020, app. C",
+        noise=0.1,
     ),
     "maze": Eye(to_the_cheese, "a shortest way over the cells that the frame shows"),
 }
@@ -195,6 +204,7 @@ def _task(name: str) -> Task:
         family="procgen",
         make=partial(make, name),
         expert=partial(eye, name) if name in EYES else None,
+        noise=EYES[name].noise if name in EYES else 0.0,
         horizon=HORIZONS[name],
         score="return",
         has_success=False,
