@@ -4,7 +4,7 @@
     generalist train worlds
     generalist eval runs/worlds
 
-An arm that is told what to lift (LIBERO), rooms in words (TextWorld), a web page (MiniWoB++), a first-person game
+An arm that fills a basket (LIBERO), rooms in words (TextWorld), a web page (MiniWoB++), a first-person game
 (ViZDoom), a game that is steered through gaps (Procgen), muscles (MyoSuite) and robots (MuJoCo Playground) stand beside
 classic control, grids and Meta-World, and questions that reasoning-gym draws beside all of them. Gato has none of these
 families but Procgen (Reed et al. 2022, table 1). They need the extras libero, text, web, envpool and procgen, and
