@@ -147,3 +147,4 @@ def test_what_an_expert_does_is_told_for_each():
     assert {task.id for task in TASKS if task.note != procgen.UNSOLVED} == {"procgen/fruitbot", "procgen/maze"}
     assert {task.id for task in TASKS if task.expert} == {"procgen/fruitbot", "procgen/maze"}
     assert {task.id for task in TASKS if "; expert: " in task.provenance} == {"procgen/fruitbot", "procgen/maze"}
+    assert [task.id for task in TASKS if task.noise] == ["procgen/fruitbot"]
